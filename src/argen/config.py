@@ -1,0 +1,99 @@
+"""Options of the method in one frozen object."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from argen.errors import InputError, first_few, nearest
+
+Adjustment = Literal["bh", "by", "holm", "bonferroni", "storey"]
+EdgeAdjustment = Literal["batch_bh", "bh", "by", "holm", "bonferroni", "storey"]
+EdgeScope = Literal["all", "target"]
+Family = Literal["poisson", "nb"]
+Rule = Literal["published"]
+FirstStage = Literal["per-target"]
+
+_CHOICES: dict[str, Any] = {
+    "screen_adjustment": Adjustment,
+    "edge_adjustment": EdgeAdjustment,
+    "edge_scope": EdgeScope,
+    "family": Family,
+    "rule": Rule,
+    "first_stage": FirstStage,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceConfig:
+    """How to infer a network; validates itself.
+
+    Parameters
+    ----------
+    alpha
+        Level of the screen and of the edges, unless one of the next two says otherwise.
+    screen_alpha, edge_alpha
+        Level of the descendant screen, and of the selection of edges.
+    screen_adjustment
+        How the p-values of all ordered pairs are adjusted, jointly.
+    edge_adjustment
+        ``"batch_bh"``: the online rule over targets; or an adjustment of the p-values of
+        all candidate edges.
+    edge_scope
+        For adjustments other than BatchBH: over all candidates at once, or within each target.
+    family
+        Count distribution of the parent search. The screen is a Poisson quasi-likelihood
+        with robust errors, valid under overdispersion.
+    rule
+        Which rule leads from tests to edges; ``"published"`` is that of the paper.
+    first_stage
+        ``"per-target"``: the first stage of a candidate is fitted on the perturbations of all
+        candidates of the target, as in the paper.
+    confidence
+        Coverage of the intervals in the tables.
+    threads
+        Threads of the compiled loops; all cores when None. No result depends on it.
+    """
+
+    alpha: float = 0.05
+    screen_alpha: float | None = None
+    edge_alpha: float | None = None
+    screen_adjustment: Adjustment = "bh"
+    edge_adjustment: EdgeAdjustment = "batch_bh"
+    edge_scope: EdgeScope = "all"
+    family: Family = "poisson"
+    rule: Rule = "published"
+    first_stage: FirstStage = "per-target"
+    confidence: float = 0.95
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "screen_alpha", "edge_alpha", "confidence"):
+            value = getattr(self, name)
+            if value is None and name.endswith("_alpha"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+                raise InputError(f"{name} must be a number between 0 and 1, not {value!r}.")
+        for name, choices in _CHOICES.items():
+            value, known = getattr(self, name), get_args(choices)
+            if value not in known:
+                raise InputError(
+                    f"{name} must be one of {first_few(known, len(known))}, not {value!r}."
+                    f"{nearest(str(value), known)}"
+                )
+        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
+            raise InputError(f"threads must be a whole number from 1, not {self.threads!r}.")
+
+    @property
+    def level_of_screen(self) -> float:
+        """``screen_alpha``, or ``alpha`` when it is not given."""
+        return self.alpha if self.screen_alpha is None else self.screen_alpha
+
+    @property
+    def level_of_edges(self) -> float:
+        """``edge_alpha``, or ``alpha`` when it is not given."""
+        return self.alpha if self.edge_alpha is None else self.edge_alpha
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as plain values, for tables and files."""
+        return asdict(self)

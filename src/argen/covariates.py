@@ -1,0 +1,162 @@
+"""Covariates: from columns of a table to a full-rank block of a design."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from argen._arrays import FloatArray, IntArray
+from argen.errors import InputError, first_few
+
+# Of a column less than this share of its variance is left once the others are known.
+COLLINEAR_SHARE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class CovariateBlock:
+    """Covariates as regressors: no intercept, numeric columns centred and scaled.
+
+    Scaling is for conditioning alone; no effect between genes depends on it.
+    """
+
+    values: FloatArray  # (n_cells, n_columns)
+    names: tuple[str, ...]  # (n_columns,)
+    factors: IntArray  # (n_factors, n_cells), level codes of the categorical covariates
+
+
+def is_categorical(column: pd.Series) -> bool:
+    """Whether a column is coded by levels: anything but numbers, booleans included."""
+    return bool(
+        pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column.dtype)
+    )
+
+
+def encode_covariates(table: pd.DataFrame, formula: str | None = None) -> CovariateBlock:
+    """Code covariates as regressors.
+
+    Numeric columns are standardised; the others are coded by levels, the first level (in
+    sorted or categorical order) being the reference.
+
+    Parameters
+    ----------
+    table
+        One row a cell, one column a covariate.
+    formula
+        A right-hand side such as ``"~ p_mito + C(lane) + log1p(n_genes)"``; all columns of
+        the table enter as they are when None.
+
+    Raises
+    ------
+    InputError
+        When a column is constant, or explained by the columns before it.
+    """
+    columns, names, factors = _from_columns(table) if formula is None else _from_formula(
+        table, formula
+    )
+    values = np.column_stack([np.empty((len(table), 0)), *columns])
+    spread = values.std(axis=0)
+    if (spread == 0).any():
+        constant = [n for n, s in zip(names, spread, strict=True) if s == 0]
+        raise InputError(
+            f"Covariate {first_few(constant)} is constant over the cells that are used. "
+            "Leave it out."
+        )
+    indicator = np.isin(values, (0.0, 1.0)).all(axis=0)
+    values[:, ~indicator] = (values - values.mean(axis=0))[:, ~indicator] / spread[~indicator]
+    codes = np.array(factors, dtype=np.int64).reshape(len(factors), len(table))
+    block = CovariateBlock(values, tuple(names), codes)
+    _check_rank(block)
+    return block
+
+
+def _from_columns(table: pd.DataFrame) -> tuple[list[FloatArray], list[str], list[IntArray]]:
+    columns, names, factors = [], [], []
+    for name in table.columns:
+        column = table[name]
+        if not is_categorical(column):
+            columns.append(column.to_numpy(dtype=np.float64))
+            names.append(str(name))
+            continue
+        codes, levels = _levels(column)
+        if len(levels) < 2:
+            raise InputError(
+                f"Covariate {str(name)!r} is constant over the cells that are used. Leave it out."
+            )
+        factors.append(codes)
+        for code, level in enumerate(levels[1:], start=1):
+            columns.append((codes == code).astype(np.float64))
+            names.append(f"{name}[{level}]")
+    return columns, names, factors
+
+
+def _from_formula(
+    table: pd.DataFrame, formula: str
+) -> tuple[list[FloatArray], list[str], list[IntArray]]:
+    from formulaic import model_matrix
+    from formulaic.errors import FormulaicError
+
+    try:
+        matrix = model_matrix(formula, table)
+    except (FormulaicError, ValueError, TypeError, SyntaxError) as error:
+        raise InputError(f"The covariate formula {formula!r} cannot be used: {error}") from error
+    matrix = pd.DataFrame(matrix)
+    if len(matrix) != len(table) or not np.isfinite(matrix.to_numpy(dtype=np.float64)).all():
+        raise InputError(
+            f"The covariate formula {formula!r} gives missing or infinite values. Filter those "
+            "cells or change the formula."
+        )
+    matrix = matrix.loc[:, matrix.columns != "Intercept"]
+    columns = [matrix[name].to_numpy(dtype=np.float64) for name in matrix.columns]
+    # Levels without counts are looked for in every 0/1 column and every categorical variable.
+    factors = [c.astype(np.int64) for c in columns if np.isin(c, (0.0, 1.0)).all()]
+    factors += [_levels(table[name])[0] for name in table.columns if is_categorical(table[name])]
+    return columns, [str(name) for name in matrix.columns], factors
+
+
+def _levels(column: pd.Series) -> tuple[IntArray, list[str]]:
+    """Codes from 0 and the levels in use."""
+    categorical = pd.Categorical(column)
+    categorical = categorical.remove_unused_categories()
+    return categorical.codes.astype(np.int64), [str(level) for level in categorical.categories]
+
+
+def _check_rank(block: CovariateBlock) -> None:
+    explained = explained_columns(
+        block.values, np.zeros(len(block.values), dtype=np.int64)
+    )
+    if explained:
+        raise InputError(
+            f"Covariate {first_few(block.names[c] for c in explained)} is collinear with the "
+            "covariates before it: it adds nothing. Leave it, or one of the others, out."
+        )
+
+
+def explained_columns(values: FloatArray, groups: IntArray) -> list[int]:
+    """Columns that the ones before them explain once group means are taken out.
+
+    Parameters
+    ----------
+    values
+        (n_cells, n_columns).
+    groups
+        (n_cells,), codes from 0.
+    """
+    sizes = np.bincount(groups)
+    centred = values.copy()
+    for column in centred.T:
+        column -= (np.bincount(groups, weights=column) / np.maximum(sizes, 1))[groups]
+    explained: list[int] = []
+    basis: list[FloatArray] = []
+    total = np.sum((values - values.mean(axis=0)) ** 2, axis=0)
+    for c, column in enumerate(centred.T):
+        left = column.copy()
+        for direction in (*basis, *basis):  # twice: the second pass removes rounding
+            left -= direction * (direction @ left)
+        size = float(left @ left)
+        if size <= COLLINEAR_SHARE * total[c]:
+            explained.append(c)
+        else:
+            basis.append(left / np.sqrt(size))
+    return explained

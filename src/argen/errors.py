@@ -1,0 +1,93 @@
+"""Errors, warnings, and the status that every fit carries."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ArgenError(Exception):
+    """Base class of every error that argen raises on purpose."""
+
+
+class InputError(ArgenError, ValueError):
+    """The input or an option is not what the method needs; the message says what to do."""
+
+
+class ArgenWarning(UserWarning):
+    """Something was left out or replaced, and the result names it."""
+
+
+class FitStatus(IntEnum):
+    """What became of one fit; ``.advice`` says what it means for the reader.
+
+    Members are ordered by severity, so that the status of an estimate built from several
+    fits is the largest of theirs. From ``NOT_CONVERGED`` on there is no p-value.
+    """
+
+    OK = 0
+    POISSON_FALLBACK = 1
+    HALF_COUNT = 2
+    ZERO_COUNTS_PERTURBED = 3
+    ZERO_COUNTS_CONTROL = 4
+    NOT_CONVERGED = 5
+    NOT_IDENTIFIED = 6
+    ZERO_COUNTS = 7
+
+    @property
+    def advice(self) -> str:
+        """One sentence: what happened and what can be done."""
+        return _ADVICE[self]
+
+    @property
+    def has_p_value(self) -> bool:
+        """Whether an estimate with this status comes with a valid p-value."""
+        return self < FitStatus.NOT_CONVERGED
+
+
+_ADVICE = {
+    FitStatus.OK: "Fitted.",
+    FitStatus.POISSON_FALLBACK: (
+        "The counts are not overdispersed, so a negative-binomial dispersion cannot be "
+        "estimated; the Poisson fit was used."
+    ),
+    FitStatus.HALF_COUNT: (
+        "A perturbed group has no count of a gene; half a count was added to the group so that "
+        "its coefficient is finite, and its variance is the Poisson one. Read the effect as a "
+        "lower bound in size, and the p-value as conservative."
+    ),
+    FitStatus.ZERO_COUNTS_PERTURBED: (
+        "The perturbed cells have no count of the target: the effect is minus infinity; the "
+        "p-value is that of the conditional binomial test."
+    ),
+    FitStatus.ZERO_COUNTS_CONTROL: (
+        "The control cells have no count of the target: the effect is plus infinity; the "
+        "p-value is that of the conditional binomial test."
+    ),
+    FitStatus.NOT_CONVERGED: (
+        "The fit did not converge; look for a covariate that separates the cells with counts "
+        "from those without."
+    ),
+    FitStatus.NOT_IDENTIFIED: (
+        "The effect is collinear with a covariate or with other candidates: the data cannot "
+        "tell them apart. Add control cells, or drop the covariate or the gene."
+    ),
+    FitStatus.ZERO_COUNTS: "No cell of this fit has a count of the target; nothing can be said.",
+}
+
+
+def nearest(name: str, known: Iterable[object]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string."""
+    names = [str(item) for item in known]
+    by_lower = {item.lower(): item for item in reversed(names)}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f" Did you mean {by_lower[found[0]]!r}?" if found else ""
+
+
+def first_few(items: Iterable[object], n_shown: int = 3) -> str:
+    """Return the first offenders of a list, and how many more there are."""
+    listed = list(items)
+    shown = ", ".join(repr(str(item)) for item in listed[:n_shown])
+    more = len(listed) - n_shown
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,1 @@
+"""Count regressions on plain arrays: Poisson and negative binomial, robust and two-stage."""

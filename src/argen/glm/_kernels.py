@@ -1,0 +1,354 @@
+"""Compiled loops over cells for log-linear count regressions.
+
+Every routine treats the Poisson model as the negative-binomial one with dispersion
+``alpha = 0``: mean ``mu = exp(X beta + offset)``, variance ``mu + alpha mu^2``.
+
+A fit is given one ``row_kind`` per cell: excluded (no information), observed, or pseudo
+(the cell shares an added half count; its squared residual says nothing about its variance,
+so the model variance stands in for it).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+
+from argen._arrays import FloatArray
+
+EXCLUDED, OBSERVED, PSEUDO = 0, 1, 2
+
+# A column is aliased when what the earlier columns leave of it is below this share of its
+# weighted sum of squares; 1e-10 is a correlation of 1 - 5e-11 with them.
+ALIASED_SHARE = 1e-10
+# Twice the gain in log-likelihood still to be had. The step that reveals it is still taken,
+# and convergence is quadratic for Poisson, so what remains is of its square.
+DECREMENT_TOLERANCE = 1e-16
+MAX_ITERATIONS = 200
+MAX_HALVINGS = 40
+# Log means below this belong to a coefficient on its way to minus infinity.
+LOWEST_LOG_MEAN = -600.0
+
+
+@nb.njit(cache=True, nogil=True)
+def cholesky_dropping(matrix, lower, kept):  # type: ignore[no-untyped-def]
+    """Factor ``matrix = lower lower'``, dropping columns that the earlier ones explain."""
+    n = matrix.shape[0]
+    lower[:] = 0.0
+    for j in range(n):
+        pivot = matrix[j, j]
+        for a in range(j):
+            pivot -= lower[j, a] * lower[j, a]
+        kept[j] = pivot > ALIASED_SHARE * matrix[j, j]
+        if not kept[j]:
+            for a in range(j):
+                lower[j, a] = 0.0
+            continue
+        lower[j, j] = math.sqrt(pivot)
+        for i in range(j + 1, n):
+            entry = matrix[i, j]
+            for a in range(j):
+                entry -= lower[i, a] * lower[j, a]
+            lower[i, j] = entry / lower[j, j]
+
+
+@nb.njit(cache=True, nogil=True)
+def solve_kept(lower, kept, right, solution):  # type: ignore[no-untyped-def]
+    """Solve ``lower lower' solution = right`` on the kept columns; the others get 0."""
+    n = lower.shape[0]
+    for j in range(n):
+        if not kept[j]:
+            solution[j] = 0.0
+            continue
+        entry = right[j]
+        for a in range(j):
+            entry -= lower[j, a] * solution[a]
+        solution[j] = entry / lower[j, j]
+    for j in range(n - 1, -1, -1):
+        if not kept[j]:
+            continue
+        entry = solution[j]
+        for a in range(j + 1, n):
+            entry -= lower[a, j] * solution[a]
+        solution[j] = entry / lower[j, j]
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_outer(matrix, row, weight, active):  # type: ignore[no-untyped-def]
+    """Add ``weight row row'`` to the lower triangle; zeros of one-hot rows cost nothing."""
+    n_active = 0
+    for a in range(row.shape[0]):
+        if row[a] != 0.0:
+            active[n_active] = a
+            n_active += 1
+    for s in range(n_active):
+        a = active[s]
+        scaled = weight * row[a]
+        for t in range(s + 1):
+            matrix[a, active[t]] += scaled * row[active[t]]
+
+
+@nb.njit(cache=True, nogil=True)
+def _mirror(matrix):  # type: ignore[no-untyped-def]
+    for a in range(matrix.shape[0]):
+        for b in range(a):
+            matrix[b, a] = matrix[a, b]
+
+
+@nb.njit(cache=True, nogil=True)
+def _log_likelihood(y, eta, row_kind, dispersion):  # type: ignore[no-untyped-def]
+    """Log-likelihood up to terms free of the mean."""
+    total = 0.0
+    for i in range(y.shape[0]):
+        if row_kind[i] == EXCLUDED:
+            continue
+        mean = math.exp(eta[i])
+        if dispersion == 0.0:
+            total += y[i] * eta[i] - mean
+        else:
+            size = 1.0 / dispersion
+            total += y[i] * (eta[i] + math.log(dispersion))
+            total -= (y[i] + size) * math.log1p(dispersion * mean)
+    return total
+
+
+@nb.njit(cache=True, nogil=True)
+def _linear_predictor(design, offset, beta, eta):  # type: ignore[no-untyped-def]
+    for i in range(design.shape[0]):
+        value = offset[i]
+        for a in range(design.shape[1]):
+            if design[i, a] != 0.0:
+                value += design[i, a] * beta[a]
+        eta[i] = max(value, LOWEST_LOG_MEAN)
+
+
+@nb.njit(cache=True, nogil=True)
+def scoring(y, row_kind, design, offset, dispersion, beta, eta, warm, kept, lower):  # type: ignore[no-untyped-def]
+    """Maximise the likelihood over ``beta`` at a fixed dispersion by Fisher scoring.
+
+    Solves ``sum_i x_i (y_i - mu_i) / (1 + alpha mu_i) = 0``. For Poisson this is Newton.
+    ``beta`` and ``eta`` are updated in place; returns whether it converged.
+    """
+    n_cells, n_columns = design.shape
+    information = np.empty((n_columns, n_columns))
+    gradient = np.empty(n_columns)
+    step = np.empty(n_columns)
+    trial = np.empty(n_columns)
+    trial_eta = np.empty(n_cells)
+    active = np.empty(n_columns, np.int64)
+
+    if not warm:
+        # First working response from means half-way between the counts and the common rate.
+        total, exposure = 0.0, 0.0
+        for i in range(n_cells):
+            if row_kind[i] != EXCLUDED:
+                total += y[i]
+                exposure += math.exp(offset[i])
+        for i in range(n_cells):
+            eta[i] = math.log(0.5 * (y[i] + total / exposure * math.exp(offset[i])))
+
+    log_likelihood = -np.inf
+    for iteration in range(MAX_ITERATIONS):
+        first = iteration == 0 and not warm
+        information[:] = 0.0
+        gradient[:] = 0.0
+        for i in range(n_cells):
+            if row_kind[i] == EXCLUDED:
+                continue
+            mean = math.exp(eta[i])
+            shrink = 1.0 / (1.0 + dispersion * mean)
+            _add_outer(information, design[i], mean * shrink, active)
+            residual = (y[i] - mean) * shrink
+            if first:
+                residual += mean * shrink * (eta[i] - offset[i])
+            for a in range(n_columns):
+                if design[i, a] != 0.0:
+                    gradient[a] += design[i, a] * residual
+        cholesky_dropping(information, lower, kept)
+        solve_kept(lower, kept, gradient, step)
+        if first:
+            beta[:] = step
+            _linear_predictor(design, offset, beta, eta)
+            log_likelihood = _log_likelihood(y, eta, row_kind, dispersion)
+            continue
+        if iteration == 0:
+            log_likelihood = _log_likelihood(y, eta, row_kind, dispersion)
+        decrement = 0.0
+        for a in range(n_columns):
+            decrement += gradient[a] * step[a]
+        scale = 1.0
+        improved = False
+        for _ in range(MAX_HALVINGS):
+            for a in range(n_columns):
+                trial[a] = beta[a] + scale * step[a]
+            _linear_predictor(design, offset, trial, trial_eta)
+            trial_log_likelihood = _log_likelihood(y, trial_eta, row_kind, dispersion)
+            slack = 1e-12 * (abs(log_likelihood) + 1.0)
+            if trial_log_likelihood >= log_likelihood - slack:
+                improved = True
+                break
+            scale *= 0.5
+        if not improved:
+            return False
+        beta[:] = trial
+        eta[:] = trial_eta
+        log_likelihood = trial_log_likelihood
+        if decrement <= DECREMENT_TOLERANCE:
+            return True
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
+def _size_score(size, exceeding, y, mean, row_kind):  # type: ignore[no-untyped-def]
+    """Score and its derivative for the size ``theta = 1 / alpha``.
+
+    ``exceeding[j]`` counts the cells with ``y > j``: digamma(y + theta) - digamma(theta) is
+    the finite sum of ``1 / (theta + j)`` over ``j < y``, exact for integer counts.
+    """
+    score, slope = 0.0, 0.0
+    for j in range(exceeding.shape[0]):
+        score += exceeding[j] / (size + j)
+        slope -= exceeding[j] / ((size + j) * (size + j))
+    for i in range(y.shape[0]):
+        if row_kind[i] != OBSERVED:
+            continue
+        total = size + mean[i]
+        score -= math.log1p(mean[i] / size) + (y[i] - mean[i]) / total
+        slope += mean[i] / (size * total) + (y[i] - mean[i]) / (total * total)
+    return score, slope
+
+
+@nb.njit(cache=True, nogil=True)
+def best_size(exceeding, y, mean, row_kind, start):  # type: ignore[no-untyped-def]
+    """Maximum-likelihood size given the means: Newton on log(theta) inside a bracket."""
+    low, high = math.log(1e-8), math.log(1e10)
+    log_size = min(max(math.log(start), low), high)
+    for _ in range(200):
+        size = math.exp(log_size)
+        score, slope = _size_score(size, exceeding, y, mean, row_kind)
+        if score > 0.0:
+            low = log_size
+        else:
+            high = log_size
+        curvature = size * (slope * size + score)
+        proposal = log_size - score * size / curvature if curvature < 0.0 else 0.5 * (low + high)
+        if not low < proposal < high:
+            proposal = 0.5 * (low + high)
+        moved = abs(proposal - log_size)
+        log_size = proposal
+        if moved < 1e-11:
+            break
+    return math.exp(log_size)
+
+
+@nb.njit(cache=True, nogil=True)
+def _fit_dispersion(y, row_kind, design, offset, beta, eta, kept, lower):  # type: ignore[no-untyped-def]
+    """Joint maximum likelihood of ``beta`` and the dispersion, started at the Poisson fit.
+
+    Returns (dispersion, converged). Dispersion 0 means that the likelihood does not rise
+    from the Poisson limit: there is no overdispersion to estimate.
+    """
+    n_cells = y.shape[0]
+    mean = np.exp(eta)
+    excess, squared_mean, largest = 0.0, 0.0, 0
+    for i in range(n_cells):
+        if row_kind[i] == OBSERVED:
+            excess += (y[i] - mean[i]) ** 2 - y[i]
+            squared_mean += mean[i] * mean[i]
+            largest = max(largest, int(y[i]))
+    if excess <= 0.0:
+        return 0.0, True
+    exceeding = np.zeros(largest)
+    for i in range(n_cells):
+        if row_kind[i] == OBSERVED:
+            for j in range(int(y[i])):
+                exceeding[j] += 1.0
+    size = squared_mean / excess
+    for _ in range(MAX_ITERATIONS):
+        previous = size
+        size = best_size(exceeding, y, mean, row_kind, previous)
+        if not scoring(y, row_kind, design, offset, 1.0 / size, beta, eta, True, kept, lower):
+            return 1.0 / size, False
+        mean = np.exp(eta)
+        if abs(math.log(size / previous)) < 1e-10:
+            return 1.0 / size, True
+    return 1.0 / size, False
+
+
+@nb.njit(cache=True, nogil=True)
+def _sandwich(y, row_kind, design, eta, dispersion, kept, lower, covariance):  # type: ignore[no-untyped-def]
+    """HC0: ``A^-1 (sum_i u_i^2 x_i x_i') A^-1`` with ``A = X' W X``, ``u`` the score residual."""
+    n_cells, n_columns = design.shape
+    information = np.zeros((n_columns, n_columns))
+    meat = np.zeros((n_columns, n_columns))
+    active = np.empty(n_columns, np.int64)
+    for i in range(n_cells):
+        if row_kind[i] == EXCLUDED:
+            continue
+        mean = math.exp(eta[i])
+        shrink = 1.0 / (1.0 + dispersion * mean)
+        _add_outer(information, design[i], mean * shrink, active)
+        residual = (y[i] - mean) * shrink
+        variance = residual * residual if row_kind[i] == OBSERVED else mean * shrink
+        _add_outer(meat, design[i], variance, active)
+    _mirror(meat)
+    cholesky_dropping(information, lower, kept)
+    half = np.empty((n_columns, n_columns))
+    for a in range(n_columns):
+        solve_kept(lower, kept, meat[a], half[a])
+    for a in range(n_columns):
+        solve_kept(lower, kept, half[:, a].copy(), covariance[a])
+    for a in range(n_columns):
+        for b in range(n_columns):
+            if not (kept[a] and kept[b]):
+                covariance[a, b] = np.nan
+
+
+@nb.njit(cache=True, nogil=True, parallel=True)
+def fit_responses(  # type: ignore[no-untyped-def]
+    responses, row_kinds, design, offset, with_dispersion, beta, covariance, kept, dispersion
+):
+    """Fit every response on one design, in parallel over responses; returns convergence.
+
+    Each response is fitted by one thread from start to end, so the bits do not depend on how
+    many threads there are.
+    """
+    n_responses, n_cells = responses.shape
+    n_columns = design.shape[1]
+    converged = np.zeros(n_responses, np.bool_)
+    for r in nb.prange(n_responses):
+        lower = np.empty((n_columns, n_columns))
+        eta = np.empty(n_cells)
+        y, kind = responses[r], row_kinds[r]
+        done = scoring(y, kind, design, offset, 0.0, beta[r], eta, False, kept[r], lower)
+        dispersion[r] = 0.0
+        if done and with_dispersion:
+            dispersion[r], done = _fit_dispersion(
+                y, kind, design, offset, beta[r], eta, kept[r], lower
+            )
+        _sandwich(y, kind, design, eta, dispersion[r], kept[r], lower, covariance[r])
+        converged[r] = done
+    return converged
+
+
+@nb.njit(cache=True, nogil=True)
+def weighted_cross(left: FloatArray, weights: FloatArray, right: FloatArray) -> FloatArray:
+    """``left' diag(weights) right``, summed cell by cell so that zeros cost nothing."""
+    n_left, n_right = left.shape[1], right.shape[1]
+    total = np.zeros((n_left, n_right))
+    active = np.empty(n_right, np.int64)
+    for i in range(left.shape[0]):
+        if weights[i] == 0.0:
+            continue
+        n_active = 0
+        for b in range(n_right):
+            if right[i, b] != 0.0:
+                active[n_active] = b
+                n_active += 1
+        for a in range(n_left):
+            scaled = weights[i] * left[i, a]
+            if scaled != 0.0:
+                for s in range(n_active):
+                    total[a, active[s]] += scaled * right[i, active[s]]
+    return total

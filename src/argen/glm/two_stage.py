@@ -1,0 +1,169 @@
+"""Two-stage count regression on proxies, with Murphy-Topel standard errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from argen._arrays import BoolArray, FloatArray, IntArray, StatusArray
+from argen.errors import FitStatus
+from argen.glm import _kernels
+from argen.glm.regression import RegressionFit, fit_regressions, prepare_responses
+
+# A column takes part in a collinearity when its share in the combination exceeds this,
+# both sides measured in standard deviations of the log mean.
+COLLINEAR_SHARE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStageFit:
+    """The second stage; columns are the exogenous, the outcome's own, and the proxies last."""
+
+    coefficients: FloatArray  # (n_columns,); NaN where not identified
+    covariance: FloatArray  # (n_columns, n_columns), Murphy-Topel
+    dispersion: float  # of the second stage; 0 for Poisson
+    first_stage: RegressionFit  # one response per endogenous variable
+    status: StatusArray  # (n_endogenous,)
+
+    @property
+    def effect(self) -> FloatArray:
+        """Coefficients of the proxies: (n_endogenous,)."""
+        return self.coefficients[len(self.coefficients) - len(self.status) :]
+
+    @property
+    def std_error(self) -> FloatArray:
+        """Murphy-Topel standard errors of ``effect``: (n_endogenous,)."""
+        variances = np.diagonal(self.covariance)
+        return np.sqrt(variances[len(variances) - len(self.status) :])
+
+
+def fit_two_stage(
+    y: FloatArray,
+    endogenous: FloatArray,
+    *,
+    instruments: FloatArray,
+    exogenous: FloatArray,
+    outcome_only: FloatArray,
+    offset: FloatArray,
+    first_stage_offset: FloatArray,
+    factors: IntArray,
+    family: str = "poisson",
+) -> TwoStageFit:
+    """Regress ``y`` on proxies of the endogenous counts.
+
+    Stage 1, for each endogenous count ``Y_k``, on ``X1 = [exogenous, instruments]``::
+
+        log E[Y_k] = X1 pi_k + first_stage_offset,      proxy S_k = X1 pi_k
+
+    Stage 2, on ``X2 = [exogenous, outcome_only, S]``::
+
+        log E[y] = X2 beta + offset,      theta_k = coefficient of S_k
+
+    Variance (Murphy and Topel 1985)::
+
+        A2^-1 (B2 + sum_k C_k V_k C_k') A2^-1,      C_k = -theta_k X2' diag(w2) X1
+
+    with ``V_k`` the HC0 covariance of ``pi_k``, ``w2 = mu2 / (1 + alpha2 mu2)``,
+    ``A2 = X2' diag(w2) X2`` and ``B2 = X2' diag(u2^2) X2``, ``u2 = (y - mu2) / (1 + alpha2 mu2)``.
+
+    Parameters
+    ----------
+    y
+        (n_cells,) counts of the outcome.
+    endogenous
+        (n_endogenous, n_cells) counts.
+    instruments
+        (n_cells, n_instruments).
+    exogenous
+        (n_cells, n_exogenous), the intercept included.
+    outcome_only
+        (n_cells, n_outcome_only), regressors of the second stage alone.
+    factors
+        (n_factors, n_cells), codes of categorical regressors (see ``prepare_responses``).
+    """
+    first_design = np.column_stack([exogenous, instruments])
+    first = fit_regressions(
+        prepare_responses(
+            endogenous, offset=first_stage_offset, factors=factors, groups=instruments
+        ),
+        first_design,
+        first_stage_offset,
+        family=family,
+    )
+    usable = first.status < FitStatus.NOT_CONVERGED
+    proxies = np.column_stack(
+        [first.linear_predictor(first_design, k) for k in np.flatnonzero(usable)]
+        or [np.empty((len(y), 0))]
+    )
+    second_design = np.column_stack([exogenous, outcome_only, proxies])
+    own_groups = [c.astype(np.int64) for c in outcome_only.T if np.isin(c, (0.0, 1.0)).all()]
+    response = prepare_responses(
+        y[None, :],
+        offset=offset,
+        factors=np.vstack([factors, *own_groups]),
+        groups=instruments,
+    )
+    second = fit_regressions(response, second_design, offset, family=family)
+    coefficients = second.coefficients[0]
+    n_fixed = second_design.shape[1] - len(proxies.T)
+    weights = _working_weights(second, second_design, offset, response.row_kinds[0])
+    information = _kernels.weighted_cross(second_design, weights, second_design)
+    estimable = np.isfinite(second.coefficients[0])
+    # sum_k C_k V_k C_k' = G (sum_k theta_k^2 V_k) G', since every candidate shares G = X2' W2 X1.
+    theta = np.nan_to_num(second.coefficients[0, n_fixed:])
+    proxy_variance = np.einsum("k,kab->ab", theta**2, np.nan_to_num(first.covariance[usable]))
+    cross = _kernels.weighted_cross(second_design, weights, first_design)
+    slope = _solve(information, cross, estimable)
+    covariance = second.covariance[0] + slope @ proxy_variance @ slope.T
+    identified = estimable & ~_entangled(information, estimable)
+
+    # Back to one column per endogenous variable, the unusable ones included.
+    place = np.concatenate([np.arange(n_fixed), n_fixed + np.flatnonzero(usable)])
+    n_columns = n_fixed + len(usable)
+    all_coefficients = np.full(n_columns, np.nan)
+    all_coefficients[place] = np.where(identified, second.coefficients[0], np.nan)
+    all_covariance = np.full((n_columns, n_columns), np.nan)
+    all_covariance[np.ix_(place, place)] = np.where(
+        np.outer(identified, identified), covariance, np.nan
+    )
+    status = first.status.copy()
+    status[usable] = np.maximum(status[usable], second.status[0])
+    unidentified = usable.copy()
+    unidentified[usable] = ~identified[n_fixed:]
+    status[unidentified] = np.maximum(status[unidentified], FitStatus.NOT_IDENTIFIED)
+    return TwoStageFit(
+        all_coefficients, all_covariance, float(second.dispersion[0]), first, status
+    )
+
+
+def _working_weights(
+    fit: RegressionFit, design: FloatArray, offset: FloatArray, row_kind: StatusArray
+) -> FloatArray:
+    """``mu / (1 + alpha mu)`` of a single response, 0 for excluded cells: (n_cells,)."""
+    mean = np.exp(fit.linear_predictor(design, 0) + offset)
+    weights = mean / (1.0 + fit.dispersion[0] * mean)
+    return np.where(row_kind == _kernels.EXCLUDED, 0.0, weights)
+
+
+def _solve(information: FloatArray, right: FloatArray, kept: BoolArray) -> FloatArray:
+    """``information^-1 right`` on the kept columns; rows of the others are 0."""
+    solution = np.zeros_like(right)
+    if kept.any():
+        factor = cho_factor(information[np.ix_(kept, kept)], lower=True)
+        solution[kept] = cho_solve(factor, right[kept])
+    return solution
+
+
+def _entangled(information: FloatArray, estimable: BoolArray) -> BoolArray:
+    """Columns that explain a dropped column.
+
+    Dropping one of two equal columns hands its coefficient to the other, which then is an
+    estimate of neither; so both are reported as not identified.
+    """
+    scale = np.sqrt(np.diagonal(information))
+    dropped = np.flatnonzero(~estimable & (scale > 0))
+    combinations = _solve(information, information[:, dropped], estimable)
+    shares = np.abs(combinations) * scale[:, None] / scale[dropped]
+    return np.asarray((shares > COLLINEAR_SHARE).any(axis=1), dtype=bool)
