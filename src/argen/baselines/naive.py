@@ -1,0 +1,71 @@
+"""Naive regression: the same screen and order, but observed expression instead of proxies."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from argen._arrays import IntArray
+from argen.config import Family, InferenceConfig
+from argen.design import Design
+from argen.descendants import Progress
+from argen.engine import Effects, ExactEngine
+from argen.errors import FitStatus
+from argen.glm import _kernels
+from argen.glm.regression import fit_regressions, prepare_responses
+from argen.glm.wald import two_sided
+from argen.network import CausalNetwork
+from argen.perturbseq import PerturbSeqData
+from argen.pipeline import infer_network
+
+
+class NaiveEngine(ExactEngine):
+    """Answers the second question by regressing on what was measured."""
+
+    def direct_effects(
+        self, design: Design, target: int, candidates: IntArray, *, family: Family
+    ) -> Effects:
+        """Fit ``log E[Y_t] = log C + [1, X, D_t] b + sum_k theta_k log(Y_k / C + 1)``.
+
+        Standard errors are the model's. Whatever moves both Y_k and Y_t without being
+        measured goes into theta_k.
+        """
+        expression = np.log1p(design.counts[candidates] * np.exp(-design.offset)).T
+        regressors = np.column_stack(
+            [design.intercept_and_covariates(), design.perturbed(target), expression]
+        )
+        responses = prepare_responses(
+            design.counts[[target]],
+            offset=design.offset,
+            factors=np.vstack([design.covariates.factors, design.perturbed(target)]),
+        )
+        fit = fit_regressions(responses, regressors, design.offset, family=family)
+        kept = np.isfinite(fit.coefficients[0])
+        mean = np.exp(fit.linear_predictor(regressors, 0) + design.offset)
+        weights = mean / (1.0 + fit.dispersion[0] * mean) * (responses.row_kinds[0] > 0)
+        information = _kernels.weighted_cross(regressors, weights, regressors)
+        variance = np.full(len(kept), np.nan)
+        if kept.any():
+            factor = cho_factor(information[np.ix_(kept, kept)])
+            variance[kept] = np.diagonal(cho_solve(factor, np.eye(kept.sum())))
+        effect = fit.coefficients[0, -len(candidates) :]
+        std_error = np.sqrt(variance[-len(candidates) :])
+        status = np.full(len(candidates), fit.status[0], dtype=np.int8)
+        status[~np.isfinite(effect)] = np.maximum(
+            status[~np.isfinite(effect)], FitStatus.NOT_IDENTIFIED
+        )
+        return Effects(effect, std_error, *two_sided(effect / std_error), status)
+
+
+def infer_naive(
+    data: PerturbSeqData,
+    config: InferenceConfig | None = None,
+    *,
+    progress: Progress | None = None,
+) -> CausalNetwork:
+    """Infer a network by naive regression, the comparison of the paper.
+
+    Screen, order, candidates and error control are those of ``infer_network``; only the
+    parent tests differ, and they are biased by hidden confounders.
+    """
+    return infer_network(data, config, engine=NaiveEngine(), progress=progress)

@@ -1,0 +1,124 @@
+"""The seam between the steps of the method and whoever computes its regressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numba
+import numpy as np
+
+from argen._arrays import FloatArray, IntArray, StatusArray
+from argen.config import Family
+from argen.design import Design
+from argen.errors import FitStatus
+from argen.glm.conditional import zero_count_test
+from argen.glm.regression import fit_regressions, prepare_responses
+from argen.glm.two_stage import fit_two_stage
+from argen.glm.wald import two_sided
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Effects with their errors and tests; natural-log scale."""
+
+    effect: FloatArray
+    std_error: FloatArray
+    p_value: FloatArray
+    log10_p: FloatArray
+    status: StatusArray
+
+
+class Engine(Protocol):
+    """Answers the two questions of the method; the steps never loop over cells themselves."""
+
+    def total_effects(self, design: Design, source: int) -> Effects:
+        """Effects of perturbing ``source`` on every node, itself included: (n_nodes,) each."""
+
+    def direct_effects(
+        self, design: Design, target: int, candidates: IntArray, *, family: Family
+    ) -> Effects:
+        """Direct effects of the candidates on ``target``: (n_candidates,) each."""
+
+
+class ExactEngine:
+    """One regression after another, each by maximum likelihood to machine precision."""
+
+    def total_effects(self, design: Design, source: int) -> Effects:
+        """Fit ``log E[Y_k] = a + d D_source + gamma' X + log C`` on its cells and the controls.
+
+        A gene without a count among the perturbed (or the control) cells has an infinite
+        effect; its p-value is that of the conditional binomial test.
+        """
+        cells = design.controls | design.perturbed(source)
+        counts, offset = design.counts[:, cells], design.offset[cells]
+        perturbed = design.perturbed(source)[cells]
+        factors = design.covariates.factors[:, cells]
+        null_design = design.intercept_and_covariates()[cells]
+
+        responses = prepare_responses(counts, offset=offset, factors=factors)
+        fit = fit_regressions(responses, np.column_stack([null_design, perturbed]), offset)
+        effect, std_error = fit.coefficients[:, -1], fit.std_error[:, -1]
+        status = fit.status.copy()
+        status[(status == FitStatus.OK) & ~np.isfinite(effect)] = FitStatus.NOT_IDENTIFIED
+        failed = status >= FitStatus.NOT_CONVERGED
+        effect[failed] = std_error[failed] = np.nan
+        with np.errstate(invalid="ignore", divide="ignore"):
+            p_value, log10_p = two_sided(effect / std_error)
+
+        none_perturbed = ~counts[:, perturbed].any(axis=1)
+        none_control = ~counts[:, ~perturbed].any(axis=1)
+        one_sided = np.flatnonzero(none_perturbed ^ none_control)
+        if len(one_sided):
+            null_responses = prepare_responses(counts[one_sided], offset=offset, factors=factors)
+            null_fit = fit_regressions(null_responses, null_design, offset)
+            for r, k in enumerate(one_sided):
+                mean = np.exp(null_fit.linear_predictor(null_design, r) + offset)
+                used = null_responses.row_kinds[r] > 0
+                test = zero_count_test(
+                    counts[k, used], mean[used], perturbed[used], n_parameters=null_design.shape[1]
+                )
+                effect[k] = -np.inf if none_perturbed[k] else np.inf
+                std_error[k] = np.nan
+                p_value[k], log10_p[k] = test.p_value, test.log10_p
+                status[k] = (
+                    FitStatus.ZERO_COUNTS_PERTURBED
+                    if none_perturbed[k]
+                    else FitStatus.ZERO_COUNTS_CONTROL
+                )
+        return Effects(effect, std_error, p_value, log10_p, status)
+
+    def direct_effects(
+        self, design: Design, target: int, candidates: IntArray, *, family: Family
+    ) -> Effects:
+        """Run the two-stage regression of ``target`` on the proxies of its candidates."""
+        fit = fit_two_stage(
+            design.counts[target],
+            design.counts[candidates],
+            instruments=np.column_stack([design.perturbed(int(k)) for k in candidates]).astype(
+                np.float64
+            ),
+            exogenous=design.intercept_and_covariates(),
+            outcome_only=design.perturbed(target)[:, None].astype(np.float64),
+            offset=design.offset,
+            first_stage_offset=design.offset,
+            factors=design.covariates.factors,
+            family=family,
+        )
+        effect, std_error = fit.effect, fit.std_error
+        p_value, log10_p = two_sided(effect / std_error)
+        return Effects(effect, std_error, p_value, log10_p, fit.status)
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Limit the compiled loops to so many threads; all cores when None."""
+    before = numba.get_num_threads()
+    if threads is not None:
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

@@ -1,0 +1,294 @@
+"""The result: a causal network with everything that it rests on."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from argen.config import InferenceConfig
+from argen.descendants import DescendantScreen
+from argen.errors import FitStatus, InputError, first_few, nearest
+from argen.fdr import select
+from argen.glm.wald import critical_value
+from argen.order import CausalOrder
+from argen.parents import ParentTests
+
+if TYPE_CHECKING:
+    import networkx
+    from anndata import AnnData
+
+# Adjacency keys written into ``varp`` by ``to_anndata``: [source, target], 0 where no edge.
+VARP_DIRECT, VARP_TOTAL = "argen_direct_effect", "argen_total_effect"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CausalNetwork:
+    """Direct causal effects between genes, with their errors, tests and history.
+
+    Effects are natural-log: an edge's ``effect`` is the change in the log mean of the target
+    per unit of log mean of the source, the other candidate parents held fixed.
+    """
+
+    candidates: pd.DataFrame
+    """One row per candidate edge: source, target, effect, std_error, ci_low, ci_high, z,
+    p_value, log10_p, p_adjusted, batch, level, selected, status."""
+    screen: DescendantScreen
+    causal_order: CausalOrder
+    config: InferenceConfig
+    left_out: pd.DataFrame
+    """What of the input was not used: kind, name, n_cells, reason."""
+    provenance: dict[str, Any]
+    """Version, time, source, checksum, counts of cells, seconds per stage, command."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Genes of the network, in the column order of the input."""
+        return self.screen.nodes
+
+    @property
+    def edges(self) -> pd.DataFrame:
+        """The selected candidates."""
+        return self.candidates[self.candidates["selected"]].reset_index(drop=True)
+
+    @property
+    def order(self) -> list[str]:
+        """Gene names in causal order, most upstream first."""
+        return [self.nodes[node] for node in self.causal_order.order]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the selected edges; ``candidates`` has the tested ones too."""
+        return self.edges
+
+    def total_effects(self) -> pd.DataFrame:
+        """Return the screen in long form, with membership in its transitive closure."""
+        frame = self.screen.to_frame()
+        pairs = ~np.eye(len(self.nodes), dtype=bool)
+        frame.insert(8, "descendant_closure", self.causal_order.closure[pairs])
+        return frame
+
+    def parents(self, gene: str) -> pd.DataFrame:
+        """Return the selected edges into a gene, strongest evidence first."""
+        return self._edges_at("target", gene)
+
+    def children(self, gene: str) -> pd.DataFrame:
+        """Return the selected edges out of a gene, strongest evidence first."""
+        return self._edges_at("source", gene)
+
+    def ancestors(self, gene: str) -> list[str]:
+        """Return the candidate parents of a gene: upstream in closure and order."""
+        return [self.nodes[a] for a in self.causal_order.candidates(self._index(gene))]
+
+    def unusual_fits(self) -> pd.DataFrame:
+        """Return every fit that failed or needed help: stage, source, target, status, advice."""
+        tables = [
+            ("screen", self.screen.to_frame()),
+            ("parents", self.candidates),
+        ]
+        parts = []
+        for stage, table in tables:
+            rows = table.loc[table["status"] != FitStatus.OK.name, ["source", "target", "status"]]
+            parts.append(rows.assign(stage=stage))
+        unusual = pd.concat(parts, ignore_index=True)
+        unusual["advice"] = [FitStatus[name].advice for name in unusual["status"]]
+        return unusual[["stage", "source", "target", "status", "advice"]]
+
+    def summary(self) -> str:
+        """Return the run in plain words: data, screen, edges, and what to look out for."""
+        edges, screened = self.edges, self.screen
+        n_pairs = len(self.nodes) * (len(self.nodes) - 1)
+        run = self.provenance
+        lines = [
+            f"Causal network of {len(self.nodes)} genes: {len(edges)} edges "
+            f"selected of {len(self.candidates)} candidates",
+            f"  cells      {run['n_cells']:,} ({run['n_controls']:,} control)",
+            f"  screen     {int(screened.is_descendant.sum())} of {n_pairs} ordered pairs are "
+            f"descendants at {self.config.screen_adjustment} < {self.config.level_of_screen:g}",
+            f"  selection  {self.config.edge_adjustment} at {self.config.level_of_edges:g}, "
+            f"family {self.config.family}",
+            f"  order      {_shorten(self.order)}",
+        ]
+        lines += [f"  note       {note}" for note in self._notes()]
+        if len(edges):
+            shown = edges.sort_values("log10_p").head(10)
+            columns = ["source", "target", "effect", "std_error", "log10_p"]
+            title = "Edges" if len(edges) <= 10 else "The ten edges with the strongest evidence"
+            lines += ["", f"{title}:", shown[columns].to_string(index=False, float_format="%.3g")]
+        return "\n".join(lines)
+
+    def _notes(self) -> list[str]:
+        notes = []
+        unusual = self.unusual_fits()
+        for (stage, status), rows in unusual.groupby(["stage", "status"], sort=False):
+            fits = "fit is" if len(rows) == 1 else "fits are"
+            notes.append(f"{len(rows)} {stage} {fits} {status}: {FitStatus[str(status)].advice}")
+        mutual = np.triu(self.screen.is_descendant & self.screen.is_descendant.T)
+        if mutual.any():
+            pairs = [f"{self.nodes[a]} and {self.nodes[b]}" for a, b in np.argwhere(mutual)]
+            notes.append(
+                f"{len(pairs)} pairs affect each other both ways (feedback, or a false "
+                f"positive), and the order keeps one direction: {first_few(pairs)}"
+            )
+        for row in self.left_out.itertuples(index=False):
+            if row.kind == "node":
+                notes.append(f"gene {row.name} ({row.n_cells} cells) was dropped: {row.reason}")
+        return notes
+
+    def _repr_html_(self) -> str:
+        edges = self.edges.sort_values("log10_p")
+        columns = ["source", "target", "effect", "std_error", "p_value", "status"]
+        head = html.escape(self.summary().split("\n\n")[0])
+        table = edges[columns].to_html(index=False, escape=True, max_rows=30)
+        return f"<pre>{head}</pre>{table}"
+
+    def to_networkx(self, *, candidates: bool = False) -> networkx.DiGraph:
+        """Return a directed graph; nodes know their position in the order, edges their numbers.
+
+        Parameters
+        ----------
+        candidates
+            Include the candidates that were not selected.
+        """
+        import networkx
+
+        graph = networkx.DiGraph(name="argen")
+        for position, gene in enumerate(self.order):
+            graph.add_node(gene, position=position)
+        table = self.candidates if candidates else self.edges
+        for row in table.to_dict("records"):
+            graph.add_edge(row.pop("source"), row.pop("target"), **row)
+        return graph
+
+    def to_anndata(self, adata: AnnData | None = None) -> AnnData:
+        """Write the network into an AnnData object.
+
+        Keys: ``varp["argen_direct_effect"]`` and ``varp["argen_total_effect"]``, sparse,
+        [source, target], with the effects of the edges and of the descendants;
+        ``var["argen_position"]``, place in the causal order (missing for genes that are no
+        nodes); ``uns["argen"]`` with the tables ``candidates`` and ``descendants``, the
+        ``order``, ``config`` and ``provenance``.
+
+        Parameters
+        ----------
+        adata
+            A copy of it gets the keys; its ``var_names`` must contain the nodes. None: a new
+            object with the nodes as its variables.
+        """
+        from anndata import AnnData
+        from scipy import sparse
+
+        if adata is None:
+            adata = AnnData(
+                X=np.zeros((0, len(self.nodes)), dtype=np.float32),
+                var=pd.DataFrame(index=list(self.nodes)),
+            )
+        missing = [gene for gene in self.nodes if gene not in adata.var_names]
+        if missing:
+            raise InputError(
+                f"The AnnData object lacks {len(missing)} of the network's genes: "
+                f"{first_few(missing)}. Set var_names to the names that the network uses."
+            )
+        adata = adata.copy()
+        columns = adata.var_names.get_indexer(list(self.nodes))
+        shape = (adata.n_vars, adata.n_vars)
+        place = dict(zip(self.nodes, columns, strict=True))
+        edges = self.edges
+        at = (edges["source"].map(place).to_numpy(), edges["target"].map(place).to_numpy())
+        direct = sparse.csr_matrix((edges["effect"].to_numpy(), at), shape=shape)
+        called = np.nonzero(self.screen.is_descendant)
+        total = sparse.csr_matrix(
+            (self.screen.effect[called], (columns[called[0]], columns[called[1]])), shape=shape
+        )
+        adata.varp[VARP_DIRECT], adata.varp[VARP_TOTAL] = direct, total
+        position = np.full(adata.n_vars, np.nan)
+        position[columns] = self.causal_order.position
+        adata.var["argen_position"] = position
+        adata.uns["argen"] = {
+            "candidates": self.candidates.copy(),
+            "descendants": self.total_effects(),
+            "order": np.array(self.order, dtype=object),
+            "config": {k: v for k, v in self.config.to_dict().items() if v is not None},
+            "provenance": {k: str(v) for k, v in self.provenance.items()},
+        }
+        return adata
+
+    def save(self, path: str | Path) -> Path:
+        """Save the whole result as one file (see ``argen.network_io``); returns its path."""
+        from argen.network_io import save_network
+
+        return save_network(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CausalNetwork:
+        """Load a result that ``save`` wrote."""
+        from argen.network_io import load_network
+
+        return load_network(path)
+
+    def write_results(self, folder: str | Path) -> Path:
+        """Write the tables, the graph, the network file and the run's record into a folder."""
+        from argen.network_io import write_results
+
+        return write_results(self, folder)
+
+    def _index(self, gene: str) -> int:
+        if gene not in self.nodes:
+            raise InputError(f"{gene!r} is not a node of this network.{nearest(gene, self.nodes)}")
+        return self.nodes.index(gene)
+
+    def _edges_at(self, end: str, gene: str) -> pd.DataFrame:
+        self._index(gene)
+        edges = self.edges
+        return edges[edges[end] == gene].sort_values("log10_p").reset_index(drop=True)
+
+
+def select_edges(
+    tests: ParentTests,
+    screen: DescendantScreen,
+    order: CausalOrder,
+    config: InferenceConfig,
+    *,
+    left_out: pd.DataFrame,
+    provenance: dict[str, Any],
+) -> CausalNetwork:
+    """Apply error control to the parent tests and assemble the network.
+
+    Targets are taken in the order in which they were placed, the last of the causal order
+    first; the tests of one target are one batch.
+    """
+    position = order.position
+    distance_from_end = len(position) - 1 - position[tests.target]
+    _, batch = np.unique(distance_from_end, return_inverse=True)
+    selection = select(
+        tests.effects.p_value,
+        batch,
+        method=config.edge_adjustment,
+        scope=config.edge_scope,
+        alpha=config.level_of_edges,
+    )
+    table = tests.to_frame()
+    margin = critical_value(config.confidence) * table["std_error"]
+    table.insert(4, "ci_low", table["effect"] - margin)
+    table.insert(5, "ci_high", table["effect"] + margin)
+    table.insert(9, "p_adjusted", selection.p_adjusted)
+    table.insert(10, "batch", batch + 1)
+    table.insert(11, "level", selection.level)
+    table.insert(12, "selected", selection.selected)
+    return CausalNetwork(
+        candidates=table,
+        screen=screen,
+        causal_order=order,
+        config=config,
+        left_out=left_out,
+        provenance=provenance,
+    )
+
+
+def _shorten(names: list[str], n_shown: int = 12) -> str:
+    if len(names) <= n_shown:
+        return " > ".join(names)
+    return " > ".join(names[: n_shown - 1]) + f" > ... ({len(names)} in all)"

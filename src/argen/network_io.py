@@ -1,0 +1,146 @@
+"""Files of a result: one network file, and a folder of tables for people and other tools.
+
+The network file, format version 1, is a NumPy ``.npz`` archive without pickled objects:
+
+- ``header``: JSON text with ``format``, ``version``, ``nodes``, ``config``, ``provenance`` and
+  the columns of the two tables;
+- ``candidates/<column>`` and ``left_out/<column>``: one array per column of a table;
+- ``screen/<field>``: matrices (n_nodes, n_nodes), [source, target], and
+  ``knockdown/<field>``: vectors (n_nodes,);
+- ``order/order`` and ``order/closure``.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from argen.config import InferenceConfig
+from argen.descendants import DescendantScreen
+from argen.engine import Effects
+from argen.errors import InputError
+from argen.network import CausalNetwork
+from argen.order import CausalOrder
+
+FORMAT, VERSION = "argen-network", 1
+_TEXT_COLUMNS = ("source", "target", "status", "kind", "name", "reason")
+_SCREEN_FIELDS = tuple(
+    f.name for f in fields(DescendantScreen) if f.name not in ("nodes", "knockdown")
+)
+_EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
+
+
+def save_network(network: CausalNetwork, path: str | Path) -> Path:
+    """Write the network file; the path gets the suffix ``.npz`` when it has none."""
+    path = Path(path)
+    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    tables = {"candidates": network.candidates, "left_out": network.left_out}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "nodes": list(network.nodes),
+        "config": network.config.to_dict(),
+        "provenance": network.provenance,
+        "tables": {name: list(table.columns) for name, table in tables.items()},
+    }
+    arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
+    for name, table in tables.items():
+        for column in table.columns:
+            values = table[column].to_numpy()
+            arrays[f"{name}/{column}"] = (
+                values.astype(str) if column in _TEXT_COLUMNS else values
+            )
+    for field in _SCREEN_FIELDS:
+        arrays[f"screen/{field}"] = getattr(network.screen, field)
+    for field in _EFFECT_FIELDS:
+        arrays[f"knockdown/{field}"] = getattr(network.screen.knockdown, field)
+    arrays["order/order"] = network.causal_order.order
+    arrays["order/closure"] = network.causal_order.closure
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def load_network(path: str | Path) -> CausalNetwork:
+    """Read a network file.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, is no network file, or comes from a newer format.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "network.npz"
+    if not path.exists():
+        raise InputError(f"There is no file {str(path)!r}.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(str(arrays["header"]))
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{str(path)!r} is not a network file: expected what CausalNetwork.save writes."
+        ) from error
+    if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
+        raise InputError(
+            f"{str(path)!r} has format {header.get('format')!r}, version {header.get('version')!r}; "
+            f"this version of argen reads {FORMAT!r} up to version {VERSION}. Upgrade argen."
+        )
+    tables = {}
+    for name, columns in header["tables"].items():
+        tables[name] = pd.DataFrame(
+            {
+                c: arrays[f"{name}/{c}"].astype(object) if c in _TEXT_COLUMNS
+                else arrays[f"{name}/{c}"]
+                for c in columns
+            }
+        )  # fmt: skip
+    screen = DescendantScreen(
+        nodes=tuple(header["nodes"]),
+        knockdown=Effects(**{f: arrays[f"knockdown/{f}"] for f in _EFFECT_FIELDS}),
+        **{f: arrays[f"screen/{f}"] for f in _SCREEN_FIELDS},
+    )
+    return CausalNetwork(
+        candidates=tables["candidates"],
+        screen=screen,
+        causal_order=CausalOrder(arrays["order/order"], arrays["order/closure"]),
+        config=InferenceConfig(**header["config"]),
+        left_out=tables["left_out"],
+        provenance=header["provenance"],
+    )
+
+
+def write_results(network: CausalNetwork, folder: str | Path) -> Path:
+    """Write edges, candidates, descendants, order, knock-downs, graph, network and run.json.
+
+    Tables are tab-separated with a header; numbers are written so that they read back equal.
+    """
+    import networkx
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    order = pd.DataFrame(
+        {"position": np.arange(1, len(network.order) + 1), "gene": network.order}
+    )
+    tables = {
+        "edges": network.edges,
+        "candidates": network.candidates,
+        "descendants": network.total_effects(),
+        "order": order,
+        "knockdown": network.screen.knockdown_frame(),
+        "left_out": network.left_out,
+        "unusual_fits": network.unusual_fits(),
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.tsv", sep="\t", index=False)
+    networkx.write_graphml(network.to_networkx(), folder / "network.graphml")
+    save_network(network, folder / "network.npz")
+    record = {"config": network.config.to_dict(), **network.provenance}
+    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return folder
