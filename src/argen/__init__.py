@@ -1,1 +1,39 @@
-"""argen."""
+"""Causal gene networks from Perturb-seq, robust to confounders that nobody measured."""
+
+from importlib.metadata import version
+
+from argen import baselines
+from argen.config import InferenceConfig
+from argen.data import read_perturbseq
+from argen.descendants import DescendantScreen, screen_descendants
+from argen.errors import ArgenError, ArgenWarning, FitStatus, InputError
+from argen.network import CausalNetwork
+from argen.order import CausalOrder, causal_order
+from argen.parents import ParentTests, search_parents
+from argen.perturbseq import PerturbSeqData
+from argen.pipeline import infer_network
+from argen.simulate import Truth, simulate_paper_screen, simulated_anndata
+
+__version__ = version("argen")
+
+__all__ = [
+    "ArgenError",
+    "ArgenWarning",
+    "CausalNetwork",
+    "CausalOrder",
+    "DescendantScreen",
+    "FitStatus",
+    "InferenceConfig",
+    "InputError",
+    "ParentTests",
+    "PerturbSeqData",
+    "Truth",
+    "baselines",
+    "causal_order",
+    "infer_network",
+    "read_perturbseq",
+    "screen_descendants",
+    "search_parents",
+    "simulate_paper_screen",
+    "simulated_anndata",
+]

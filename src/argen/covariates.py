@@ -21,7 +21,7 @@ class CovariateBlock:
     Scaling is for conditioning alone; no effect between genes depends on it.
     """
 
-    values: FloatArray  # (n_cells, n_columns)
+    matrix: FloatArray  # (n_cells, n_columns)
     names: tuple[str, ...]  # (n_columns,)
     factors: IntArray  # (n_factors, n_cells), level codes of the categorical covariates
 
@@ -52,8 +52,8 @@ def encode_covariates(table: pd.DataFrame, formula: str | None = None) -> Covari
     InputError
         When a column is constant, or explained by the columns before it.
     """
-    columns, names, factors = _from_columns(table) if formula is None else _from_formula(
-        table, formula
+    columns, names, factors = (
+        _from_columns(table) if formula is None else _from_formula(table, formula)
     )
     values = np.column_stack([np.empty((len(table), 0)), *columns])
     spread = values.std(axis=0)
@@ -123,9 +123,7 @@ def _levels(column: pd.Series) -> tuple[IntArray, list[str]]:
 
 
 def _check_rank(block: CovariateBlock) -> None:
-    explained = explained_columns(
-        block.values, np.zeros(len(block.values), dtype=np.int64)
-    )
+    explained = explained_columns(block.matrix, np.zeros(len(block.matrix), dtype=np.int64))
     if explained:
         raise InputError(
             f"Covariate {first_few(block.names[c] for c in explained)} is collinear with the "

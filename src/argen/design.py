@@ -29,16 +29,16 @@ class Design:
     @property
     def controls(self) -> BoolArray:
         """Cells without a perturbation: (n_cells,)."""
-        return self.node_of_cell == CONTROL
+        return np.asarray(self.node_of_cell == CONTROL)
 
     def perturbed(self, node: int) -> BoolArray:
         """Cells that carry the perturbation of a node: (n_cells,)."""
-        return self.node_of_cell == node
+        return np.asarray(self.node_of_cell == node)
 
     def intercept_and_covariates(self) -> FloatArray:
-        """The regressors that every fit has: (n_cells, 1 + n_columns)."""
-        values = self.covariates.values
-        return np.column_stack([np.ones(len(values)), values])
+        """Return the regressors that every fit has: (n_cells, 1 + n_columns)."""
+        matrix = self.covariates.matrix
+        return np.column_stack([np.ones(len(matrix)), matrix])
 
 
 def build_design(data: PerturbSeqData) -> Design:

@@ -68,8 +68,8 @@ class ExactEngine:
         with np.errstate(invalid="ignore", divide="ignore"):
             p_value, log10_p = two_sided(effect / std_error)
 
-        none_perturbed = ~counts[:, perturbed].any(axis=1)
-        none_control = ~counts[:, ~perturbed].any(axis=1)
+        none_perturbed = np.logical_not(np.any(counts[:, perturbed], axis=1))
+        none_control = np.logical_not(np.any(counts[:, ~perturbed], axis=1))
         one_sided = np.flatnonzero(none_perturbed ^ none_control)
         if len(one_sided):
             null_responses = prepare_responses(counts[one_sided], offset=offset, factors=factors)
@@ -117,7 +117,7 @@ def using_threads(threads: int | None) -> Iterator[None]:
     """Limit the compiled loops to so many threads; all cores when None."""
     before = numba.get_num_threads()
     if threads is not None:
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(min(threads, before))
     try:
         yield
     finally:

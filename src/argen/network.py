@@ -160,7 +160,8 @@ class CausalNetwork:
             graph.add_node(gene, position=position)
         table = self.candidates if candidates else self.edges
         for row in table.to_dict("records"):
-            graph.add_edge(row.pop("source"), row.pop("target"), **row)
+            ends = row.pop("source"), row.pop("target")
+            graph.add_edge(*ends, **{str(name): value for name, value in row.items()})
         return graph
 
     def to_anndata(self, adata: AnnData | None = None) -> AnnData:

@@ -53,9 +53,7 @@ def save_network(network: CausalNetwork, path: str | Path) -> Path:
     for name, table in tables.items():
         for column in table.columns:
             values = table[column].to_numpy()
-            arrays[f"{name}/{column}"] = (
-                values.astype(str) if column in _TEXT_COLUMNS else values
-            )
+            arrays[f"{name}/{column}"] = values.astype(str) if column in _TEXT_COLUMNS else values
     for field in _SCREEN_FIELDS:
         arrays[f"screen/{field}"] = getattr(network.screen, field)
     for field in _EFFECT_FIELDS:
@@ -89,8 +87,9 @@ def load_network(path: str | Path) -> CausalNetwork:
         ) from error
     if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
         raise InputError(
-            f"{str(path)!r} has format {header.get('format')!r}, version {header.get('version')!r}; "
-            f"this version of argen reads {FORMAT!r} up to version {VERSION}. Upgrade argen."
+            f"{str(path)!r} has format {header.get('format')!r}, version "
+            f"{header.get('version')!r}; this argen reads {FORMAT!r} up to version {VERSION}. "
+            "Upgrade argen."
         )
     tables = {}
     for name, columns in header["tables"].items():
@@ -125,9 +124,7 @@ def write_results(network: CausalNetwork, folder: str | Path) -> Path:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    order = pd.DataFrame(
-        {"position": np.arange(1, len(network.order) + 1), "gene": network.order}
-    )
+    order = pd.DataFrame({"position": np.arange(1, len(network.order) + 1), "gene": network.order})
     tables = {
         "edges": network.edges,
         "candidates": network.candidates,

@@ -36,7 +36,7 @@ class CausalOrder:
     def candidates(self, target: int) -> IntArray:
         """Nodes upstream of ``target`` of which it is a descendant, most upstream first."""
         before = self.order[: self.position[target]]
-        return before[self.closure[before, target]]
+        return np.asarray(before[self.closure[before, target]])
 
 
 def transitive_closure(is_descendant: BoolArray) -> BoolArray:

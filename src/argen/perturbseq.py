@@ -51,7 +51,7 @@ class PerturbSeqData:
         return np.bincount(perturbed, minlength=len(self.nodes))
 
     def node_counts(self) -> FloatArray:
-        """Counts of the nodes, dense: (n_nodes, n_cells)."""
+        """Return the counts of the nodes, dense: (n_nodes, n_cells)."""
         return np.ascontiguousarray(self.counts[:, self.node_columns].toarray().T, dtype=np.float64)
 
     def checksum(self) -> str:

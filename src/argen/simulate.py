@@ -139,8 +139,8 @@ def simulated_anndata(data: PerturbSeqData, truth: Truth) -> AnnData:
 
     labels = np.array([*data.nodes, CONTROL_LABEL], dtype=object)[data.node_of_cell]
     obs = data.covariates.set_axis(data.cells.astype(str), axis=0)
-    obs.insert(0, "perturbation", pd.Categorical(labels))
-    obs.insert(1, "library_size", data.library_size)
+    obs["perturbation"] = pd.Categorical(labels)
+    obs["library_size"] = data.library_size
     return AnnData(
         X=sparse.csr_matrix(data.counts),
         obs=obs,

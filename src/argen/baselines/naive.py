@@ -7,8 +7,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from argen._arrays import IntArray
 from argen.config import Family, InferenceConfig
-from argen.design import Design
 from argen.descendants import Progress
+from argen.design import Design
 from argen.engine import Effects, ExactEngine
 from argen.errors import FitStatus
 from argen.glm import _kernels

@@ -27,12 +27,14 @@ ALIASED_SHARE = 1e-10
 DECREMENT_TOLERANCE = 1e-16
 MAX_ITERATIONS = 200
 MAX_HALVINGS = 40
+# Relative rounding of a log-likelihood, below which two of them cannot be told apart.
+ROUNDING = 1e-12
 # Log means below this belong to a coefficient on its way to minus infinity.
 LOWEST_LOG_MEAN = -600.0
 
 
 @nb.njit(cache=True, nogil=True)
-def cholesky_dropping(matrix, lower, kept):  # type: ignore[no-untyped-def]
+def cholesky_dropping(matrix, lower, kept):
     """Factor ``matrix = lower lower'``, dropping columns that the earlier ones explain."""
     n = matrix.shape[0]
     lower[:] = 0.0
@@ -54,7 +56,7 @@ def cholesky_dropping(matrix, lower, kept):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def solve_kept(lower, kept, right, solution):  # type: ignore[no-untyped-def]
+def solve_kept(lower, kept, right, solution):
     """Solve ``lower lower' solution = right`` on the kept columns; the others get 0."""
     n = lower.shape[0]
     for j in range(n):
@@ -75,7 +77,7 @@ def solve_kept(lower, kept, right, solution):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def _add_outer(matrix, row, weight, active):  # type: ignore[no-untyped-def]
+def _add_outer(matrix, row, weight, active):
     """Add ``weight row row'`` to the lower triangle; zeros of one-hot rows cost nothing."""
     n_active = 0
     for a in range(row.shape[0]):
@@ -90,14 +92,14 @@ def _add_outer(matrix, row, weight, active):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def _mirror(matrix):  # type: ignore[no-untyped-def]
+def _mirror(matrix):
     for a in range(matrix.shape[0]):
         for b in range(a):
             matrix[b, a] = matrix[a, b]
 
 
 @nb.njit(cache=True, nogil=True)
-def _log_likelihood(y, eta, row_kind, dispersion):  # type: ignore[no-untyped-def]
+def _log_likelihood(y, eta, row_kind, dispersion):
     """Log-likelihood up to terms free of the mean."""
     total = 0.0
     for i in range(y.shape[0]):
@@ -114,7 +116,7 @@ def _log_likelihood(y, eta, row_kind, dispersion):  # type: ignore[no-untyped-de
 
 
 @nb.njit(cache=True, nogil=True)
-def _linear_predictor(design, offset, beta, eta):  # type: ignore[no-untyped-def]
+def _linear_predictor(design, offset, beta, eta):
     for i in range(design.shape[0]):
         value = offset[i]
         for a in range(design.shape[1]):
@@ -124,83 +126,84 @@ def _linear_predictor(design, offset, beta, eta):  # type: ignore[no-untyped-def
 
 
 @nb.njit(cache=True, nogil=True)
-def scoring(y, row_kind, design, offset, dispersion, beta, eta, warm, kept, lower):  # type: ignore[no-untyped-def]
+def _start(y, row_kind, offset, eta):
+    """First log means: half-way between the counts and the rate common to all cells."""
+    total, exposure = 0.0, 0.0
+    for i in range(y.shape[0]):
+        if row_kind[i] != EXCLUDED:
+            total += y[i]
+            exposure += math.exp(offset[i])
+    for i in range(y.shape[0]):
+        eta[i] = math.log(0.5 * (y[i] + total / exposure * math.exp(offset[i])))
+
+
+@nb.njit(cache=True, nogil=True)
+def _score(y, row_kind, design, eta, origin, dispersion, information, gradient):
+    """Fill ``X' W X`` and ``X' W (working residual + eta - origin)``, ``W = mu / (1 + alpha mu)``.
+
+    With ``origin = eta`` the right-hand side is the score; with ``origin`` the offset, solving
+    gives the coefficients themselves, which is how the first iteration starts from nothing.
+    """
+    information[:] = 0.0
+    gradient[:] = 0.0
+    active = np.empty(design.shape[1], np.int64)
+    for i in range(design.shape[0]):
+        if row_kind[i] == EXCLUDED:
+            continue
+        mean = math.exp(eta[i])
+        shrink = 1.0 / (1.0 + dispersion * mean)
+        _add_outer(information, design[i], mean * shrink, active)
+        residual = (y[i] - mean + mean * (eta[i] - origin[i])) * shrink
+        for a in range(design.shape[1]):
+            if design[i, a] != 0.0:
+                gradient[a] += design[i, a] * residual
+
+
+@nb.njit(cache=True, nogil=True)
+def scoring(y, row_kind, design, offset, dispersion, beta, eta, warm, kept, lower):
     """Maximise the likelihood over ``beta`` at a fixed dispersion by Fisher scoring.
 
-    Solves ``sum_i x_i (y_i - mu_i) / (1 + alpha mu_i) = 0``. For Poisson this is Newton.
-    ``beta`` and ``eta`` are updated in place; returns whether it converged.
+    Solves ``sum_i x_i (y_i - mu_i) / (1 + alpha mu_i) = 0``; for Poisson this is Newton. A step
+    that lowers the likelihood is halved. ``beta`` and ``eta`` are updated in place, and taken
+    as the start when ``warm``; returns whether it converged.
     """
     n_cells, n_columns = design.shape
     information = np.empty((n_columns, n_columns))
     gradient = np.empty(n_columns)
     step = np.empty(n_columns)
-    trial = np.empty(n_columns)
     trial_eta = np.empty(n_cells)
-    active = np.empty(n_columns, np.int64)
-
     if not warm:
-        # First working response from means half-way between the counts and the common rate.
-        total, exposure = 0.0, 0.0
-        for i in range(n_cells):
-            if row_kind[i] != EXCLUDED:
-                total += y[i]
-                exposure += math.exp(offset[i])
-        for i in range(n_cells):
-            eta[i] = math.log(0.5 * (y[i] + total / exposure * math.exp(offset[i])))
-
-    log_likelihood = -np.inf
-    for iteration in range(MAX_ITERATIONS):
-        first = iteration == 0 and not warm
-        information[:] = 0.0
-        gradient[:] = 0.0
-        for i in range(n_cells):
-            if row_kind[i] == EXCLUDED:
-                continue
-            mean = math.exp(eta[i])
-            shrink = 1.0 / (1.0 + dispersion * mean)
-            _add_outer(information, design[i], mean * shrink, active)
-            residual = (y[i] - mean) * shrink
-            if first:
-                residual += mean * shrink * (eta[i] - offset[i])
-            for a in range(n_columns):
-                if design[i, a] != 0.0:
-                    gradient[a] += design[i, a] * residual
+        _start(y, row_kind, offset, eta)
+        _score(y, row_kind, design, eta, offset, dispersion, information, gradient)
+        cholesky_dropping(information, lower, kept)
+        solve_kept(lower, kept, gradient, beta)
+        _linear_predictor(design, offset, beta, eta)
+    log_likelihood = _log_likelihood(y, eta, row_kind, dispersion)
+    for _ in range(MAX_ITERATIONS):
+        _score(y, row_kind, design, eta, eta, dispersion, information, gradient)
         cholesky_dropping(information, lower, kept)
         solve_kept(lower, kept, gradient, step)
-        if first:
-            beta[:] = step
-            _linear_predictor(design, offset, beta, eta)
-            log_likelihood = _log_likelihood(y, eta, row_kind, dispersion)
-            continue
-        if iteration == 0:
-            log_likelihood = _log_likelihood(y, eta, row_kind, dispersion)
-        decrement = 0.0
-        for a in range(n_columns):
-            decrement += gradient[a] * step[a]
-        scale = 1.0
-        improved = False
-        for _ in range(MAX_HALVINGS):
-            for a in range(n_columns):
-                trial[a] = beta[a] + scale * step[a]
-            _linear_predictor(design, offset, trial, trial_eta)
-            trial_log_likelihood = _log_likelihood(y, trial_eta, row_kind, dispersion)
-            slack = 1e-12 * (abs(log_likelihood) + 1.0)
-            if trial_log_likelihood >= log_likelihood - slack:
-                improved = True
+        decrement = np.sum(gradient * step)
+        halvings = 0
+        lowest = log_likelihood - ROUNDING * (abs(log_likelihood) + 1.0)
+        while True:
+            _linear_predictor(design, offset, beta + step, trial_eta)
+            log_likelihood = _log_likelihood(y, trial_eta, row_kind, dispersion)
+            if log_likelihood >= lowest:
                 break
-            scale *= 0.5
-        if not improved:
-            return False
-        beta[:] = trial
+            halvings += 1
+            if halvings > MAX_HALVINGS:
+                return False
+            step *= 0.5
+        beta += step
         eta[:] = trial_eta
-        log_likelihood = trial_log_likelihood
         if decrement <= DECREMENT_TOLERANCE:
             return True
     return False
 
 
 @nb.njit(cache=True, nogil=True)
-def _size_score(size, exceeding, y, mean, row_kind):  # type: ignore[no-untyped-def]
+def _size_score(size, exceeding, y, mean, row_kind):
     """Score and its derivative for the size ``theta = 1 / alpha``.
 
     ``exceeding[j]`` counts the cells with ``y > j``: digamma(y + theta) - digamma(theta) is
@@ -220,7 +223,7 @@ def _size_score(size, exceeding, y, mean, row_kind):  # type: ignore[no-untyped-
 
 
 @nb.njit(cache=True, nogil=True)
-def best_size(exceeding, y, mean, row_kind, start):  # type: ignore[no-untyped-def]
+def best_size(exceeding, y, mean, row_kind, start):
     """Maximum-likelihood size given the means: Newton on log(theta) inside a bracket."""
     low, high = math.log(1e-8), math.log(1e10)
     log_size = min(max(math.log(start), low), high)
@@ -243,7 +246,7 @@ def best_size(exceeding, y, mean, row_kind, start):  # type: ignore[no-untyped-d
 
 
 @nb.njit(cache=True, nogil=True)
-def _fit_dispersion(y, row_kind, design, offset, beta, eta, kept, lower):  # type: ignore[no-untyped-def]
+def _fit_dispersion(y, row_kind, design, offset, beta, eta, kept, lower):
     """Joint maximum likelihood of ``beta`` and the dispersion, started at the Poisson fit.
 
     Returns (dispersion, converged). Dispersion 0 means that the likelihood does not rise
@@ -277,7 +280,7 @@ def _fit_dispersion(y, row_kind, design, offset, beta, eta, kept, lower):  # typ
 
 
 @nb.njit(cache=True, nogil=True)
-def _sandwich(y, row_kind, design, eta, dispersion, kept, lower, covariance):  # type: ignore[no-untyped-def]
+def _sandwich(y, row_kind, design, eta, dispersion, kept, lower, covariance):
     """HC0: ``A^-1 (sum_i u_i^2 x_i x_i') A^-1`` with ``A = X' W X``, ``u`` the score residual."""
     n_cells, n_columns = design.shape
     information = np.zeros((n_columns, n_columns))
@@ -306,7 +309,7 @@ def _sandwich(y, row_kind, design, eta, dispersion, kept, lower, covariance):  #
 
 
 @nb.njit(cache=True, nogil=True, parallel=True)
-def fit_responses(  # type: ignore[no-untyped-def]
+def fit_responses(
     responses, row_kinds, design, offset, with_dispersion, beta, covariance, kept, dispersion
 ):
     """Fit every response on one design, in parallel over responses; returns convergence.

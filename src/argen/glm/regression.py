@@ -77,12 +77,12 @@ def prepare_responses(
             if empty.any():
                 row_kinds[r, empty[codes]] = _kernels.EXCLUDED
     half_counted = np.zeros(len(prepared), dtype=bool)
-    all_zero = ~prepared.any(axis=1)
+    all_zero = np.logical_not(np.any(prepared, axis=1))
     if groups is not None:
         indicators = [g for g in groups.T if np.isin(g, (0.0, 1.0)).all() and g.any()]
         for indicator in indicators:
             members = indicator == 1.0
-            for r in np.flatnonzero(~prepared[:, members].any(axis=1) & ~all_zero):
+            for r in np.flatnonzero(~prepared[:, members].any(axis=1) & ~all_zero).tolist():
                 exposure = np.exp(offset[members] - offset[members].max())
                 prepared[r, members] = 0.5 * exposure / exposure.sum()
                 row_kinds[r, members] = _kernels.PSEUDO

@@ -94,7 +94,7 @@ def fit_two_stage(
     )
     usable = first.status < FitStatus.NOT_CONVERGED
     proxies = np.column_stack(
-        [first.linear_predictor(first_design, k) for k in np.flatnonzero(usable)]
+        [first.linear_predictor(first_design, k) for k in np.flatnonzero(usable).tolist()]
         or [np.empty((len(y), 0))]
     )
     second_design = np.column_stack([exogenous, outcome_only, proxies])
@@ -106,7 +106,6 @@ def fit_two_stage(
         groups=instruments,
     )
     second = fit_regressions(response, second_design, offset, family=family)
-    coefficients = second.coefficients[0]
     n_fixed = second_design.shape[1] - len(proxies.T)
     weights = _working_weights(second, second_design, offset, response.row_kinds[0])
     information = _kernels.weighted_cross(second_design, weights, second_design)
@@ -133,9 +132,7 @@ def fit_two_stage(
     unidentified = usable.copy()
     unidentified[usable] = ~identified[n_fixed:]
     status[unidentified] = np.maximum(status[unidentified], FitStatus.NOT_IDENTIFIED)
-    return TwoStageFit(
-        all_coefficients, all_covariance, float(second.dispersion[0]), first, status
-    )
+    return TwoStageFit(all_coefficients, all_covariance, float(second.dispersion[0]), first, status)
 
 
 def _working_weights(

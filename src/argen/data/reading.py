@@ -1,0 +1,158 @@
+"""Reading a screen: the boundary where everything is checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from argen.covariates import encode_covariates, explained_columns
+from argen.data import cells as cell_table
+from argen.data.counts import check_raw_counts, find_matrix, take_cells
+from argen.data.files import open_anndata
+from argen.data.nodes import gene_names, select_nodes
+from argen.errors import InputError, first_few
+from argen.perturbseq import PerturbSeqData
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def read_perturbseq(
+    path_or_anndata: str | Path | AnnData,
+    *,
+    target: str,
+    control: str | Sequence[str],
+    library_size: str | None = None,
+    covariates: str | Sequence[str] = (),
+    layer: str | None = None,
+    cells: str | None = None,
+    nodes: Sequence[str] | None = None,
+    gene_symbols: str | None = None,
+    min_cells: int = 10,
+    strict: bool = False,
+) -> PerturbSeqData:
+    """Read a Perturb-seq screen and check that the method can use it.
+
+    Parameters
+    ----------
+    path_or_anndata
+        An ``.h5ad`` file or an AnnData object, with one perturbation per cell.
+    target
+        Column of ``obs`` with the perturbed gene of each cell.
+    control
+        Label, or labels, of the control cells in that column.
+    library_size
+        Column of ``obs`` with the depth of each cell; only ratios matter. None: the row sums
+        of all measured genes of the matrix, before nodes are chosen.
+    covariates
+        Columns of ``obs``, numeric or categorical, or a formula that begins with ``~``.
+    layer
+        ``None`` for ``X``, the name of a layer, or ``"raw"``.
+    cells
+        Boolean column of ``obs``, or a pandas query on it, for the cells to use.
+    nodes
+        Genes of the network; None: every gene both perturbed and measured.
+    gene_symbols
+        Column of ``var`` with symbols. They are shown in place of the identifiers, and labels
+        may use either.
+    min_cells
+        Fewest perturbed cells of a node.
+    strict
+        Make an error of what is otherwise a warning: genes that cannot be nodes.
+
+    Raises
+    ------
+    InputError
+        When the input cannot be used; the message says what to do.
+
+    Warns
+    -----
+    ArgenWarning
+        When genes are dropped because they have too few perturbed cells, or no counts.
+
+    Examples
+    --------
+    >>> import argen
+    >>> data, truth = argen.simulate_paper_screen(rng=1, n_cells=2000)
+    >>> adata = argen.simulated_anndata(data, truth)
+    >>> data = argen.read_perturbseq(
+    ...     adata, target="perturbation", control="non-targeting",
+    ...     library_size="library_size", covariates=["L"],
+    ... )
+    >>> len(data.nodes)
+    8
+    """
+    if isinstance(path_or_anndata, str | Path):
+        adata, source = open_anndata(path_or_anndata), str(path_or_anndata)
+    else:
+        adata, source = path_or_anndata, "AnnData object"
+    matrix, gene_table, matrix_name = find_matrix(adata, layer)
+    genes = gene_names(gene_table, gene_symbols)
+
+    passed = cell_table.cell_filter(adata.obs, cells)
+    obs = adata.obs.loc[passed] if passed.all() else adata.obs[passed]
+    labels = cell_table.target_labels(obs, target)
+    is_control = cell_table.control_cells(labels, control)
+    counts = take_cells(matrix, passed)
+    check_raw_counts(counts, adata, matrix_name, cells=obs.index, genes=genes.identifiers)
+
+    chosen = select_nodes(
+        counts,
+        labels,
+        is_control,
+        genes=genes,
+        gene_table=gene_table,
+        wanted=nodes,
+        all_labels=set(adata.obs[target].dropna().astype(str)),
+        min_cells=min_cells,
+        strict=strict,
+    )
+    row_sums = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()[chosen.kept]
+    obs = obs[chosen.kept]
+    sizes, size_source = cell_table.library_size(obs, library_size, row_sums)
+    table, formula = cell_table.covariate_table(obs, covariates)
+
+    left_out = chosen.left_out
+    if not passed.all():
+        n_filtered = int((~passed).sum())
+        left_out = [("cells", "filtered", n_filtered, f"not in {cells!r}"), *left_out]
+    data = PerturbSeqData(
+        counts=counts if chosen.kept.all() else take_cells(counts, chosen.kept),
+        genes=genes.identifiers,
+        cells=obs.index,
+        nodes=chosen.names,
+        node_columns=chosen.columns,
+        node_of_cell=chosen.node_of_cell,
+        library_size=sizes,
+        library_size_source=size_source,
+        covariates=table.reset_index(drop=True),
+        formula=formula,
+        left_out=pd.DataFrame(left_out, columns=["kind", "name", "n_cells", "reason"]),
+        source=source,
+    )
+    _check_regressors(data)
+    return data
+
+
+def _check_regressors(data: PerturbSeqData) -> None:
+    """Refuse covariates that the perturbations, or too few controls, cannot be told from."""
+    block = encode_covariates(data.covariates, data.formula)
+    n_needed = block.matrix.shape[1] + 2
+    if data.n_controls < n_needed:
+        raise InputError(
+            f"There are {data.n_controls} control cells for {n_needed} coefficients (intercept, "
+            f"perturbation, {n_needed - 2} of covariates): expected more cells than coefficients. "
+            "Use fewer covariates or more control cells."
+        )
+    groups = data.node_of_cell + 1
+    explained = explained_columns(block.matrix, groups)
+    if explained:
+        raise InputError(
+            f"Covariate {first_few(block.names[c] for c in explained)} is collinear with the "
+            "perturbations: within each perturbation and the controls it does not vary, so its "
+            "effect cannot be told from theirs. Leave it out."
+        )
