@@ -7,6 +7,7 @@ from argen.config import InferenceConfig
 from argen.data import read_perturbseq
 from argen.descendants import DescendantScreen, screen_descendants
 from argen.errors import ArgenError, ArgenWarning, FitStatus, InputError
+from argen.iv import IVPoissonResult, iv_poisson
 from argen.network import CausalNetwork
 from argen.order import CausalOrder, causal_order
 from argen.parents import ParentTests, search_parents
@@ -23,6 +24,7 @@ __all__ = [
     "CausalOrder",
     "DescendantScreen",
     "FitStatus",
+    "IVPoissonResult",
     "InferenceConfig",
     "InputError",
     "ParentTests",
@@ -31,6 +33,7 @@ __all__ = [
     "baselines",
     "causal_order",
     "infer_network",
+    "iv_poisson",
     "read_perturbseq",
     "screen_descendants",
     "search_parents",

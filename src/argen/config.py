@@ -31,28 +31,29 @@ class InferenceConfig:
     Parameters
     ----------
     alpha
-        Level of the screen and of the edges, unless one of the next two says otherwise.
-    screen_alpha, edge_alpha
-        Level of the descendant screen, and of the selection of edges.
+        Level of the screen and of the edges.
+    screen_alpha
+        Level of the descendant screen; alpha when left out.
+    edge_alpha
+        Level of the selection of edges; alpha when left out.
     screen_adjustment
         How the p-values of all ordered pairs are adjusted, jointly.
     edge_adjustment
-        ``"batch_bh"``: the online rule over targets; or an adjustment of the p-values of
-        all candidate edges.
+        The online BatchBH rule over targets, or an adjustment of the p-values of candidates.
     edge_scope
         For adjustments other than BatchBH: over all candidates at once, or within each target.
     family
         Count distribution of the parent search. The screen is a Poisson quasi-likelihood
         with robust errors, valid under overdispersion.
     rule
-        Which rule leads from tests to edges; ``"published"`` is that of the paper.
+        The rule that leads from tests to edges; "published" is that of the paper.
     first_stage
-        ``"per-target"``: the first stage of a candidate is fitted on the perturbations of all
-        candidates of the target, as in the paper.
+        The perturbations in a candidate's first stage; "per-target", as in the paper: those
+        of all candidates of the target.
     confidence
         Coverage of the intervals in the tables.
     threads
-        Threads of the compiled loops; all cores when None. No result depends on it.
+        Threads of the compiled loops; all cores when left out. No result depends on it.
     """
 
     alpha: float = 0.05

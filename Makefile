@@ -1,0 +1,39 @@
+# Every target sets itself up: a virtual environment in .venv, and what it needs in it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint types bench docs clean
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv || { $(PYTHON) -m pip install virtualenv && $(PYTHON) -m virtualenv .venv; }
+
+# One stamp per extra, so that a target installs what it needs and no more.
+.venv/.with-%: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	@touch $@
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+demo: .venv/.installed ## from simulated counts to network and results folder
+	$(BIN)/python examples/demo.py
+
+test: .venv/.with-test
+	$(BIN)/python -m pytest
+
+lint: .venv/.with-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.with-lint
+	$(BIN)/mypy
+
+bench: .venv/.installed
+	$(BIN)/python benchmarks/fit_time.py
+
+docs: .venv/.with-docs
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf .venv build dist docs/_build demo_results

@@ -1,0 +1,259 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Group, Parameter
+from rich.console import Console
+
+from argen import __version__
+from argen.config import InferenceConfig
+from argen.descendants import Progress
+from argen.errors import ArgenError, ArgenWarning, InputError
+
+EXIT_FAILURE, EXIT_BAD_INPUT = 1, 2
+
+_INPUT = Group("Input columns", sort_key=1)
+_METHOD = Group("Method", sort_key=2)
+_OUTPUT = Group("Output", sort_key=3)
+
+app = App(
+    name="argen",
+    help="Causal gene networks from Perturb-seq, robust to hidden confounders.",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+)
+_out = Console(highlight=False, markup=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+@Parameter(name="*", group=_INPUT)
+@dataclass(frozen=True, kw_only=True)
+class ScreenOptions:
+    """Where a screen's labels, depth and covariates are.
+
+    Parameters
+    ----------
+    target
+        Column of obs with the perturbed gene of each cell.
+    control
+        Label of the control cells in that column; repeat it for several.
+    library_size
+        Column of obs with the depth of each cell; the row sums when left out.
+    covariates
+        Columns of obs, as A,B, or a formula, as "~ A + C(B)".
+    cells
+        Cells to use: a boolean column of obs, or a pandas query.
+    layer
+        Layer with the raw counts, or "raw"; X when left out.
+    gene_symbols
+        Column of var with gene symbols to show and to match labels with.
+    nodes
+        Genes of the network, as A,B, or a file with one a line; when left out, every gene
+        both perturbed and measured.
+    min_cells
+        Fewest perturbed cells of a node.
+    strict
+        Stop where genes would be dropped with a warning.
+    """
+
+    target: str
+    control: tuple[str, ...]
+    library_size: str | None = None
+    covariates: str = ""
+    cells: str | None = None
+    layer: str | None = None
+    gene_symbols: str | None = None
+    nodes: str | None = None
+    min_cells: int = 10
+    strict: bool = False
+
+
+@app.command
+def fit(
+    file: Annotated[Path, Parameter(name="FILE")],
+    /,
+    *,
+    screen: ScreenOptions,
+    config: Annotated[InferenceConfig, Parameter(name="*", group=_METHOD)] = InferenceConfig(),
+    out: Annotated[Path, Parameter(group=_OUTPUT)] = Path("argen_results"),
+    quiet: Annotated[bool, Parameter(group=_OUTPUT)] = False,
+) -> None:
+    """Infer the causal network of a screen and write the results folder.
+
+    Parameters
+    ----------
+    file
+        AnnData file (.h5ad) with raw counts and one perturbation per cell.
+    out
+        Folder for the results; files of an earlier run are replaced.
+    quiet
+        Print nothing but warnings and errors.
+    """
+    from argen import infer_network, read_perturbseq
+
+    _check_folder(out)
+    data = read_perturbseq(
+        file,
+        target=screen.target,
+        control=screen.control,
+        library_size=screen.library_size,
+        covariates=_covariates(screen.covariates),
+        layer=screen.layer,
+        cells=screen.cells,
+        nodes=_node_list(screen.nodes),
+        gene_symbols=screen.gene_symbols,
+        min_cells=screen.min_cells,
+        strict=screen.strict,
+    )
+    if not quiet:
+        _out.print(f"{data.summary()}\n")
+    with _progress_bar(quiet) as progress:
+        network = infer_network(data, config, progress=progress, command=shlex.join(sys.argv))
+    network.write_results(out)
+    if not quiet:
+        _out.print(f"{network.summary()}\n\nThe results are in {out}")
+
+
+@app.command
+def show(result: Annotated[Path, Parameter(name="RESULT")], /, *, gene: str | None = None) -> None:
+    """Show a result: its summary, or the parents and children of a gene.
+
+    Parameters
+    ----------
+    result
+        Network file, or the results folder of argen fit.
+    gene
+        Show what is known of this gene alone.
+    """
+    from argen import CausalNetwork
+
+    network = CausalNetwork.load(result)
+    if gene is None:
+        _out.print(network.summary())
+        return
+    columns = ["effect", "std_error", "ci_low", "ci_high", "log10_p", "status"]
+    for title, end, table in (
+        ("Parents", "source", network.parents(gene)),
+        ("Children", "target", network.children(gene)),
+    ):
+        shown = table[[end, *columns]].to_string(index=False, float_format="%.3g")
+        _out.print(f"{title} of {gene}: " + (f"\n{shown}\n" if len(table) else "none\n"))
+    _out.print(f"Candidate parents: {', '.join(network.ancestors(gene)) or 'none'}")
+
+
+@app.command
+def simulate(*, out: Path, seed: int = 1, n_cells: int = 8000, hide: str = "") -> None:
+    """Write the eight-gene screen of the ARGEN paper as an AnnData file, with its truth.
+
+    Parameters
+    ----------
+    out
+        File to write (.h5ad); the true edges are in uns["truth"].
+    seed
+        Seed of the random numbers.
+    n_cells
+        Cells before those of hidden genes are removed.
+    hide
+        Genes to hide, as X7,X8: the common causes of the others.
+    """
+    from argen import simulate_paper_screen, simulated_anndata
+
+    if out.suffix != ".h5ad" or not out.parent.is_dir():
+        raise InputError(f"--out must be an .h5ad file in a folder that exists, not {str(out)!r}.")
+    data, truth = simulate_paper_screen(rng=seed, n_cells=n_cells, hidden=tuple(_split(hide)))
+    simulated_anndata(data, truth).write_h5ad(out)
+    fit_command = shlex.join(
+        ["argen", "fit", str(out), "--target", "perturbation", "--control", "non-targeting",
+         "--library-size", "library_size", "--covariates", "L"]
+    )  # fmt: skip
+    _out.print(f"{data.summary()}\n\nWrote {out}. Fit it with\n  {fit_command}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exits with 0 when done, 2 on bad input, 1 on failure."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    with _plain_warnings():
+        try:
+            app(arguments)
+        except ArgenError as error:
+            _err.print(f"error: {error}")
+            sys.exit(EXIT_BAD_INPUT)
+        except KeyboardInterrupt:
+            _err.print("interrupted")
+            sys.exit(EXIT_FAILURE)
+        except Exception as error:
+            _err.print(f"argen failed: {type(error).__name__}: {error}")
+            _err.print(
+                traceback.format_exc() if debug else "Run again with --debug for the traceback."
+            )
+            sys.exit(EXIT_FAILURE)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print argen's own warnings as one line each; leave the others as they are."""
+    with warnings.catch_warnings():
+        show_other = warnings.showwarning
+
+        def show_one(message, category, *rest, **options):  # type: ignore[no-untyped-def]
+            if issubclass(category, ArgenWarning):
+                _err.print(f"warning: {message}")
+            else:
+                show_other(message, category, *rest, **options)
+
+        warnings.showwarning = show_one
+        yield
+
+
+@contextmanager
+def _progress_bar(quiet: bool) -> Iterator[Progress | None]:
+    if quiet or not _err.is_terminal:
+        yield None
+        return
+    from rich.progress import Progress as Bar
+
+    with Bar(console=_err, transient=True) as bar:
+        tasks: dict[str, int] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)  # type: ignore[arg-type]
+
+        yield report
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {str(folder)!r} is a file: expected a folder.")
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _covariates(text: str) -> str | list[str]:
+    return text.strip() if text.strip().startswith("~") else _split(text)
+
+
+def _node_list(text: str | None) -> list[str] | None:
+    """Genes from a file with one a line, or from a list with commas."""
+    if text is None:
+        return None
+    path = Path(text)
+    if path.is_file():
+        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    return _split(text)
