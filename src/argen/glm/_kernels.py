@@ -109,9 +109,9 @@ def _log_likelihood(y, eta, row_kind, dispersion):
         if dispersion == 0.0:
             total += y[i] * eta[i] - mean
         else:
-            size = 1.0 / dispersion
-            total += y[i] * (eta[i] + math.log(dispersion))
-            total -= (y[i] + size) * math.log1p(dispersion * mean)
+            # y log(alpha mu) - (y + 1/alpha) log(1 + alpha mu), without its cancellation.
+            total -= y[i] * math.log1p(1.0 / (dispersion * mean))
+            total -= math.log1p(dispersion * mean) / dispersion
     return total
 
 

@@ -83,10 +83,11 @@ def prepare_responses(
         for indicator in indicators:
             members = indicator == 1.0
             for r in np.flatnonzero(~prepared[:, members].any(axis=1) & ~all_zero).tolist():
-                exposure = np.exp(offset[members] - offset[members].max())
-                prepared[r, members] = 0.5 * exposure / exposure.sum()
-                row_kinds[r, members] = _kernels.PSEUDO
-                half_counted[r] = True
+                sharing = members & (row_kinds[r] == _kernels.OBSERVED)
+                exposure = np.exp(offset[sharing] - offset[members].max())
+                prepared[r, sharing] = 0.5 * exposure / exposure.sum()
+                row_kinds[r, sharing] = _kernels.PSEUDO
+                half_counted[r] |= sharing.any()
     return Responses(prepared, row_kinds, half_counted, all_zero)
 
 
