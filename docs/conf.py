@@ -1,0 +1,77 @@
+"""How the documentation is built: every page with code is run, and a failure is an error."""
+
+import dataclasses
+import importlib
+import inspect
+import re
+from importlib.metadata import version as installed_version
+
+project = "argen"
+author = "The argen developers"
+copyright = "2026, The argen developers"
+release = version = installed_version("argen")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+# Run every notebook afresh, away from the source tree; stop at the first cell that fails.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+maximum_signature_line_length = 80
+python_use_unqualified_type_names = True
+autodoc_type_aliases = {
+    name: name for name in ("FloatArray", "IntArray", "BoolArray", "StatusArray", "Progress")
+}
+autosummary_generate = False
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+html_theme = "furo"
+html_title = f"argen {release}"
+html_static_path = ["_static"]
+html_css_files = ["argen.css"]
+
+
+_original = {}
+
+
+def keep_original(app, what, name, obj, options, lines):
+    """Remember a docstring before napoleon reads "text: (n,)" of an attribute as "type: text"."""
+    _original[name] = list(lines)
+
+
+def describe_field(app, what, name, obj, options, lines):
+    """Describe a dataclass field by its docstring, or the comment beside it in the source."""
+    if what not in ("attribute", "property"):
+        return
+    lines[:] = _original[name]
+    owner_name, _, field = name.rpartition(".")
+    module_name, _, class_name = owner_name.rpartition(".")
+    owner = getattr(importlib.import_module(module_name), class_name, None) if module_name else None
+    if what == "attribute" and dataclasses.is_dataclass(owner):
+        source = inspect.getsource(owner)
+        comment = re.search(rf"^    {field}: [^#\n]*# (.+)$", source, re.MULTILINE)
+        if comment:
+            lines[:] = [comment.group(1)]
+
+
+def setup(app):
+    """Register the hooks around napoleon, whose priority is 500."""
+    app.connect("autodoc-process-docstring", keep_original, priority=400)
+    app.connect("autodoc-process-docstring", describe_field, priority=600)

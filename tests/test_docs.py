@@ -1,0 +1,47 @@
+"""The documentation names what the package has."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import argen
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+@pytest.mark.parametrize("module", [argen, argen.baselines], ids=lambda m: m.__name__)
+def test_api_page_has_every_public_name(module):
+    page = (DOCS / "api.md").read_text("utf-8")
+    documented = set(re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)$", page, re.M))
+    assert set(module.__all__) - {"baselines"} <= documented
+
+
+def test_howto_explains_every_status():
+    page = (DOCS / "howto.md").read_text("utf-8")
+    explained = set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.M))
+    assert explained == {status.name for status in argen.FitStatus}
+
+
+def test_formats_page_has_every_file_and_column(tmp_path):
+    data, _ = argen.simulate_paper_screen(rng=1, n_cells=2000)
+    folder = argen.infer_network(data).write_results(tmp_path)
+    page = (DOCS / "formats.md").read_text("utf-8")
+    named = set(re.findall(r"`([\w.]+)`", page))
+    for file in folder.iterdir():
+        assert file.name in named
+        if file.suffix == ".tsv":
+            assert set(pd.read_csv(file, sep="\t").columns) <= named
+    assert "input_sha256" in json.loads((folder / "run.json").read_text("utf-8"))
+
+
+def test_readme_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    simulated = argen.simulate_paper_screen(rng=1, n_cells=2000, hidden=("X7", "X8"))
+    argen.simulated_anndata(*simulated).write_h5ad("screen.h5ad")
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102
+    assert (tmp_path / "results" / "edges.tsv").is_file()
