@@ -1,5 +1,7 @@
-"""The documentation names what the package has."""
+"""The documentation names what the package has, and its examples run."""
 
+import doctest
+import importlib
 import json
 import re
 from pathlib import Path
@@ -36,6 +38,13 @@ def test_formats_page_has_every_file_and_column(tmp_path):
         if file.suffix == ".tsv":
             assert set(pd.read_csv(file, sep="\t").columns) <= named
     assert "input_sha256" in json.loads((folder / "run.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("module", ["data.reading", "pipeline", "descendants", "iv"])
+def test_docstring_examples_run(module):
+    outcome = doctest.testmod(importlib.import_module(f"argen.{module}"))
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
 
 
 def test_readme_example_runs(tmp_path, monkeypatch):

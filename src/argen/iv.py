@@ -129,7 +129,7 @@ def iv_poisson(
     >>> cause = rng.poisson(np.exp(log_cause))
     >>> outcome = rng.poisson(np.exp(0.5 * log_cause - hidden))
     >>> fit = argen.iv_poisson(outcome, cause, guide)
-    >>> abs(fit.to_frame().loc["endogenous", "effect"] - 0.5) < 0.1
+    >>> bool(abs(fit.to_frame().loc["endogenous", "effect"] - 0.5) < 0.1)
     True
     """
     outcome, _ = _block(y, "y")
