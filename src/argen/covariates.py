@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,11 @@ def is_categorical(column: pd.Series) -> bool:
     )
 
 
+def first_line(error: Exception) -> str:
+    """Return what an error of another library says, in one line."""
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
 def encode_covariates(table: pd.DataFrame, formula: str | None = None) -> CovariateBlock:
     """Code covariates as regressors.
 
@@ -52,16 +58,20 @@ def encode_covariates(table: pd.DataFrame, formula: str | None = None) -> Covari
     InputError
         When a column is constant, or explained by the columns before it.
     """
+    _check_varying([name for name in table.columns if table[name].nunique() < 2])
     columns, names, factors = (
         _from_columns(table) if formula is None else _from_formula(table, formula)
     )
     values = np.column_stack([np.empty((len(table), 0)), *columns])
-    spread = values.std(axis=0)
-    if (spread == 0).any():
-        constant = [n for n, s in zip(names, spread, strict=True) if s == 0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = values.std(axis=0)
+    # The extremes tell a constant from its own rounding.
+    same = (spread == 0) | (values.min(axis=0) == values.max(axis=0))
+    _check_varying([name for name, one_value in zip(names, same, strict=True) if one_value])
+    if not np.isfinite(spread).all():
+        too_large = [n for n, s in zip(names, spread, strict=True) if not np.isfinite(s)]
         raise InputError(
-            f"Covariate {first_few(constant)} is constant over the cells that are used. "
-            "Leave it out."
+            f"Covariate {first_few(too_large)} is too large to scale. Change its unit."
         )
     indicator = np.isin(values, (0.0, 1.0)).all(axis=0)
     values[:, ~indicator] = (values - values.mean(axis=0))[:, ~indicator] / spread[~indicator]
@@ -80,10 +90,6 @@ def _from_columns(table: pd.DataFrame) -> tuple[list[FloatArray], list[str], lis
             names.append(str(name))
             continue
         codes, levels = _levels(column)
-        if len(levels) < 2:
-            raise InputError(
-                f"Covariate {str(name)!r} is constant over the cells that are used. Leave it out."
-            )
         factors.append(codes)
         for code, level in enumerate(levels[1:], start=1):
             columns.append((codes == code).astype(np.float64))
@@ -94,13 +100,26 @@ def _from_columns(table: pd.DataFrame) -> tuple[list[FloatArray], list[str], lis
 def _from_formula(
     table: pd.DataFrame, formula: str
 ) -> tuple[list[FloatArray], list[str], list[IntArray]]:
-    from formulaic import model_matrix
-    from formulaic.errors import FormulaicError
+    from formulaic import ModelMatrices, model_matrix
+    from formulaic.errors import DataMismatchWarning
 
+    plain = pd.DataFrame({name: _plain(table[name]) for name in table.columns}, index=table.index)
     try:
-        matrix = model_matrix(formula, table)
-    except (FormulaicError, ValueError, TypeError, SyntaxError) as error:
-        raise InputError(f"The covariate formula {formula!r} cannot be used: {error}") from error
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("error", DataMismatchWarning)
+            # Without a context, names of our own would count as those of columns.
+            matrix = model_matrix(formula, plain, context={})
+    except Exception as error:  # whatever the functions of the formula raise
+        unknown_name = "NameError" in str(error)
+        raise InputError(
+            f"The covariate formula {formula!r} cannot be used: {first_line(error)}."
+            f"{' Put names with spaces or dots between backticks.' if unknown_name else ''}"
+        ) from error
+    if isinstance(matrix, ModelMatrices):
+        raise InputError(
+            f"The covariate formula {formula!r} has several parts: expected one, such as "
+            "'~ p_mito + C(lane)'."
+        )
     matrix = pd.DataFrame(matrix)
     if len(matrix) != len(table) or not np.isfinite(matrix.to_numpy(dtype=np.float64)).all():
         raise InputError(
@@ -108,6 +127,8 @@ def _from_formula(
             "cells or change the formula."
         )
     matrix = matrix.loc[:, matrix.columns != "Intercept"]
+    if matrix.shape[1] == 0:
+        raise InputError(f"The covariate formula {formula!r} leaves no regressor. Leave it out.")
     columns = [matrix[name].to_numpy(dtype=np.float64) for name in matrix.columns]
     # Levels without counts are looked for in every 0/1 column and every categorical variable.
     factors = [c.astype(np.int64) for c in columns if np.isin(c, (0.0, 1.0)).all()]
@@ -115,11 +136,28 @@ def _from_formula(
     return columns, [str(name) for name in matrix.columns], factors
 
 
+def _plain(column: pd.Series) -> pd.Series:
+    """Return a column of a type that formulas know, without levels that do not occur."""
+    if pd.api.types.is_bool_dtype(column):
+        return column.astype(bool)
+    if is_categorical(column):
+        return pd.Series(pd.Categorical(column).remove_unused_categories(), index=column.index)
+    return column.astype(np.float64)
+
+
 def _levels(column: pd.Series) -> tuple[IntArray, list[str]]:
     """Codes from 0 and the levels in use."""
     categorical = pd.Categorical(column)
     categorical = categorical.remove_unused_categories()
     return categorical.codes.astype(np.int64), [str(level) for level in categorical.categories]
+
+
+def _check_varying(constant: list[str]) -> None:
+    if constant:
+        raise InputError(
+            f"Covariate {first_few(constant)} is constant over the cells that are used. "
+            "Leave it out."
+        )
 
 
 def _check_rank(block: CovariateBlock) -> None:
