@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from argen._arrays import BoolArray, FloatArray
+from argen.covariates import first_line
+from argen.data.formula import formula_columns
 from argen.errors import InputError, first_few, nearest
 
 
@@ -37,27 +36,46 @@ def cell_filter(obs: pd.DataFrame, cells: str | None) -> BoolArray:
                 f"(first: {first_few(obs.index[chosen.isna()])}). Fill it with True or False."
             )
         if not set(chosen.unique()) <= {True, False}:
+            value = chosen.iloc[0]
+            example = f"{_in_query(cells)} == {getattr(value, 'item', lambda: value)()!r}"
             raise InputError(
                 f"The cell filter {cells!r} holds {first_few(chosen.unique())}: expected True or "
-                f"False. Write a query instead, such as \"{cells} == '{chosen.iloc[0]}'\"."
+                f'False. Write a query instead, such as "{example}".'
             )
         kept = chosen.to_numpy().astype(bool)
     else:
-        try:
-            answer = obs.eval(cells, engine="python")
-        except Exception as error:  # pandas raises whatever the expression raised
-            raise InputError(
-                f"The cell filter {cells!r} is neither a column of obs nor a query that pandas "
-                f"can evaluate: {error}.{nearest(cells, obs.columns)}"
-            ) from error
-        if not isinstance(answer, pd.Series) or not pd.api.types.is_bool_dtype(answer):
-            raise InputError(
-                f"The cell filter {cells!r} does not give True or False for each cell."
-            )
-        kept = answer.fillna(False).to_numpy(dtype=bool)
+        kept = _query(obs, cells)
     if not kept.any():
         raise InputError(f"The cell filter {cells!r} leaves no cell of {len(obs):,}.")
     return np.asarray(kept, dtype=bool)
+
+
+def _query(obs: pd.DataFrame, query: str) -> BoolArray:
+    try:
+        # Without names of our own, which pandas would find through the call stack.
+        answer = obs.eval(query, engine="python", local_dict={}, global_dict={})
+    except Exception as error:  # pandas raises whatever the expression raised
+        unknown_name = isinstance(error, NameError | SyntaxError)
+        raise InputError(
+            f"The cell filter {query!r} is neither a column of obs nor a query that pandas "
+            f"can evaluate: {first_line(error)}.{nearest(query, obs.columns)}"
+            f"{' Put names with spaces or dots between backticks.' if unknown_name else ''}"
+        ) from error
+    if (
+        not isinstance(answer, pd.Series)
+        or not pd.api.types.is_bool_dtype(answer)
+        or not answer.index.equals(obs.index)
+    ):
+        raise InputError(
+            f"The cell filter {query!r} does not give True or False for each cell: expected a "
+            "comparison of columns, such as \"p_mito < 0.1 and lane == 'L1'\"."
+        )
+    return np.asarray(answer.fillna(False).to_numpy(dtype=bool))
+
+
+def _in_query(name: str) -> str:
+    """How a query names a column."""
+    return name if name.isidentifier() else f"`{name}`"
 
 
 def target_labels(obs: pd.DataFrame, target: str) -> pd.Series:
@@ -73,24 +91,32 @@ def target_labels(obs: pd.DataFrame, target: str) -> pd.Series:
         raise InputError(
             f"obs[{target!r}] is missing in {int(missing.sum()):,} of {len(obs):,} cells (first: "
             f"{first_few(obs.index[missing])}). Leave them out with a cell filter, such as "
-            f'cells="{target}.notna()", or label them.'
+            f'cells="{_in_query(target)}.notna()", or label them.'
         )
     return labels.astype(str)
 
 
-def control_cells(labels: pd.Series, control: str | Sequence[str]) -> BoolArray:
-    """Return which cells carry a control label."""
-    wanted = [control] if isinstance(control, str) else list(control)
-    known = labels.unique()
-    for label in wanted:
-        if label not in known:
-            raise InputError(
-                f"No cell has the control label {label!r}.{nearest(label, known)} "
-                f"Labels: {first_few(sorted(known), 8)}."
-            )
-    if not wanted:
+def control_cells(labels: pd.Series, control: list[str], all_labels: pd.Index) -> BoolArray:
+    """Return which cells carry a control label.
+
+    ``all_labels`` are those before the cell filter, the most frequent first: controls often are.
+    """
+    if not control:
         raise InputError("control is empty: expected the label of the control cells.")
-    return labels.isin(wanted).to_numpy()
+    for label in control:
+        if label not in all_labels:
+            raise InputError(
+                f"No cell has the control label {label!r}.{nearest(label, all_labels)} "
+                f"Labels: {first_few(all_labels, 8)}."
+            )
+    is_control = labels.isin(control).to_numpy()
+    if not is_control.any():
+        raise InputError(
+            f"The cell filter leaves no control cell ({first_few(control)}): the {len(labels):,} "
+            f"cells that pass it have the labels {first_few(sorted(labels.unique()), 8)}. Widen "
+            "the filter."
+        )
+    return np.asarray(is_control)
 
 
 def library_size(
@@ -102,57 +128,70 @@ def library_size(
         source = "row sums of all measured genes (none was named)"
     else:
         sizes, source = column(obs, name, "library size"), f"obs[{name!r}]"
-        if not pd.api.types.is_numeric_dtype(sizes) or pd.api.types.is_bool_dtype(sizes):
+        if not _is_number(sizes):
             raise InputError(f"The library size {source} is not numeric. Name a column of counts.")
     values = np.asarray(sizes, dtype=np.float64)
     bad = ~np.isfinite(values) | (values <= 0)
     if bad.any():
+        remedy = (
+            "Name a column of obs with the depth of each cell, or leave those cells out."
+            if name is None
+            else f'Leave those cells out with a cell filter, such as cells="{_in_query(name)} > 0".'
+        )
         raise InputError(
             f"The library size ({source}) is zero, negative, missing or infinite in "
             f"{int(bad.sum()):,} cells (first: {first_few(obs.index[bad])}): expected a positive "
-            "number. Leave those cells out with a cell filter."
+            f"number. {remedy}"
         )
     return values, source
 
 
+def _is_number(values: pd.Series) -> bool:
+    is_type = pd.api.types
+    return bool(
+        is_type.is_numeric_dtype(values)
+        and not is_type.is_bool_dtype(values)
+        and not is_type.is_complex_dtype(values)
+    )
+
+
 def covariate_table(
-    obs: pd.DataFrame, covariates: str | Sequence[str]
+    obs: pd.DataFrame, covariates: str | list[str]
 ) -> tuple[pd.DataFrame, str | None]:
     """Return the columns in use and the formula, from names or from ``"~ a + C(b)"``."""
-    formula = covariates if isinstance(covariates, str) and covariates.startswith("~") else None
-    if formula is not None:
-        names = _formula_columns(formula, obs)
+    formula = covariates.strip() if isinstance(covariates, str) else None
+    if formula is not None and formula.startswith("~"):
+        names = formula_columns(formula, obs.columns)
     else:
-        names = [covariates] if isinstance(covariates, str) else list(covariates)
-    if len(set(names)) < len(names):
-        raise InputError(f"A covariate is named twice: {first_few(names, 10)}.")
-    table = pd.DataFrame({n: column(obs, n, "covariates") for n in names}, index=obs.index)
+        formula = None
+        names = [covariates] if isinstance(covariates, str) else covariates
     for name in names:
-        values = table[name]
-        bad = values.isna()
-        if pd.api.types.is_numeric_dtype(values):
-            bad |= ~np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan))
-        if bad.any():
+        if name not in obs.columns and any(sign in name for sign in "+*:~"):
             raise InputError(
-                f"Covariate {name!r} is missing or infinite in {int(bad.sum()):,} cells (first: "
-                f"{first_few(obs.index[bad])}). Leave those cells out with a cell filter, or the "
-                "covariate."
+                f"There is no column {name!r} in obs for the covariates. A formula is one text "
+                "that begins with '~', such as '~ p_mito + C(lane)'."
             )
-    return table, formula
+        _check_covariate(column(obs, name, "covariates"), name)
+    return obs[names].copy(), formula
 
 
-def _formula_columns(formula: str, obs: pd.DataFrame) -> list[str]:
-    from formulaic import Formula
-    from formulaic.errors import FormulaicError
-
+def _check_covariate(values: pd.Series, name: str) -> None:
     try:
-        needed = Formula(formula).required_variables
-    except (FormulaicError, SyntaxError, AttributeError) as error:
+        pd.factorize(values)
+        readable = not pd.api.types.is_complex_dtype(values)
+    except TypeError:  # lists, arrays, dictionaries
+        readable = False
+    if not readable:
         raise InputError(
-            f"The covariate formula {formula!r} cannot be read: {error}. Write, for example, "
-            "'~ p_mito + C(lane)'."
-        ) from error
-    if not needed:
-        raise InputError(f"The covariate formula {formula!r} names no column.")
-    # In the order of the formula, so that the same formula always gives the same columns.
-    return sorted(needed, key=lambda name: re.sub(r"\s", "", formula).find(name))
+            f"Covariate {name!r} holds neither numbers nor categories (first: "
+            f"{first_few(values, 1)}). Leave it out."
+        )
+    bad = values.isna()
+    if pd.api.types.is_numeric_dtype(values):
+        bad |= ~np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    if bad.any():
+        raise InputError(
+            f"Covariate {name!r} is missing or infinite in {int(bad.sum()):,} cells (first: "
+            f"{first_few(values.index[bad])}). Leave those cells out with a cell filter, or the "
+            "covariate."
+        )

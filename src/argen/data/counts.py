@@ -44,11 +44,35 @@ def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame, s
     return matrix, genes, name
 
 
-def take_cells(matrix: Any, kept: BoolArray) -> sparse.csc_array:
-    """Return the kept rows as compressed columns: (n_cells, n_genes)."""
-    if sparse.issparse(matrix):
-        return sparse.csc_array(sparse.csr_array(matrix)[np.flatnonzero(kept)])
-    return sparse.csc_array(np.asarray(matrix)[kept])
+def take_cells(matrix: Any, kept: BoolArray, name: str = "X") -> sparse.csc_array:
+    """Return the kept rows as compressed columns, a copy: (n_cells, n_genes)."""
+    if hasattr(matrix, "to_memory"):  # sparse matrix of a backed AnnData
+        matrix = matrix.to_memory()
+    if not sparse.issparse(matrix):
+        matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or not _is_real(matrix.dtype):
+        raise InputError(
+            f"{name} has values of type {matrix.dtype}: expected raw counts, cells by genes."
+        )
+    if not sparse.issparse(matrix):
+        kept_rows = matrix[kept]
+        half = kept_rows.dtype == np.float16  # unknown to scipy.sparse
+        return sparse.csc_array(kept_rows.astype(np.float32) if half else kept_rows)
+    wrap = sparse.csc_array if matrix.format == "csc" else sparse.csr_array
+    try:
+        checked = wrap(matrix)
+        checked.check_format(full_check=True)
+    except ValueError as error:
+        raise InputError(
+            f"{name} is not a valid sparse matrix: {error}. The file is damaged; write it again."
+        ) from error
+    counts = sparse.csc_array(checked.tocsr()[np.flatnonzero(kept)])
+    counts.sum_duplicates()
+    return counts
+
+
+def _is_real(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "buif"
 
 
 def check_raw_counts(
@@ -90,6 +114,8 @@ def _raw_looking(adata: AnnData, refused: str) -> str:
 def _looks_raw(matrix: Any) -> bool:
     rows = matrix[:_ROWS_LOOKED_AT]
     values = rows.data if sparse.issparse(rows) else np.asarray(rows)
+    if not _is_real(values.dtype):
+        return False
     return bool(
         np.isfinite(values).all() and (values >= 0).all() and (values == np.floor(values)).all()
         and (values > 0).any()

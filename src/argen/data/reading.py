@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from argen.covariates import encode_covariates, explained_columns
+from argen.covariates import encode_covariates, explained_columns, is_categorical
 from argen.data import cells as cell_table
 from argen.data.counts import check_raw_counts, find_matrix, take_cells
-from argen.data.files import open_anndata
+from argen.data.files import anndata_and_source
 from argen.data.nodes import gene_names, select_nodes
+from argen.data.options import check_min_cells, check_name, name_list
 from argen.errors import InputError, first_few
 from argen.perturbseq import PerturbSeqData
 
@@ -86,18 +87,31 @@ def read_perturbseq(
     >>> len(data.nodes)
     8
     """
-    if isinstance(path_or_anndata, str | Path):
-        adata, source = open_anndata(path_or_anndata), str(path_or_anndata)
-    else:
-        adata, source = path_or_anndata, "AnnData object"
+    check_name(target, "target", optional=False)
+    for name, option in (
+        (library_size, "library_size"),
+        (layer, "layer"),
+        (cells, "cells"),
+        (gene_symbols, "gene_symbols"),
+    ):
+        check_name(name, option)
+    check_min_cells(min_cells)
+    control_labels = name_list(control, "control")
+    wanted = None if nodes is None else name_list(nodes, "nodes")
+    covariate_names = (
+        covariates if isinstance(covariates, str) else name_list(covariates, "covariates")
+    )
+
+    adata, source = anndata_and_source(path_or_anndata)
     matrix, gene_table, matrix_name = find_matrix(adata, layer)
     genes = gene_names(gene_table, gene_symbols)
 
     passed = cell_table.cell_filter(adata.obs, cells)
-    obs = adata.obs.loc[passed] if passed.all() else adata.obs[passed]
+    obs = adata.obs[passed]
     labels = cell_table.target_labels(obs, target)
-    is_control = cell_table.control_cells(labels, control)
-    counts = take_cells(matrix, passed)
+    all_labels = adata.obs[target].dropna().astype(str).value_counts().index
+    is_control = cell_table.control_cells(labels, control_labels, all_labels)
+    counts = take_cells(matrix, passed, matrix_name)
     check_raw_counts(counts, adata, matrix_name, cells=obs.index, genes=genes.identifiers)
 
     chosen = select_nodes(
@@ -106,15 +120,15 @@ def read_perturbseq(
         is_control,
         genes=genes,
         gene_table=gene_table,
-        wanted=nodes,
-        all_labels=set(adata.obs[target].dropna().astype(str)),
+        wanted=wanted,
+        all_labels=set(all_labels) - set(control_labels),
         min_cells=min_cells,
         strict=strict,
     )
-    row_sums = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()[chosen.kept]
+    row_sums = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()[chosen.kept]
     obs = obs[chosen.kept]
     sizes, size_source = cell_table.library_size(obs, library_size, row_sums)
-    table, formula = cell_table.covariate_table(obs, covariates)
+    table, formula = cell_table.covariate_table(obs, covariate_names)
 
     left_out = chosen.left_out
     if not passed.all():
@@ -140,6 +154,14 @@ def read_perturbseq(
 
 def _check_regressors(data: PerturbSeqData) -> None:
     """Refuse covariates that the perturbations, or too few controls, cannot be told from."""
+    for name in data.covariates.columns:
+        # Before coding: a column of barcodes would become as many columns as cells.
+        n_levels = data.covariates[name].nunique()
+        if is_categorical(data.covariates[name]) and n_levels >= data.n_controls:
+            raise InputError(
+                f"Covariate {str(name)!r} has {n_levels:,} levels for {data.n_controls:,} control "
+                "cells: expected fewer levels than cells. If it holds numbers, make them numeric."
+            )
     block = encode_covariates(data.covariates, data.formula)
     n_needed = block.matrix.shape[1] + 2
     if data.n_controls < n_needed:
