@@ -38,8 +38,11 @@ class CausalNetwork:
     """One row per candidate edge: source, target, effect, std_error, ci_low, ci_high, z,
     p_value, log10_p, p_adjusted, batch, level, selected, status."""
     screen: DescendantScreen
+    """Total effects of every ordered pair, and of each perturbation on its own gene."""
     causal_order: CausalOrder
+    """Closure of the screen, order, and candidates by number."""
     config: InferenceConfig
+    """The options of the run."""
     left_out: pd.DataFrame
     """What of the input was not used: kind, name, n_cells, reason."""
     provenance: dict[str, Any]
