@@ -50,7 +50,7 @@ def encode_covariates(table: pd.DataFrame, formula: str | None = None) -> Covari
     table
         One row a cell, one column a covariate.
     formula
-        A right-hand side such as ``"~ p_mito + C(lane) + log1p(n_genes)"``; all columns of
+        A right-hand side such as ``"~ p_mito + C(lane) + np.log1p(n_genes)"``; all columns of
         the table enter as they are when None.
 
     Raises
