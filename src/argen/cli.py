@@ -206,6 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _plain_warnings() -> Iterator[None]:
     """Print argen's own warnings as one line each; leave the others as they are."""
     with warnings.catch_warnings():
+        warnings.simplefilter("always", ArgenWarning)
         show_other = warnings.showwarning
 
         def show_one(message, category, *rest, **options):  # type: ignore[no-untyped-def]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,12 @@ from scipy import sparse
 from argen._arrays import FloatArray, IntArray
 
 CONTROL = -1
+
+
+def left_out_table(rows: Sequence[tuple[str, str, int, str]]) -> pd.DataFrame:
+    """Return the table of what is not used: kind, name, n_cells, reason."""
+    table = pd.DataFrame(list(rows), columns=["kind", "name", "n_cells", "reason"])
+    return table.astype({"kind": object, "name": object, "n_cells": np.int64, "reason": object})
 
 
 @dataclass(frozen=True, slots=True)

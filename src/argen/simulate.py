@@ -11,7 +11,7 @@ from scipy import sparse
 
 from argen._arrays import FloatArray
 from argen.errors import InputError, first_few
-from argen.perturbseq import CONTROL, PerturbSeqData
+from argen.perturbseq import CONTROL, PerturbSeqData, left_out_table
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -123,7 +123,7 @@ def simulate_paper_screen(
         library_size_source="simulated",
         covariates=pd.DataFrame({"L": observed[kept_cells]}),
         formula=None,
-        left_out=pd.DataFrame(left_out, columns=["kind", "name", "n_cells", "reason"]),
+        left_out=left_out_table(left_out),
         source="simulated: paper screen",
     )
     return data, Truth(visible, direct[np.ix_(kept_nodes, kept_nodes)])

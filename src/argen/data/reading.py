@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from argen.covariates import encode_covariates, explained_columns, is_categorical
 from argen.data import cells as cell_table
@@ -16,7 +15,7 @@ from argen.data.files import anndata_and_source
 from argen.data.nodes import gene_names, select_nodes
 from argen.data.options import check_min_cells, check_name, name_list
 from argen.errors import InputError, first_few
-from argen.perturbseq import PerturbSeqData
+from argen.perturbseq import PerturbSeqData, left_out_table
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -145,7 +144,7 @@ def read_perturbseq(
         library_size_source=size_source,
         covariates=table.reset_index(drop=True),
         formula=formula,
-        left_out=pd.DataFrame(left_out, columns=["kind", "name", "n_cells", "reason"]),
+        left_out=left_out_table(left_out),
         source=source,
     )
     _check_regressors(data)

@@ -1,0 +1,121 @@
+"""The command line, run as a user would run it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import argen
+from argen.cli import main
+
+COLUMNS = ["--target", "perturbation", "--control", "non-targeting"]
+COLUMNS += ["--library-size", "library_size", "--covariates", "L"]
+
+
+def run(*arguments: str) -> int:
+    """Run a command in this process and return its exit code."""
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    return end.value.code or 0
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory):
+    """A simulated screen on disk."""
+    path = tmp_path_factory.mktemp("screen") / "screen.h5ad"
+    assert run("simulate", "--out", str(path), "--seed", "1", "--hide", "X7,X8") == 0
+    return path
+
+
+def test_fit_writes_the_results_of_the_library_call(screen, tmp_path, capsys, paper_network):
+    assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    assert "Causal network of 6 genes: 6 edges selected of 9 candidates" in printed
+    written = argen.CausalNetwork.load(tmp_path)
+    pd.testing.assert_frame_equal(written.candidates, paper_network.candidates)
+    edges = pd.read_csv(tmp_path / "edges.tsv", sep="\t", float_precision="round_trip")
+    np.testing.assert_array_equal(edges["effect"], paper_network.edges["effect"])
+
+
+def test_options_of_the_method_reach_it(screen, tmp_path):
+    options = ["--alpha", "0.01", "--edge-adjustment", "holm", "--family", "nb", "--threads", "1"]
+    assert run("fit", str(screen), *COLUMNS, *options, "--out", str(tmp_path), "--quiet") == 0
+    config = argen.CausalNetwork.load(tmp_path).config
+    assert config == argen.InferenceConfig(
+        alpha=0.01, edge_adjustment="holm", family="nb", threads=1
+    )
+
+
+def test_nodes_and_filter(screen, tmp_path):
+    genes = tmp_path / "genes.txt"
+    genes.write_text("X1\nX2\n\nX3\n")
+    options = ["--nodes", str(genes), "--cells", "library_size > 5"]
+    assert run("fit", str(screen), *COLUMNS, *options, "--out", str(tmp_path), "--quiet") == 0
+    assert argen.CausalNetwork.load(tmp_path).nodes == ("X1", "X2", "X3")
+
+
+def test_show(screen, tmp_path, capsys):
+    run("fit", str(screen), *COLUMNS, "--out", str(tmp_path), "--quiet")
+    assert run("show", str(tmp_path)) == 0
+    assert "Causal network of 6 genes" in capsys.readouterr().out
+    assert run("show", str(tmp_path / "network.npz"), "--gene", "X3") == 0
+    printed = capsys.readouterr().out
+    assert "Parents of X3" in printed
+    assert "Children of X3" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "absent.h5ad", *COLUMNS], "There is no file 'absent.h5ad'"),
+        (["fit", "SCREEN", *COLUMNS, "--alpha", "2"], "alpha must be a number between 0 and 1"),
+        (["fit", "SCREEN", *COLUMNS, "--family", "gamma"], "Invalid value"),
+        (["fit", "SCREEN", "--control", "x"], "--target"),
+        (["fit", "SCREEN", *COLUMNS, "--cells", "nonsense"], "neither a column of obs nor"),
+        (["fit", "SCREEN", *COLUMNS, "--nodes", "X1,Y2"], "'Y2', in the list of nodes"),
+        (["fit", "SCREEN", *COLUMNS, "--min-cells", "350", "--strict"], "cannot be nodes"),
+        (["fit", "SCREEN", *COLUMNS, "--out", "SCREEN"], "is a file: expected a folder"),
+        (["show", "absent"], "There is no file 'absent'"),
+        (["simulate", "--out", "screen.csv"], "must be an .h5ad file"),
+        (["simulate", "--out", "screen.h5ad", "--hide", "X9"], "hidden must name"),
+        (["fti"], 'Did you mean "fit"'),
+    ],
+)
+def test_bad_input_exits_with_2_and_one_message(arguments, words, screen, capsys):
+    arguments = [str(screen) if a == "SCREEN" else a for a in arguments]
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    said = " ".join((captured.err + captured.out).replace("│", " ").split())
+    assert words in said
+    assert "Traceback" not in said
+
+
+def test_dropped_genes_are_a_warning_of_one_line(screen, tmp_path, capsys):
+    options = ["--min-cells", "330", "--out", str(tmp_path)]
+    assert run("fit", str(screen), *COLUMNS, *options) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("warning: ")
+    assert "fewer than 330 perturbed cells" in captured.err
+    assert "was dropped" in captured.out
+
+
+def test_failures_exit_with_1(screen, tmp_path, capsys, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("the disk is on fire")
+
+    monkeypatch.setattr("argen.infer_network", broken)
+    assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 1
+    said = capsys.readouterr().err
+    assert "argen failed: RuntimeError: the disk is on fire" in said
+    assert "--debug" in said
+    assert "Traceback" not in said
+    assert run("--debug", "fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_module_and_version():
+    command = [sys.executable, "-m", "argen", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == argen.__version__

@@ -1,0 +1,165 @@
+"""The result object: its views, its files, and what it says."""
+
+import json
+
+import networkx
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData, read_h5ad
+
+import argen
+
+HOSTILE = ("<script>alert(1)</script>", "HLA-A", "Nkx2.5", "a\"b'c&d", "遺伝子\tx", "n" * 200)
+
+
+def renamed(network: argen.CausalNetwork, names: tuple[str, ...]) -> argen.CausalNetwork:
+    """The same network with other gene names."""
+    from dataclasses import replace
+
+    place = dict(zip(network.nodes, names, strict=True))
+    candidates = network.candidates.assign(
+        source=network.candidates["source"].map(place),
+        target=network.candidates["target"].map(place),
+    )
+    return replace(network, candidates=candidates, screen=replace(network.screen, nodes=names))
+
+
+def test_edges_are_the_selected_candidates(paper_network):
+    assert paper_network.edges["selected"].all()
+    assert len(paper_network.edges) == paper_network.candidates["selected"].sum()
+    expected = "source target effect std_error ci_low ci_high z p_value log10_p p_adjusted batch"
+    expected += " level selected status"
+    assert " ".join(paper_network.candidates.columns) == expected
+
+
+def test_columns_agree_with_each_other(paper_network):
+    table = paper_network.candidates
+    np.testing.assert_allclose(table["z"], table["effect"] / table["std_error"])
+    np.testing.assert_allclose(np.log10(table["p_value"]), table["log10_p"])
+    half_width = 1.959963984540054 * table["std_error"]
+    np.testing.assert_allclose(table["ci_low"], table["effect"] - half_width)
+    np.testing.assert_allclose(table["ci_high"], table["effect"] + half_width)
+
+
+def test_relatives_of_a_gene(paper_network):
+    assert set(paper_network.parents("X3")["source"]) == {"X1", "X2"}
+    assert set(paper_network.children("X1")["target"]) == {"X2", "X3"}
+    assert {"X1", "X2"} <= set(paper_network.ancestors("X3"))
+    with pytest.raises(argen.InputError, match=r"'x3' is not a node.*Did you mean 'X3'"):
+        paper_network.parents("x3")
+
+
+def test_save_and_load_give_the_same_network(paper_network, tmp_path):
+    path = paper_network.save(tmp_path / "result")
+    assert path.name == "result.npz"
+    again = argen.CausalNetwork.load(path)
+    pd.testing.assert_frame_equal(again.candidates, paper_network.candidates, check_exact=True)
+    pd.testing.assert_frame_equal(
+        again.total_effects(), paper_network.total_effects(), check_exact=True
+    )
+    pd.testing.assert_frame_equal(again.left_out, paper_network.left_out)
+    assert again.order == paper_network.order
+    assert again.config == paper_network.config
+    assert again.provenance == paper_network.provenance
+    assert again.summary() == paper_network.summary()
+
+
+def test_load_refuses_what_is_no_network(paper_network, tmp_path):
+    with pytest.raises(argen.InputError, match="There is no file"):
+        argen.CausalNetwork.load(tmp_path / "absent.npz")
+    text = tmp_path / "text.npz"
+    text.write_text("not an archive")
+    with pytest.raises(argen.InputError, match="is not a network file"):
+        argen.CausalNetwork.load(text)
+    np.savez(tmp_path / "other.npz", values=np.arange(3))
+    with pytest.raises(argen.InputError, match="is not a network file"):
+        argen.CausalNetwork.load(tmp_path / "other.npz")
+    path = paper_network.save(tmp_path / "newer.npz")
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(str(arrays["header"])) | {"version": 99}
+    np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
+    with pytest.raises(argen.InputError, match=r"version 99; this argen reads .* up to version 1"):
+        argen.CausalNetwork.load(path)
+
+
+def test_hostile_names_survive_every_format(paper_network, tmp_path):
+    network = renamed(paper_network, HOSTILE)
+    folder = network.write_results(tmp_path)
+    again = argen.CausalNetwork.load(folder)
+    assert again.nodes == HOSTILE
+    edges = pd.read_csv(folder / "edges.tsv", sep="\t", float_precision="round_trip")
+    assert list(edges["source"]) == list(network.edges["source"])
+    np.testing.assert_array_equal(edges["effect"], network.edges["effect"])
+    graph = networkx.read_graphml(folder / "network.graphml")
+    assert set(graph.nodes) == set(HOSTILE)
+    assert "<script>" not in network._repr_html_()
+
+
+def test_results_folder(paper_network, tmp_path):
+    folder = paper_network.write_results(tmp_path / "new" / "folder")
+    written = {path.name for path in folder.iterdir()}
+    assert written == {
+        "edges.tsv",
+        "candidates.tsv",
+        "descendants.tsv",
+        "order.tsv",
+        "knockdown.tsv",
+        "left_out.tsv",
+        "unusual_fits.tsv",
+        "network.graphml",
+        "network.npz",
+        "run.json",
+    }
+    record = json.loads((folder / "run.json").read_text())
+    assert record["config"]["alpha"] == 0.05
+    assert record["versions"]["argen"] == argen.__version__
+    assert len(record["input_sha256"]) == 64
+    assert pd.read_csv(folder / "order.tsv", sep="\t")["gene"].tolist() == paper_network.order
+
+
+def test_networkx_graph(paper_network):
+    graph = paper_network.to_networkx()
+    assert networkx.is_directed_acyclic_graph(graph)
+    assert set(graph.edges) == set(
+        paper_network.edges[["source", "target"]].itertuples(index=False, name=None)
+    )
+    edge = paper_network.edges.iloc[0]
+    assert graph.edges[edge["source"], edge["target"]]["effect"] == edge["effect"]
+    everything = paper_network.to_networkx(candidates=True)
+    assert everything.number_of_edges() == len(paper_network.candidates)
+
+
+def test_anndata_keys(paper_network, tmp_path):
+    genes = ["other", *reversed(paper_network.nodes)]
+    adata = AnnData(X=np.zeros((2, 7), dtype=np.float32), var=pd.DataFrame(index=genes))
+    annotated = paper_network.to_anndata(adata)
+    assert "argen" not in adata.uns
+    direct = pd.DataFrame(
+        annotated.varp["argen_direct_effect"].toarray(), index=genes, columns=genes
+    )
+    for edge in paper_network.edges.itertuples():
+        assert direct.loc[edge.source, edge.target] == edge.effect
+    assert (direct != 0).sum().sum() == len(paper_network.edges)
+    assert np.isnan(annotated.var.loc["other", "argen_position"])
+    annotated.write_h5ad(tmp_path / "annotated.h5ad")
+    again = read_h5ad(tmp_path / "annotated.h5ad")
+    assert list(again.uns["argen"]["order"]) == paper_network.order
+    with pytest.raises(argen.InputError, match="lacks 1 of the network's genes: 'X6'"):
+        paper_network.to_anndata(adata[:, [g for g in genes if g != "X6"]])
+
+
+def test_summary_says_what_matters(paper_network):
+    text = paper_network.summary()
+    assert "6 genes" in text
+    assert "X1" in text
+    assert "descendants at bh < 0.05" in text
+
+
+def test_provenance_names_the_run(paper_screen):
+    data = paper_screen[0]
+    network = argen.infer_network(data, command="argen fit somewhere")
+    assert network.provenance["command"] == "argen fit somewhere"
+    assert network.provenance["input_sha256"] == data.checksum()
+    assert set(network.provenance["seconds"]) == {"design", "screen", "order", "parents"}
