@@ -36,7 +36,8 @@ autodoc_typehints_format = "short"
 maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 autodoc_type_aliases = {
-    name: name for name in ("FloatArray", "IntArray", "BoolArray", "StatusArray", "Progress")
+    name: name
+    for name in ("ArrayLike", "FloatArray", "IntArray", "BoolArray", "StatusArray", "Progress")
 }
 autosummary_generate = False
 napoleon_google_docstring = False

@@ -86,9 +86,10 @@ def iv_poisson(
         log E[Y_k] = first_stage_offset + Z pi_k,            Z = [1, exogenous, instruments]
         log E[y]   = offset + [1, exogenous, outcome_exogenous] b + sum_k theta_k (Z pi_k)
 
-    Both by (quasi-)maximum likelihood. Standard errors combine the HC0 sandwiches of both
-    stages as Murphy and Topel (1985) do, so they hold for any count distribution with these
-    means. Only the means matter: ``y`` and ``endogenous`` need not be Poisson.
+    Both by (quasi-)maximum likelihood. Only the means matter: ``y`` and ``endogenous`` need not
+    be Poisson. Standard errors combine the HC0 sandwiches of both stages as Murphy and Topel
+    (1985) do. That takes the residuals of the two stages as uncorrelated; where a hidden cause
+    moves both, the errors can be too small or too large.
 
     Parameters
     ----------
