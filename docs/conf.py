@@ -72,7 +72,15 @@ def describe_field(app, what, name, obj, options, lines):
             lines[:] = [comment.group(1)]
 
 
+def shorten_types(app, what, name, obj, options, signature, returns):
+    """Show an array type that may be None by its name, as where it may not."""
+    if signature:
+        signature = re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature)
+    return signature, returns
+
+
 def setup(app):
-    """Register the hooks around napoleon, whose priority is 500."""
+    """Register the hooks; those for docstrings go around napoleon, whose priority is 500."""
+    app.connect("autodoc-process-signature", shorten_types)
     app.connect("autodoc-process-docstring", keep_original, priority=400)
     app.connect("autodoc-process-docstring", describe_field, priority=600)

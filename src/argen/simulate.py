@@ -68,6 +68,8 @@ def simulate_paper_screen(
     L ~ N(0, 1), U ~ N(0.5 L, 1), eps ~ N(0, 0.5^2), C = max(Poisson(10), 1). Assignment
     depends on L: a softmax with logit log 50 + 5 L for control and L for each perturbation.
 
+    Source: Park and Li (2026), simulation study.
+
     Parameters
     ----------
     rng
@@ -77,8 +79,6 @@ def simulate_paper_screen(
     hidden
         Genes whose counts, and whose perturbed cells, are removed; X7 and X8 are the common
         causes of the others.
-
-    Source: Park and Li (2026), simulation study.
     """
     nodes = tuple(f"X{j}" for j in range(1, 9))
     unknown = [gene for gene in hidden if gene not in nodes]
