@@ -6,9 +6,10 @@ from argen import baselines
 from argen.config import InferenceConfig
 from argen.data import read_perturbseq
 from argen.descendants import DescendantScreen, screen_descendants
+from argen.design import Design, build_design
 from argen.errors import ArgenError, ArgenWarning, FitStatus, InputError
 from argen.iv import IVPoissonResult, iv_poisson
-from argen.network import CausalNetwork
+from argen.network import CausalNetwork, select_edges
 from argen.order import CausalOrder, causal_order
 from argen.parents import ParentTests, search_parents
 from argen.perturbseq import PerturbSeqData
@@ -23,6 +24,7 @@ __all__ = [
     "CausalNetwork",
     "CausalOrder",
     "DescendantScreen",
+    "Design",
     "FitStatus",
     "IVPoissonResult",
     "InferenceConfig",
@@ -31,12 +33,14 @@ __all__ = [
     "PerturbSeqData",
     "Truth",
     "baselines",
+    "build_design",
     "causal_order",
     "infer_network",
     "iv_poisson",
     "read_perturbseq",
     "screen_descendants",
     "search_parents",
+    "select_edges",
     "simulate_paper_screen",
     "simulated_anndata",
 ]

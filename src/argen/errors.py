@@ -80,7 +80,7 @@ _ADVICE = {
 
 def nearest(name: str, known: Iterable[object]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string."""
-    names = [str(item) for item in known]
+    name, names = str(name), [str(item) for item in known]
     by_lower = {item.lower(): item for item in reversed(names)}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean {by_lower[found[0]]!r}?" if found else ""

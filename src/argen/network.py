@@ -90,7 +90,7 @@ class CausalNetwork:
         """Return every fit that failed or needed help: stage, source, target, status, advice."""
         tables = [
             ("screen", self.screen.to_frame()),
-            ("parents", self.candidates),
+            ("parent search", self.candidates),
         ]
         parts = []
         for stage, table in tables:
@@ -127,8 +127,9 @@ class CausalNetwork:
         notes = []
         unusual = self.unusual_fits()
         for (stage, status), rows in unusual.groupby(["stage", "status"], sort=False):
-            fits = "fit is" if len(rows) == 1 else "fits are"
-            notes.append(f"{len(rows)} {stage} {fits} {status}: {FitStatus[str(status)].advice}")
+            fits = "1 fit" if len(rows) == 1 else f"{len(rows)} fits"
+            advice = FitStatus[str(status)].advice
+            notes.append(f"{fits} of the {stage} ended as {status}: {advice}")
         mutual = np.triu(self.screen.is_descendant & self.screen.is_descendant.T)
         if mutual.any():
             pairs = [f"{self.nodes[a]} and {self.nodes[b]}" for a, b in np.argwhere(mutual)]
@@ -159,12 +160,13 @@ class CausalNetwork:
         import networkx
 
         graph = networkx.DiGraph(name="argen")
-        for position, gene in enumerate(self.order):
+        for position, gene in enumerate(self.order, start=1):
             graph.add_node(gene, position=position)
         table = self.candidates if candidates else self.edges
         for row in table.to_dict("records"):
             ends = row.pop("source"), row.pop("target")
-            graph.add_edge(*ends, **{str(name): value for name, value in row.items()})
+            # GraphML knows no missing numbers: what is missing is left out.
+            graph.add_edge(*ends, **{str(k): v for k, v in row.items() if v == v})
         return graph
 
     def to_anndata(self, adata: AnnData | None = None) -> AnnData:
@@ -209,7 +211,7 @@ class CausalNetwork:
         )
         adata.varp[VARP_DIRECT], adata.varp[VARP_TOTAL] = direct, total
         position = np.full(adata.n_vars, np.nan)
-        position[columns] = self.causal_order.position
+        position[columns] = 1 + self.causal_order.position
         adata.var["argen_position"] = position
         adata.uns["argen"] = {
             "candidates": self.candidates.copy(),
