@@ -29,8 +29,10 @@ lint: .venv/.with-lint
 types: .venv/.with-lint
 	$(BIN)/mypy
 
-bench: .venv/.installed
+bench: .venv/.with-bench
 	$(BIN)/python benchmarks/fit_time.py
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py --more-covariates
 
 docs: .venv/.with-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

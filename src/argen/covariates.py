@@ -24,7 +24,8 @@ class CovariateBlock:
 
     matrix: FloatArray  # (n_cells, n_columns)
     names: tuple[str, ...]  # (n_columns,)
-    factors: IntArray  # (n_factors, n_cells), level codes of the categorical covariates
+    factors: IntArray  # (n_factors, n_cells), level codes; indicators of them and the numeric
+    numeric_columns: IntArray  # (n_numeric,) columns together span what the matrix spans
 
 
 def is_categorical(column: pd.Series) -> bool:
@@ -59,9 +60,7 @@ def encode_covariates(table: pd.DataFrame, formula: str | None = None) -> Covari
         When a column is constant, or explained by the columns before it.
     """
     _check_varying([name for name in table.columns if table[name].nunique() < 2])
-    columns, names, factors = (
-        _from_columns(table) if formula is None else _from_formula(table, formula)
-    )
+    columns, names = _from_columns(table) if formula is None else _from_formula(table, formula)
     values = np.column_stack([np.empty((len(table), 0)), *columns])
     with np.errstate(over="ignore", invalid="ignore"):
         spread = values.std(axis=0)
@@ -75,14 +74,37 @@ def encode_covariates(table: pd.DataFrame, formula: str | None = None) -> Covari
         )
     indicator = np.isin(values, (0.0, 1.0)).all(axis=0)
     values[:, ~indicator] = (values - values.mean(axis=0))[:, ~indicator] / spread[~indicator]
-    codes = np.array(factors, dtype=np.int64).reshape(len(factors), len(table))
-    block = CovariateBlock(values, tuple(names), codes)
+    block = CovariateBlock(
+        values, tuple(names), _factors(values[:, indicator], table), np.flatnonzero(~indicator)
+    )
     _check_rank(block)
     return block
 
 
-def _from_columns(table: pd.DataFrame) -> tuple[list[FloatArray], list[str], list[IntArray]]:
-    columns, names, factors = [], [], []
+def _factors(indicators: FloatArray, table: pd.DataFrame) -> IntArray:
+    """Gather indicator columns into factors: (n_factors, n_cells).
+
+    The indicators of all levels but one of a categorical column make one factor; what is left
+    over makes factors of two levels.
+    """
+    left = {column.tobytes(): column.astype(np.int64) for column in indicators.T.copy()}
+    factors = []
+    for name in table.columns:
+        if not is_categorical(table[name]):
+            continue
+        codes, levels = _levels(table[name])
+        keys = [(codes == code).astype(np.float64).tobytes() for code in range(len(levels))]
+        present = [key for key in keys if key in left]
+        if len(present) == len(levels) - 1:
+            factors.append(codes)
+            for key in present:
+                del left[key]
+    factors += left.values()
+    return np.array(factors, dtype=np.int64).reshape(len(factors), len(table))
+
+
+def _from_columns(table: pd.DataFrame) -> tuple[list[FloatArray], list[str]]:
+    columns, names = [], []
     for name in table.columns:
         column = table[name]
         if not is_categorical(column):
@@ -90,16 +112,13 @@ def _from_columns(table: pd.DataFrame) -> tuple[list[FloatArray], list[str], lis
             names.append(str(name))
             continue
         codes, levels = _levels(column)
-        factors.append(codes)
         for code, level in enumerate(levels[1:], start=1):
             columns.append((codes == code).astype(np.float64))
             names.append(f"{name}[{level}]")
-    return columns, names, factors
+    return columns, names
 
 
-def _from_formula(
-    table: pd.DataFrame, formula: str
-) -> tuple[list[FloatArray], list[str], list[IntArray]]:
+def _from_formula(table: pd.DataFrame, formula: str) -> tuple[list[FloatArray], list[str]]:
     from formulaic import ModelMatrices, model_matrix
     from formulaic.errors import DataMismatchWarning
 
@@ -130,10 +149,7 @@ def _from_formula(
     if matrix.shape[1] == 0:
         raise InputError(f"The covariate formula {formula!r} leaves no regressor. Leave it out.")
     columns = [matrix[name].to_numpy(dtype=np.float64) for name in matrix.columns]
-    # Levels without counts are looked for in every 0/1 column and every categorical variable.
-    factors = [c.astype(np.int64) for c in columns if np.isin(c, (0.0, 1.0)).all()]
-    factors += [_levels(table[name])[0] for name in table.columns if is_categorical(table[name])]
-    return columns, [str(name) for name in matrix.columns], factors
+    return columns, [str(name) for name in matrix.columns]
 
 
 def _plain(column: pd.Series) -> pd.Series:

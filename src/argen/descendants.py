@@ -11,10 +11,13 @@ import pandas as pd
 from argen._arrays import BoolArray, FloatArray, StatusArray
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
-from argen.engine import Effects, Engine, ExactEngine, using_threads
+from argen.engine import Effects, Engine, SharedEngine, using_threads
 from argen.errors import FitStatus
 from argen.fdr import adjust
 from argen.perturbseq import PerturbSeqData
+
+# Targets screened between two reports of progress.
+BLOCK_OF_TARGETS = 64
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the units done and the units in all."""
@@ -38,6 +41,9 @@ class DescendantScreen:
     is_descendant: BoolArray
     status: StatusArray
     knockdown: Effects
+    fits: dict[str, int]
+    """How many fits were made in which way: by series, with sums over controls taken afresh,
+    without a count to fit, or one by one."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per ordered pair: source, target, effect, std_error, p_value, ..."""
@@ -107,23 +113,27 @@ def screen_descendants(
     (8, 8)
     """
     config = config or InferenceConfig()
-    engine = engine or ExactEngine()
     design = data if isinstance(data, Design) else build_design(data)
-    rows = []
+    blocks = []
     with using_threads(config.threads):
-        for source in range(design.n_nodes):
-            rows.append(engine.total_effects(design, source))
+        screener = (engine or SharedEngine()).screen(design)
+        for start in range(0, design.n_nodes, BLOCK_OF_TARGETS):
+            targets = np.arange(start, min(start + BLOCK_OF_TARGETS, design.n_nodes))
+            blocks.append(screener.total_effects(targets))
             if progress is not None:
-                progress("screen", source + 1, design.n_nodes)
-    return assemble_screen(design.nodes, rows, config)
+                progress("screen", int(targets[-1]) + 1, design.n_nodes)
+    return assemble_screen(design.nodes, blocks, dict(screener.fits), config)
 
 
 def assemble_screen(
-    nodes: tuple[str, ...], rows: list[Effects], config: InferenceConfig
+    nodes: tuple[str, ...],
+    blocks: list[Effects],
+    fits: dict[str, int],
+    config: InferenceConfig,
 ) -> DescendantScreen:
-    """Stack the effects of each source, adjust their p-values jointly, and call descendants."""
+    """Join blocks of targets, adjust their p-values jointly, and call descendants."""
     fields = ("effect", "std_error", "p_value", "log10_p", "status")
-    stacked = {name: np.stack([getattr(row, name) for row in rows]) for name in fields}
+    stacked = {name: np.hstack([getattr(block, name) for block in blocks]) for name in fields}
     knockdown = Effects(**{name: np.diagonal(stacked[name]).copy() for name in fields})
     for name in fields[:-1]:
         np.fill_diagonal(stacked[name], np.nan)
@@ -134,5 +144,6 @@ def assemble_screen(
         p_adjusted=p_adjusted,
         is_descendant=p_adjusted < config.level_of_screen,
         knockdown=knockdown,
+        fits=fits,
         **stacked,
     )

@@ -2,8 +2,8 @@
 
 The network file, format version 1, is a NumPy ``.npz`` archive without pickled objects:
 
-- ``header``: JSON text with ``format``, ``version``, ``nodes``, ``config``, ``provenance`` and
-  the columns of the two tables;
+- ``header``: JSON text with ``format``, ``version``, ``nodes``, ``config``, ``provenance``,
+  ``fits`` and the columns of the two tables;
 - ``candidates/<column>`` and ``left_out/<column>``: one array per column of a table;
 - ``screen/<field>``: matrices (n_nodes, n_nodes), [source, target], and
   ``knockdown/<field>``: vectors (n_nodes,);
@@ -31,7 +31,7 @@ from argen.order import CausalOrder
 FORMAT, VERSION = "argen-network", 1
 _TEXT_COLUMNS = ("source", "target", "status", "kind", "name", "reason")
 _SCREEN_FIELDS = tuple(
-    f.name for f in fields(DescendantScreen) if f.name not in ("nodes", "knockdown")
+    f.name for f in fields(DescendantScreen) if f.name not in ("nodes", "knockdown", "fits")
 )
 _EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
 
@@ -47,6 +47,7 @@ def save_network(network: CausalNetwork, path: str | Path) -> Path:
         "nodes": list(network.nodes),
         "config": network.config.to_dict(),
         "provenance": network.provenance,
+        "fits": network.screen.fits,
         "tables": {name: list(table.columns) for name, table in tables.items()},
     }
     arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
@@ -102,6 +103,7 @@ def load_network(path: str | Path) -> CausalNetwork:
         )  # fmt: skip
     screen = DescendantScreen(
         nodes=tuple(header["nodes"]),
+        fits=header["fits"],
         knockdown=Effects(**{f: arrays[f"knockdown/{f}"] for f in _EFFECT_FIELDS}),
         **{f: arrays[f"screen/{f}"] for f in _SCREEN_FIELDS},
     )

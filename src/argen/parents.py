@@ -11,7 +11,7 @@ from argen._arrays import IntArray
 from argen.config import InferenceConfig
 from argen.descendants import Progress
 from argen.design import Design, build_design
-from argen.engine import Effects, Engine, ExactEngine, using_threads
+from argen.engine import Effects, Engine, SharedEngine, using_threads
 from argen.errors import FitStatus
 from argen.order import CausalOrder
 from argen.perturbseq import PerturbSeqData
@@ -73,7 +73,7 @@ def search_parents(
     3. a perturbed group without counts gets half a count (see ``FitStatus.HALF_COUNT``).
     """
     config = config or InferenceConfig()
-    engine = engine or ExactEngine()
+    engine = engine or SharedEngine()
     design = data if isinstance(data, Design) else build_design(data)
     sources, targets, parts = [], [], []
     with using_threads(config.threads):

@@ -28,6 +28,8 @@ from argen.design import Design
 from argen.engine import ExactEngine
 from argen.errors import FitStatus
 
+from ..screens import effects_of
+
 LEVELS = (0.05, 0.01, 0.001)
 # Rates may stray from their expectation by this many Monte-Carlo standard errors: seeds are
 # fixed, so this is paid once, over some forty comparisons.
@@ -95,7 +97,7 @@ def run_screen(
             offset=log_size,
             covariates=encode_covariates(pd.DataFrame({"x": numeric, "lane": lane.astype(str)})),
         )
-        found = ExactEngine().total_effects(design, 0)
+        found = effects_of(design, 0, ExactEngine())
         parts.append(Screened(*expected, found.effect, found.p_value, found.status))
     fields = ("expected", "expected_controls", "effect", "p_value", "status")
     return Screened(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))

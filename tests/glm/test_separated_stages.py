@@ -8,9 +8,10 @@ import pytest
 
 from argen.covariates import encode_covariates
 from argen.design import Design
-from argen.engine import ExactEngine
 from argen.errors import FitStatus
 from argen.glm.two_stage import TwoStageFit, fit_two_stage
+
+from ..screens import effects_of
 
 
 def fit_one_candidate(y, candidate, instrument, covariates, offset, family) -> TwoStageFit:
@@ -101,6 +102,6 @@ def test_a_single_count_in_the_cell_with_the_largest_covariate():
         offset=np.zeros(n_cells),
         covariates=encode_covariates(pd.DataFrame({"x": np.linspace(0.0, 1.0, n_cells)})),
     )
-    found = ExactEngine().total_effects(design, 0)
+    found = effects_of(design, 0)
     assert found.status.tolist() == [FitStatus.NOT_CONVERGED]
     assert np.isnan(found.p_value[0])

@@ -9,7 +9,7 @@ from argen._arrays import IntArray
 from argen.config import Family, InferenceConfig
 from argen.descendants import Progress
 from argen.design import Design
-from argen.engine import Effects, ExactEngine
+from argen.engine import Effects, SharedEngine
 from argen.errors import FitStatus
 from argen.glm import _kernels
 from argen.glm.regression import fit_regressions, prepare_responses
@@ -19,7 +19,7 @@ from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
 
 
-class NaiveEngine(ExactEngine):
+class NaiveEngine(SharedEngine):
     """Answers the second question by regressing on what was measured."""
 
     def direct_effects(

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from argen._arrays import FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionalTest:
-    """Two-sided p-value of "the perturbation has no effect", and its log10."""
-
-    p_value: float
-    log10_p: float
 
 
 def pearson_dispersion(counts: FloatArray, mean: FloatArray, n_parameters: int) -> float:
@@ -27,29 +18,26 @@ def pearson_dispersion(counts: FloatArray, mean: FloatArray, n_parameters: int) 
 
 
 def zero_count_test(
-    counts: FloatArray, mean: FloatArray, perturbed: np.ndarray, *, n_parameters: int
-) -> ConditionalTest:
-    """Test whether a group that holds none, or all, of the counts does so by chance.
+    total: float, share: ArrayLike, dispersion: float
+) -> tuple[FloatArray, FloatArray]:
+    """Test whether groups of cells are without counts by chance: p-value and its log10.
 
-    Given the total ``T`` of Poisson counts, the count of the perturbed cells is
-    ``Binomial(T, q)`` with ``q`` their share of the means ``mu`` fitted without the
-    perturbation; so ``p = 2 (1 - q)^T`` when the perturbed cells have none, ``2 q^T`` when
-    they have all. Overdispersed counts carry the information of ``T / phi`` Poisson ones,
-    ``phi`` being Pearson's dispersion: for negative-binomial counts of mean ``mu`` a cell is
-    empty with log probability ``-log(1 + alpha mu) / alpha``, at most ``-mu / (1 + alpha mu)``,
-    so the test errs on the safe side.
+    Given the total ``T`` of Poisson counts, a group is empty with probability ``(1 - q)^T``,
+    ``q`` being its share of the means that a fit without the perturbation expects; doubled
+    for two sides. Overdispersed counts carry the information of ``T / phi`` Poisson ones: for
+    negative-binomial counts of mean ``mu`` a cell is empty with log probability
+    ``-log(1 + alpha mu) / alpha``, at most ``-mu / (1 + alpha mu)``, so the test errs on the
+    safe side.
 
     Parameters
     ----------
-    counts, mean
-        (n_cells,) counts and fitted means under "no effect".
-    perturbed
-        (n_cells,) boolean.
-    n_parameters
-        Number of coefficients fitted for ``mean``.
+    total
+        Counts of all cells, T.
+    share
+        q of each group, any shape.
+    dispersion
+        Pearson's phi, at least 1.
     """
-    share = float(mean[perturbed].sum() / mean.sum())
-    total = float(counts.sum()) / pearson_dispersion(counts, mean, n_parameters)
-    chance = np.log1p(-share) if not counts[perturbed].any() else np.log(share)
-    log_p = min(0.0, float(np.log(2.0) + total * chance))
-    return ConditionalTest(float(np.exp(log_p)), log_p / float(np.log(10.0)))
+    log_empty = total / dispersion * np.log1p(-np.asarray(share, dtype=np.float64))
+    log_p = np.minimum(0.0, np.log(2.0) + log_empty)
+    return np.exp(log_p), log_p / np.log(10.0)

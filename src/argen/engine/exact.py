@@ -1,0 +1,127 @@
+"""One regression after another, on dense designs of any kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.config import Family
+from argen.design import Design
+from argen.engine.protocol import Effects, Screener
+from argen.errors import FitStatus
+from argen.glm.conditional import pearson_dispersion, zero_count_test
+from argen.glm.regression import fit_regressions, prepare_responses
+from argen.glm.two_stage import fit_two_stage
+from argen.glm.wald import two_sided
+
+
+class ExactScreener:
+    """Fits every pair by maximum likelihood to machine precision."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self.fits: Counter[str] = Counter()
+
+    def total_effects(self, targets: IntArray) -> Effects:
+        """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each."""
+        found = Effects.missing(self.design.n_nodes, len(targets))
+        for source in range(self.design.n_nodes):
+            self.fill(found, source, targets, np.arange(len(targets)))
+        return found
+
+    def fill(self, found: Effects, source: int, targets: IntArray, columns: IntArray) -> None:
+        """Fit ``log E[Y_k] = a + d D_source + gamma' X + log C`` on its cells and the controls.
+
+        A gene without a count among the perturbed (or the control) cells has an infinite
+        effect; its p-value is that of the conditional binomial test.
+        """
+        design = self.design
+        cells = design.controls | design.perturbed(source)
+        counts, offset = design.counts[np.ix_(targets, np.flatnonzero(cells))], design.offset[cells]
+        perturbed = design.perturbed(source)[cells]
+        factors = design.covariates.factors[:, cells]
+        covariates = design.intercept_and_covariates()[cells]
+        seen_perturbed = np.any(counts[:, perturbed], axis=1)
+        seen_control = np.any(counts[:, ~perturbed], axis=1)
+
+        both = seen_perturbed & seen_control
+        responses = prepare_responses(counts[both], offset=offset, factors=factors)
+        fit = fit_regressions(responses, np.column_stack([covariates, perturbed]), offset)
+        some = columns[both]
+        effect, std_error = fit.coefficients[:, -1], fit.std_error[:, -1]
+        found.effect[source, some], found.std_error[source, some] = effect, std_error
+        found.p_value[source, some], found.log10_p[source, some] = two_sided(effect / std_error)
+        found.status[source, some] = np.where(
+            (fit.status == FitStatus.OK) & np.isnan(effect), FitStatus.NOT_IDENTIFIED, fit.status
+        )
+        for k in np.flatnonzero(seen_perturbed ^ seen_control).tolist():
+            empty = perturbed if seen_control[k] else ~perturbed
+            # Fitted where the counts are; without any among the controls, on all cells.
+            fitted = ~perturbed if seen_control[k] else np.ones_like(perturbed)
+            mean, n_parameters, status = _null_means(counts[k], covariates, offset, factors, fitted)
+            found.status[source, columns[k]] = status
+            if status != FitStatus.OK:
+                continue
+            share = float(mean[empty].sum() / mean.sum())
+            dispersion = pearson_dispersion(counts[k, fitted], mean[fitted], n_parameters)
+            at = source, columns[k]
+            found.p_value[at], found.log10_p[at] = zero_count_test(
+                float(counts[k].sum()), share, dispersion
+            )
+            found.effect[at] = -np.inf if seen_control[k] else np.inf
+            found.status[at] = (
+                FitStatus.ZERO_COUNTS_PERTURBED
+                if seen_control[k]
+                else FitStatus.ZERO_COUNTS_CONTROL
+            )
+        self.fits["exact"] += len(targets)
+
+
+def _null_means(
+    counts: FloatArray,
+    covariates: FloatArray,
+    offset: FloatArray,
+    factors: IntArray,
+    fitted: BoolArray,
+) -> tuple[FloatArray, int, FitStatus]:
+    """Fit one response on covariates alone to some cells, and predict it for all.
+
+    Returns the means, the number of coefficients behind them, and the status of the fit.
+    """
+    responses = prepare_responses(
+        counts[None, fitted], offset=offset[fitted], factors=factors[:, fitted]
+    )
+    fit = fit_regressions(responses, covariates[fitted], offset[fitted])
+    mean = np.exp(fit.linear_predictor(covariates, 0) + offset)
+    for codes in factors:
+        mean[(np.bincount(codes, weights=counts * fitted) == 0)[codes]] = 0.0
+    return mean, int(np.isfinite(fit.coefficients[0]).sum()), FitStatus(fit.status[0])
+
+
+class ExactEngine:
+    """Regressions on dense designs: slow for large screens, for covariates of any kind."""
+
+    def screen(self, design: Design) -> Screener:
+        """Prepare to screen the targets of a design, block by block."""
+        return ExactScreener(design)
+
+    def direct_effects(
+        self, design: Design, target: int, candidates: IntArray, *, family: Family
+    ) -> Effects:
+        """Run the two-stage regression of ``target`` on the proxies of its candidates."""
+        instruments = np.column_stack([design.perturbed(k) for k in candidates.tolist()])
+        fit = fit_two_stage(
+            design.counts[target],
+            design.counts[candidates],
+            instruments=instruments.astype(np.float64),
+            exogenous=design.intercept_and_covariates(),
+            outcome_only=design.perturbed(target)[:, None].astype(np.float64),
+            offset=design.offset,
+            first_stage_offset=design.offset,
+            factors=design.covariates.factors,
+            family=family,
+        )
+        p_value, log10_p = two_sided(fit.effect / fit.std_error)
+        return Effects(fit.effect, fit.std_error, p_value, log10_p, fit.status)

@@ -1,0 +1,170 @@
+"""The screen engine: all perturbations of a target share one fit of its controls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+
+from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.design import Design
+from argen.engine.exact import ExactEngine, ExactScreener
+from argen.engine.protocol import Effects, Screener
+from argen.errors import FitStatus
+from argen.glm import _controls, _pairs
+from argen.glm.conditional import zero_count_test
+from argen.glm.monomials import Monomials, monomials
+from argen.glm.wald import two_sided
+
+# Degrees of the series of the means and of the variance, by number of numeric covariates:
+# as many as pay, since what they cannot reach is summed afresh.
+SERIES_DEGREES = {0: (2, 2), 1: (6, 7), 2: (6, 7), 3: (5, 6), 4: (4, 5)}
+
+
+# More indicators than this beside the main categorical covariate, and dense fits are as good.
+MOST_INDICATORS = 40
+
+
+class SharedScreener:
+    """Fits the pairs of a target together; see ``argen.glm._pairs`` for the algebra.
+
+    What the shared fit cannot do (a covariate that separates the counts, no count among the
+    controls) is fitted exactly.
+    """
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self.exact = ExactScreener(design)
+        self.layout, self.controls, self.perturbed = shared_layout(design)
+        self.node_of_perturbed = design.node_of_cell[self.perturbed]
+        self.fits: Counter[str] = Counter()
+
+    def total_effects(self, targets: IntArray) -> Effects:
+        """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each.
+
+        Each target is fitted by one thread, so no bit depends on their number.
+        """
+        found = Effects.missing(self.design.n_nodes, len(targets))
+        columns = np.arange(len(targets))
+        with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+            fits = pool.map(self._fit_target, [found] * len(targets), targets, columns)
+            outcome = np.column_stack([np.empty((self.design.n_nodes, 0), np.int64), *fits])
+        unfitted = outcome == _pairs.NO_FIT
+        for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
+            some = columns[unfitted[source]]
+            self.exact.fill(found, source, targets[some], some)
+        self.fits += Counter(
+            series=int((outcome == _pairs.FITTED).sum()),
+            afresh=int((outcome == _pairs.FITTED_AFRESH).sum()),
+            empty=int((outcome == _pairs.NO_PERTURBED_COUNTS).sum()),
+            exact=int(unfitted.sum()),
+        )
+        return found
+
+    def _fit_target(self, found: Effects, target: int, column: int) -> IntArray:
+        """Fill in one column; returns what became of each source."""
+        n_sources = self.design.n_nodes
+        counts = self.design.counts[target]
+        controls, perturbed = counts[self.controls], counts[self.perturbed]
+        response = _controls.fit_controls(self.layout, controls)
+        effect, variance, expected = np.empty((3, n_sources))
+        outcome = np.empty(n_sources, dtype=np.int64)
+        _pairs.fit_pairs(
+            self.layout, response, controls, perturbed, effect, variance, expected, outcome
+        )
+        std_error = np.sqrt(variance)
+        fitted = outcome <= _pairs.FITTED_AFRESH
+        found.effect[:, column], found.std_error[:, column] = effect, std_error
+        found.p_value[:, column], found.log10_p[:, column] = two_sided(effect / std_error)
+        found.status[fitted, column] = FitStatus.OK
+        empty = outcome == _pairs.NO_PERTURBED_COUNTS
+        total = float(controls.sum())
+        found.effect[empty, column] = -np.inf
+        found.status[empty, column] = FitStatus.ZERO_COUNTS_PERTURBED
+        found.p_value[empty, column], found.log10_p[empty, column] = zero_count_test(
+            total, expected[empty] / (expected[empty] + total), response.dispersion
+        )
+        # Where neither side has a count nothing can be said, and nothing needs fitting.
+        if total == 0.0:
+            seen = np.bincount(self.node_of_perturbed, weights=perturbed, minlength=n_sources)
+            outcome[seen == 0.0] = _pairs.NO_PERTURBED_COUNTS
+        return outcome
+
+
+class SharedEngine(ExactEngine):
+    """Screens with shared fits of the controls, where the covariates allow it."""
+
+    def screen(self, design: Design) -> Screener:
+        """Prepare to screen the targets of a design, block by block."""
+        block = design.covariates
+        n_levels = [int(codes.max()) + 1 for codes in block.factors]
+        n_indicators = sum(n_levels) - max(n_levels, default=0) - len(n_levels[1:])
+        if len(block.numeric_columns) in SERIES_DEGREES and n_indicators <= MOST_INDICATORS:
+            return SharedScreener(design)
+        return ExactScreener(design)
+
+
+def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]:
+    """Sort the cells and lay out everything that does not depend on the response.
+
+    Returns the layout and the cells, in its order, of the controls and of the perturbed.
+    """
+    block = design.covariates
+    numeric = block.matrix[:, block.numeric_columns]
+    numeric = numeric - numeric[design.controls].mean(axis=0)
+    factors = sorted(block.factors, key=lambda codes: -int(codes.max(initial=0)))
+    codes = np.array(factors, dtype=np.int64).reshape(len(factors), len(numeric))
+    strata, stratum = np.unique(codes, axis=1, return_inverse=True)
+    stratum = stratum.ravel() if len(codes) else np.zeros(len(numeric), dtype=np.int64)
+    n_strata = strata.shape[1] if len(codes) else 1
+    indicators = [
+        (strata[f] == value).astype(np.float64)
+        for f in range(1, len(factors))
+        for value in range(1, int(codes[f].max()) + 1)
+    ]
+    controls = _sorted_cells(design.controls, stratum)
+    perturbed = np.flatnonzero(~design.controls)
+    perturbed = perturbed[np.lexsort((stratum[perturbed], design.node_of_cell[perturbed]))]
+    n_numeric = numeric.shape[1]
+    mean_degree, degree = SERIES_DEGREES[n_numeric]
+    series = monomials(n_numeric, degree)
+    sources = np.arange(design.n_nodes + 1)
+    norm = np.sqrt(np.sum(numeric[controls] ** 2, axis=1))
+    layout = _controls.Layout(
+        control_start=np.searchsorted(stratum[controls], np.arange(n_strata + 1)),
+        control_log_size=design.offset[controls],
+        control_powers=_powers(series, numeric[controls], len(series.exponents)),
+        control_norms=norm ** np.arange(len(series.n_up_to) + 1)[:, None],
+        perturbed_log_size=design.offset[perturbed],
+        perturbed_powers=_powers(series, numeric[perturbed], len(series.minus[0])),
+        perturbed_stratum=stratum[perturbed],
+        source_start=np.searchsorted(design.node_of_cell[perturbed], sources),
+        level=strata[0] if len(codes) else np.zeros(1, dtype=np.int64),
+        n_levels=int(codes[0].max()) + 1 if len(codes) else 1,
+        n_numeric=n_numeric,
+        indicators=np.array(indicators).reshape(len(indicators), n_strata),
+        largest_norm=float(norm.max()),
+        parent=series.parent,
+        variable=series.variable,
+        power=series.power,
+        minus=series.minus,
+        n_up_to=series.n_up_to,
+        two_to_degree=2.0 ** series.exponents.sum(axis=1),
+        mean_degree=mean_degree,
+    )
+    return layout, controls, perturbed
+
+
+def _sorted_cells(chosen: BoolArray, stratum: IntArray) -> IntArray:
+    cells = np.flatnonzero(chosen)
+    return cells[np.argsort(stratum[cells], kind="stable")]
+
+
+def _powers(series: Monomials, z: FloatArray, n_monomials: int) -> FloatArray:
+    """Monomials of each row of z: (n_monomials, n_cells)."""
+    powers = np.ones((n_monomials, len(z)))
+    for a in range(1, n_monomials):
+        powers[a] = powers[series.parent[a]] * z[:, series.variable[a]]
+    return powers

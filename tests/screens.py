@@ -1,0 +1,45 @@
+"""Small screens from arrays, for tests of steps and engines."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+import argen
+from argen.engine import Effects, Engine, SharedEngine
+from argen.engine.exact import ExactScreener
+from argen.perturbseq import left_out_table
+
+
+def screen_of(counts, node_of_cell, covariates=None, library_size=None) -> argen.PerturbSeqData:
+    """Data from arrays: counts (n_cells, n_nodes), one node (or -1) per cell."""
+    n_cells, n_nodes = counts.shape
+    names = tuple(f"g{k}" for k in range(n_nodes))
+    return argen.PerturbSeqData(
+        counts=sparse.csc_array(counts),
+        genes=pd.Index(names),
+        cells=pd.RangeIndex(n_cells),
+        nodes=names,
+        node_columns=np.arange(n_nodes),
+        node_of_cell=np.asarray(node_of_cell),
+        library_size=np.ones(n_cells) if library_size is None else library_size,
+        library_size_source="test",
+        covariates=pd.DataFrame(index=range(n_cells)) if covariates is None else covariates,
+        formula=None,
+        left_out=left_out_table([]),
+        source="test",
+    )
+
+
+def effects_of(design: argen.Design, source: int, engine: Engine | None = None) -> Effects:
+    """Total effects of one perturbation on every node: (n_nodes,) each."""
+    targets = np.arange(design.n_nodes)
+    screener = (engine or SharedEngine()).screen(design)
+    if isinstance(screener, ExactScreener):  # which can do one source without the others
+        found = Effects.missing(design.n_nodes, len(targets))
+        screener.fill(found, source, targets, targets)
+    else:
+        found = screener.total_effects(targets)
+    fields = ("effect", "std_error", "p_value", "log10_p", "status")
+    return Effects(**{name: getattr(found, name)[source] for name in fields})

@@ -1,0 +1,168 @@
+"""The shared engine against the exact one, and its pieces against slow twins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import argen
+from argen.design import build_design
+from argen.engine import ExactEngine, SharedEngine
+from argen.engine.shared import SERIES_DEGREES, SharedScreener
+from argen.errors import FitStatus
+from argen.glm import _controls, _series
+from argen.glm.monomials import monomials
+
+from .screens import screen_of
+
+# What the series and the last step leave out: see SERIES_REMAINDER and LAST_STEP.
+EFFECT_TOLERANCE = 1e-7
+LOG10_P_TOLERANCE = 1e-6
+
+COVARIATES = {
+    "none": [],
+    "numeric": ["x"],
+    "lane": ["lane"],
+    "numeric and lane": ["x", "lane"],
+    "three numeric, two categorical": ["x", "skewed", "third", "lane", "replicate"],
+    "five numeric": ["x", "skewed", "third", "fourth", "fifth"],
+}
+
+
+def random_screen(seed: int, covariates: list[str], mean: float = 1.0) -> argen.PerturbSeqData:
+    """Eight genes, 30 cells each and 400 controls; everything acts on everything."""
+    rng = np.random.default_rng(seed)
+    node_of_cell = rng.permutation(np.repeat(np.arange(-1, 8), [400, *[30] * 8]))
+    n_cells = len(node_of_cell)
+    table = pd.DataFrame(
+        {
+            "x": rng.normal(size=n_cells),
+            "skewed": rng.exponential(size=n_cells),
+            "third": rng.uniform(size=n_cells),
+            "fourth": rng.normal(size=n_cells),
+            "fifth": rng.normal(size=n_cells),
+            "lane": rng.choice(list("abcdef"), n_cells),
+            "replicate": rng.choice(["r1", "r2", "r3"], n_cells),
+        }
+    )
+    lane = (table["lane"].to_numpy() > "c").astype(float)
+    effects = np.vstack([rng.normal(0, 0.5, (8, 8)), np.zeros(8)])[node_of_cell]
+    log_mean = np.log(mean) + 0.3 * table["x"].to_numpy() + 0.3 * lane + 0.2 * table["skewed"]
+    counts = rng.poisson(np.exp(np.asarray(log_mean)[:, None] + effects))
+    return screen_of(counts, node_of_cell, table[covariates], rng.gamma(8, 1 / 8, n_cells))
+
+
+def assert_engines_agree(data: argen.PerturbSeqData) -> argen.DescendantScreen:
+    """Compare every pair of the default screen with the exact engine's."""
+    shared = argen.screen_descendants(data)
+    exact = argen.screen_descendants(data, engine=ExactEngine())
+    np.testing.assert_array_equal(shared.status, exact.status)
+    np.testing.assert_allclose(shared.effect, exact.effect, atol=EFFECT_TOLERANCE)
+    np.testing.assert_allclose(
+        shared.log10_p, exact.log10_p, rtol=LOG10_P_TOLERANCE, atol=LOG10_P_TOLERANCE
+    )
+    np.testing.assert_allclose(
+        shared.knockdown.effect, exact.knockdown.effect, atol=EFFECT_TOLERANCE
+    )
+    return shared
+
+
+@pytest.mark.parametrize("names", COVARIATES.values(), ids=COVARIATES.keys())
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_exact_fits(names, seed):
+    screen = assert_engines_agree(random_screen(seed, names))
+    n_numeric = sum(name not in ("lane", "replicate") for name in names)
+    if n_numeric in SERIES_DEGREES:
+        assert screen.fits.get("series", 0) + screen.fits.get("afresh", 0) == 64
+    else:
+        assert screen.fits == {"exact": 64}
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.1, 30.0])
+def test_agrees_on_rare_and_on_abundant_genes(mean):
+    """Rare genes: empty groups, empty levels, long series, sums taken afresh."""
+    screen = assert_engines_agree(random_screen(1, ["x", "lane"], mean))
+    if mean < 0.1:
+        assert screen.fits["empty"] > 0
+        assert (screen.status == FitStatus.ZERO_COUNTS_PERTURBED).any()
+
+
+def test_sums_are_taken_afresh_where_no_series_is_close(monkeypatch):
+    data = random_screen(2, ["x", "skewed"])
+    monkeypatch.setitem(SERIES_DEGREES, 2, (2, 2))
+    screen = assert_engines_agree(data)
+    assert screen.fits["afresh"] == 64
+
+
+def test_formulas_are_gathered_into_factors():
+    data = random_screen(0, ["x", "lane", "replicate"])
+    by_formula = argen.PerturbSeqData(
+        **{f: getattr(data, f) for f in data.__slots__ if f != "formula"},
+        formula="~ replicate + x + lane",
+    )
+    assert isinstance(SharedEngine().screen(build_design(by_formula)), SharedScreener)
+    factors = build_design(by_formula).covariates.factors
+    assert sorted(factors.max(axis=1)) == [2, 5]
+    left = argen.screen_descendants(data)
+    right = argen.screen_descendants(by_formula)
+    np.testing.assert_allclose(left.effect, right.effect, atol=EFFECT_TOLERANCE)
+
+
+@given(st.lists(st.floats(-600, 600), min_size=1, max_size=50))
+@settings(deadline=None)
+def test_exponentials(values):
+    x = np.array(values)
+    out = np.empty_like(x)
+    _series.exponentials(x, out, np.empty(len(x), np.int64))
+    np.testing.assert_allclose(out, np.exp(x), rtol=1e-15)
+
+
+@pytest.mark.parametrize("n_variables", range(5))
+def test_series_of_exponentials(n_variables, rng):
+    """``sum_a coefficient_a z^a`` is ``exp(e'z)``, and its shifted twin ``z^b exp(e'z)``."""
+    series = monomials(n_variables, 9)
+    e, z = rng.normal(0, 0.1, n_variables), rng.normal(size=(n_variables, 20))
+    coefficients = np.empty(len(series.exponents))
+    arguments = (series.parent, series.variable, series.power, len(coefficients))
+    _series.exp_coefficients(e, *arguments, coefficients)
+    powers = np.prod(z[None] ** series.exponents[:, :, None], axis=1)
+    np.testing.assert_allclose(coefficients @ powers, np.exp(e @ z), rtol=1e-9)
+    for b in range(series.minus.shape[1]):
+        shifted = np.where(series.minus[:, b] >= 0, coefficients[series.minus[:, b]], 0.0)
+        np.testing.assert_allclose(
+            shifted @ powers, powers[b] * np.exp(e @ z), rtol=1e-6, atol=1e-6
+        )
+
+
+def test_newton_system_is_score_and_information_with_dummies(rng):
+    """Profiling the level intercepts out is taking the Schur complement of their dummies."""
+    n, n_levels = 300, 4
+    level, flag = rng.integers(0, n_levels, n), rng.integers(0, 2, n)
+    z, own = rng.normal(size=n), (rng.random(n) < 0.2).astype(float)
+    y, mean = rng.poisson(2.0, n).astype(float), rng.gamma(2.0, 1.0, n)
+    stratum = 2 * level + flag
+    sums = np.array([np.bincount(stratum, mean * z**k, 2 * n_levels) for k in range(3)])
+    own_sums = np.array([np.bincount(stratum, own * mean * z**k, 2 * n_levels) for k in range(2)])
+    level_counts = np.bincount(level, y)
+    observed = np.array([y @ z, y @ flag, y @ own])
+    by_level, by_stratum = np.zeros((5, n_levels)), np.zeros((2, 2 * n_levels))
+    score, information = np.zeros(3), np.zeros((3, 3))
+    indicators = (np.arange(2 * n_levels) % 2)[None].astype(float)
+    _controls.newton_system(
+        np.repeat(np.arange(n_levels), 2), indicators, level_counts, observed, sums, own_sums, 1,
+        True, by_level, by_stratum, score, information,
+    )  # fmt: skip
+    # The intercepts at their best: the means of a level add up to its counts.
+    fitted = mean * (level_counts / np.bincount(level, mean))[level]
+    regressors, dummies = np.column_stack([z, flag, own]), np.eye(n_levels)[level]
+    np.testing.assert_allclose(score, regressors.T @ (y - fitted), atol=1e-9)
+    full = np.column_stack([dummies, regressors])
+    hessian = full.T @ (fitted[:, None] * full)
+    corner = hessian[n_levels:, :n_levels]
+    schur = hessian[n_levels:, n_levels:] - corner @ np.linalg.solve(
+        hessian[:n_levels, :n_levels], corner.T
+    )
+    np.testing.assert_allclose(information, schur, rtol=1e-10)
