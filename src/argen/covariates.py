@@ -195,20 +195,18 @@ def explained_columns(values: FloatArray, groups: IntArray) -> list[int]:
     groups
         (n_cells,), codes from 0.
     """
-    sizes = np.bincount(groups)
-    centred = values.copy()
-    for column in centred.T:
-        column -= (np.bincount(groups, weights=column) / np.maximum(sizes, 1))[groups]
-    explained: list[int] = []
-    basis: list[FloatArray] = []
+    sizes = np.maximum(np.bincount(groups), 1)
+    centred = np.empty_like(values)
+    for c, column in enumerate(values.T):
+        centred[:, c] = column - (np.bincount(groups, weights=column) / sizes)[groups]
     total = np.sum((values - values.mean(axis=0)) ** 2, axis=0)
-    for c, column in enumerate(centred.T):
-        left = column.copy()
-        for direction in (*basis, *basis):  # twice: the second pass removes rounding
-            left -= direction * (direction @ left)
-        size = float(left @ left)
-        if size <= COLLINEAR_SHARE * total[c]:
+    # Cholesky of the cross-products, column by column: what the earlier ones leave is the pivot.
+    gram = centred.T @ centred
+    explained = []
+    for c in range(len(gram)):
+        pivot = gram[c, c]
+        if pivot <= COLLINEAR_SHARE * total[c]:
             explained.append(c)
         else:
-            basis.append(left / np.sqrt(size))
+            gram[c + 1 :, c + 1 :] -= np.outer(gram[c + 1 :, c], gram[c, c + 1 :]) / pivot
     return explained

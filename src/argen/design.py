@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.covariates import CovariateBlock, encode_covariates
@@ -16,7 +17,7 @@ class Design:
     """What the fits are made of."""
 
     nodes: tuple[str, ...]  # (n_nodes,)
-    counts: FloatArray  # (n_nodes, n_cells)
+    counts: sparse.csc_array  # (n_cells, n_nodes)
     node_of_cell: IntArray  # (n_cells,): the node perturbed in the cell, -1 for control
     offset: FloatArray  # (n_cells,): log library size
     covariates: CovariateBlock
@@ -35,6 +36,10 @@ class Design:
         """Cells that carry the perturbation of a node: (n_cells,)."""
         return np.asarray(self.node_of_cell == node)
 
+    def counts_of(self, nodes: IntArray) -> FloatArray:
+        """Return the counts of some nodes, dense: (n_chosen, n_cells)."""
+        return np.asarray(self.counts[:, nodes].T.toarray(), dtype=np.float64)
+
     def intercept_and_covariates(self) -> FloatArray:
         """Return the regressors that every fit has: (n_cells, 1 + n_columns)."""
         matrix = self.covariates.matrix
@@ -42,7 +47,7 @@ class Design:
 
 
 def build_design(data: PerturbSeqData) -> Design:
-    """Lay out counts by gene, code the covariates and take the log of the library size."""
+    """Lay out the counts of the nodes, code the covariates and take the log of the library size."""
     return Design(
         nodes=data.nodes,
         counts=data.node_counts(),

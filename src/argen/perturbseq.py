@@ -57,14 +57,19 @@ class PerturbSeqData:
         perturbed = self.node_of_cell[self.node_of_cell != CONTROL]
         return np.bincount(perturbed, minlength=len(self.nodes))
 
-    def node_counts(self) -> FloatArray:
-        """Return the counts of the nodes, dense: (n_nodes, n_cells)."""
-        return np.ascontiguousarray(self.counts[:, self.node_columns].toarray().T, dtype=np.float64)
+    def node_counts(self) -> sparse.csc_array:
+        """Return the counts of the nodes: (n_cells, n_nodes), sorted and without stored zeros."""
+        counts = sparse.csc_array(self.counts[:, self.node_columns], dtype=np.float64)
+        counts.eliminate_zeros()
+        counts.sort_indices()
+        return counts
 
     def checksum(self) -> str:
         """SHA-256 of everything the answer depends on, the same for a file and its copy."""
         digest = hashlib.sha256()
-        for array in (self.node_counts(), self.node_of_cell, self.library_size):
+        counts = self.node_counts()
+        places = (counts.indptr.astype(np.int64), counts.indices.astype(np.int64))
+        for array in (*places, counts.data, self.node_of_cell, self.library_size):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update("\0".join((*self.nodes, self.formula or "")).encode())
         digest.update(self.covariates.to_csv(index=False).encode())

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from scipy.stats import norm, poisson
 
 from argen.covariates import encode_covariates
@@ -92,7 +93,7 @@ def run_screen(
             mean *= rng.gamma(1.0 / dispersion, dispersion, size=mean.shape)
         design = Design(
             nodes=tuple(map(str, range(n_genes))),
-            counts=rng.poisson(mean).astype(np.float64),
+            counts=sparse.csc_array(rng.poisson(mean).T),
             node_of_cell=np.where(perturbed, 0, -1),
             offset=log_size,
             covariates=encode_covariates(pd.DataFrame({"x": numeric, "lane": lane.astype(str)})),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from argen.covariates import encode_covariates
 from argen.design import Design
@@ -97,7 +98,7 @@ def test_a_single_count_in_the_cell_with_the_largest_covariate():
     counts[0, -1] = 1.0
     design = Design(
         nodes=("gene",),
-        counts=counts,
+        counts=sparse.csc_array(counts.T),
         node_of_cell=np.where(np.arange(n_cells) % 5 == 0, 0, -1),
         offset=np.zeros(n_cells),
         covariates=encode_covariates(pd.DataFrame({"x": np.linspace(0.0, 1.0, n_cells)})),

@@ -30,12 +30,12 @@ class NaiveEngine(SharedEngine):
         Standard errors are the model's. Whatever moves both Y_k and Y_t without being
         measured goes into theta_k.
         """
-        expression = np.log1p(design.counts[candidates] * np.exp(-design.offset)).T
+        expression = np.log1p(design.counts_of(candidates) * np.exp(-design.offset)).T
         regressors = np.column_stack(
             [design.intercept_and_covariates(), design.perturbed(target), expression]
         )
         responses = prepare_responses(
-            design.counts[[target]],
+            design.counts_of(np.array([target])),
             offset=design.offset,
             factors=np.vstack([design.covariates.factors, design.perturbed(target)]),
         )

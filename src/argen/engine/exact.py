@@ -39,7 +39,7 @@ class ExactScreener:
         """
         design = self.design
         cells = design.controls | design.perturbed(source)
-        counts, offset = design.counts[np.ix_(targets, np.flatnonzero(cells))], design.offset[cells]
+        counts, offset = design.counts_of(targets)[:, cells], design.offset[cells]
         perturbed = design.perturbed(source)[cells]
         factors = design.covariates.factors[:, cells]
         covariates = design.intercept_and_covariates()[cells]
@@ -113,8 +113,8 @@ class ExactEngine:
         """Run the two-stage regression of ``target`` on the proxies of its candidates."""
         instruments = np.column_stack([design.perturbed(k) for k in candidates.tolist()])
         fit = fit_two_stage(
-            design.counts[target],
-            design.counts[candidates],
+            design.counts_of(np.array([target]))[0],
+            design.counts_of(candidates),
             instruments=instruments.astype(np.float64),
             exogenous=design.intercept_and_covariates(),
             outcome_only=design.perturbed(target)[:, None].astype(np.float64),

@@ -37,8 +37,11 @@ class SharedScreener:
     def __init__(self, design: Design) -> None:
         self.design = design
         self.exact = ExactScreener(design)
-        self.layout, self.controls, self.perturbed = shared_layout(design)
-        self.node_of_perturbed = design.node_of_cell[self.perturbed]
+        self.layout, controls, perturbed = shared_layout(design)
+        self.n_controls = len(controls)
+        self.node_of_perturbed = design.node_of_cell[perturbed]
+        self.place = np.empty(len(design.node_of_cell), dtype=np.int64)
+        self.place[np.concatenate([controls, perturbed])] = np.arange(len(self.place))
         self.fits: Counter[str] = Counter()
 
     def total_effects(self, targets: IntArray) -> Effects:
@@ -66,8 +69,11 @@ class SharedScreener:
     def _fit_target(self, found: Effects, target: int, column: int) -> IntArray:
         """Fill in one column; returns what became of each source."""
         n_sources = self.design.n_nodes
-        counts = self.design.counts[target]
-        controls, perturbed = counts[self.controls], counts[self.perturbed]
+        counts = self.design.counts
+        stored = slice(counts.indptr[target], counts.indptr[target + 1])
+        in_order = np.zeros(counts.shape[0])
+        in_order[self.place[counts.indices[stored]]] = counts.data[stored]
+        controls, perturbed = np.split(in_order, [self.n_controls])
         response = _controls.fit_controls(self.layout, controls)
         effect, variance, expected = np.empty((3, n_sources))
         outcome = np.empty(n_sources, dtype=np.int64)
