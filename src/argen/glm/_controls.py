@@ -78,7 +78,7 @@ def segment_sums(weights, powers, start, out):
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
 def newton_system(level, indicators, level_counts, observed, sums, own, n_numeric, with_own,
-                   by_level, by_stratum, score, information):  # fmt: skip
+                  by_level, by_stratum, score, information):  # fmt: skip
     """Profile the level intercepts out and fill score and information of u = (e, d).
 
     With f_g the first moments of level g and ``A_g = T_g / M_g``::
@@ -200,7 +200,7 @@ def _fit_slopes(layout, y, level_counts, observed, weights, rate):
         exponentials(log_mean, weights, scratch)
         segment_sums(weights, powers, start, sums)
         newton_system(layout.level, layout.indicators, level_counts, observed, sums, own,
-                       n_numeric, False, by_level, by_stratum, score, information)  # fmt: skip
+                      n_numeric, False, by_level, by_stratum, score, information)  # fmt: skip
         rate[:] = by_level[1]
         cholesky_dropping(information, lower, kept)
         solve_kept(lower, kept, score, step)

@@ -277,14 +277,14 @@ def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcom
                 segment_sums(control_means, control_powers, layout.control_start, sums)
             else:
                 exp_coefficients(e, layout.parent, layout.variable, layout.power, n_terms,
-                              coefficients)  # fmt: skip
+                                 coefficients)  # fmt: skip
                 add_moments(response.means, coefficients, minus, n_terms,
-                             n_terms if full else n_steering, n_numeric, sums)  # fmt: skip
+                            n_terms if full else n_steering, n_numeric, sums)  # fmt: skip
             _perturbed_means(begin, n, e, n_numeric, powers, base, log_mean, means, scratch)
             _add_perturbed(begin, n, means, powers, stratum, indicators, e, n_numeric, sums, own,
                            scale)  # fmt: skip
             newton_system(level, indicators, level_counts, observed, sums, own, n_numeric, True,
-                           by_level, by_stratum, score, information)  # fmt: skip
+                          by_level, by_stratum, score, information)  # fmt: skip
             cholesky_dropping(information, lower, kept)
             solve_kept(lower, kept, score, step)
             longest = largest_component(step)
@@ -313,7 +313,7 @@ def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcom
             for s in range(n_strata):
                 influence[s] += weight[n_numeric + h] * indicators[h, s]
         degree = degree_of_squares(length, layout.largest_norm, response.square_norms,
-                                    response.spread_ratio, n_up_to.shape[0] - 3)  # fmt: skip
+                                   response.spread_ratio, n_up_to.shape[0] - 3)  # fmt: skip
         if degree < 0 and not afresh:
             afresh = True
             _control_means(weights, e, n_numeric, control_powers, control_log_mean, control_means,
@@ -325,14 +325,14 @@ def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcom
         else:
             n_coefficients, n_terms = n_up_to[degree], n_up_to[degree + 2]
             exp_coefficients(e, layout.parent, layout.variable, layout.power, n_coefficients,
-                          coefficients)  # fmt: skip
+                             coefficients)  # fmt: skip
             series[:, :] = 0.0
             add_influence(response.cross, coefficients, minus, n_coefficients, n_terms, weight,
-                           n_numeric, series, 0)  # fmt: skip
+                          n_numeric, series, 0)  # fmt: skip
             for a in range(n_coefficients):
                 coefficients[a] *= layout.two_to_degree[a]  # of exp(2 e'z)
             add_influence(response.mean_squares, coefficients, minus, n_coefficients, n_terms,
-                           weight, n_numeric, series, 3)  # fmt: skip
+                          weight, n_numeric, series, 3)  # fmt: skip
             meat = _control_variance(response.squares, series, influence, scale, weight, n_numeric)
         meat += _perturbed_variance(begin, n, y, means, powers, stratum, influence, scale, weight,
                                     n_numeric, log_mean)  # fmt: skip

@@ -104,7 +104,7 @@ def add_moments(table, coefficients, minus, n_terms, n_steering, n_numeric, sums
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
 def add_influence(table, coefficients, minus, n_coefficients, n_terms, weight, n_numeric, series,
-                   at):  # fmt: skip
+                  at):  # fmt: skip
     """Series of ``exp(e'z)``, ``(c'z) exp(e'z)`` and ``(c'z)^2 exp(e'z)`` over the controls."""
     for a in range(n_terms):
         linear, quadratic, second = 0.0, 0.0, 1 + n_numeric
