@@ -77,13 +77,27 @@ def solve_kept(lower, kept, right, solution):
 
 
 @nb.njit(cache=True, nogil=True)
-def _add_outer(matrix, row, weight, active):
-    """Add ``weight row row'`` to the lower triangle; zeros of one-hot rows cost nothing."""
-    n_active = 0
-    for a in range(row.shape[0]):
-        if row[a] != 0.0:
-            active[n_active] = a
-            n_active += 1
+def nonzero_columns(design):
+    """Columns of the non-zero entries of each row, and how many: indicators cost nothing."""
+    n_cells, n_columns = design.shape
+    n_active = np.zeros(n_cells, np.int64)
+    for i in range(n_cells):
+        for a in range(n_columns):
+            if design[i, a] != 0.0:
+                n_active[i] += 1
+    active = np.zeros((n_cells, max(np.max(n_active), 1)), np.int64)
+    for i in range(n_cells):
+        at = 0
+        for a in range(n_columns):
+            if design[i, a] != 0.0:
+                active[i, at] = a
+                at += 1
+    return active, n_active
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_outer(matrix, row, weight, active, n_active):
+    """Add ``weight row row'`` to the lower triangle."""
     for s in range(n_active):
         a = active[s]
         scaled = weight * row[a]
@@ -116,12 +130,11 @@ def _log_likelihood(y, eta, row_kind, dispersion):
 
 
 @nb.njit(cache=True, nogil=True)
-def _linear_predictor(design, offset, beta, eta):
+def _linear_predictor(design, active, n_active, offset, beta, eta):
     for i in range(design.shape[0]):
         value = offset[i]
-        for a in range(design.shape[1]):
-            if design[i, a] != 0.0:
-                value += design[i, a] * beta[a]
+        for s in range(n_active[i]):
+            value += design[i, active[i, s]] * beta[active[i, s]]
         eta[i] = max(value, LOWEST_LOG_MEAN)
 
 
@@ -138,7 +151,7 @@ def _start(y, row_kind, offset, eta):
 
 
 @nb.njit(cache=True, nogil=True)
-def _score(y, row_kind, design, eta, origin, dispersion, information, gradient):
+def _score(y, row_kind, design, active, n_active, eta, origin, dispersion, information, gradient):
     """Fill ``X' W X`` and ``X' W (working residual + eta - origin)``, ``W = mu / (1 + alpha mu)``.
 
     With ``origin = eta`` the right-hand side is the score; with ``origin`` the offset, solving
@@ -146,21 +159,21 @@ def _score(y, row_kind, design, eta, origin, dispersion, information, gradient):
     """
     information[:] = 0.0
     gradient[:] = 0.0
-    active = np.empty(design.shape[1], np.int64)
     for i in range(design.shape[0]):
         if row_kind[i] == EXCLUDED:
             continue
         mean = math.exp(eta[i])
         shrink = 1.0 / (1.0 + dispersion * mean)
-        _add_outer(information, design[i], mean * shrink, active)
+        _add_outer(information, design[i], mean * shrink, active[i], n_active[i])
         residual = (y[i] - mean + mean * (eta[i] - origin[i])) * shrink
-        for a in range(design.shape[1]):
-            if design[i, a] != 0.0:
-                gradient[a] += design[i, a] * residual
+        for s in range(n_active[i]):
+            gradient[active[i, s]] += design[i, active[i, s]] * residual
 
 
 @nb.njit(cache=True, nogil=True)
-def scoring(y, row_kind, design, offset, dispersion, beta, eta, warm, kept, lower):
+def scoring(
+    y, row_kind, design, active, n_active, offset, dispersion, beta, eta, warm, kept, lower
+):
     """Maximise the likelihood over ``beta`` at a fixed dispersion by Fisher scoring.
 
     Solves ``sum_i x_i (y_i - mu_i) / (1 + alpha mu_i) = 0``; for Poisson this is Newton. A step
@@ -175,20 +188,22 @@ def scoring(y, row_kind, design, offset, dispersion, beta, eta, warm, kept, lowe
     trial_eta = np.empty(n_cells)
     if not warm:
         _start(y, row_kind, offset, eta)
-        _score(y, row_kind, design, eta, offset, dispersion, information, gradient)
+        _score(
+            y, row_kind, design, active, n_active, eta, offset, dispersion, information, gradient
+        )
         cholesky_dropping(information, lower, kept)
         solve_kept(lower, kept, gradient, beta)
-        _linear_predictor(design, offset, beta, eta)
+        _linear_predictor(design, active, n_active, offset, beta, eta)
     log_likelihood = _log_likelihood(y, eta, row_kind, dispersion)
     for _ in range(MAX_ITERATIONS):
-        _score(y, row_kind, design, eta, eta, dispersion, information, gradient)
+        _score(y, row_kind, design, active, n_active, eta, eta, dispersion, information, gradient)
         cholesky_dropping(information, lower, kept)
         solve_kept(lower, kept, gradient, step)
         decrement = np.sum(gradient * step)
         halvings = 0
         lowest = log_likelihood - ROUNDING * (abs(log_likelihood) + 1.0)
         while True:
-            _linear_predictor(design, offset, beta + step, trial_eta)
+            _linear_predictor(design, active, n_active, offset, beta + step, trial_eta)
             log_likelihood = _log_likelihood(y, trial_eta, row_kind, dispersion)
             if log_likelihood >= lowest:
                 break
@@ -247,7 +262,7 @@ def best_size(exceeding, y, mean, row_kind, start):
 
 
 @nb.njit(cache=True, nogil=True)
-def _fit_dispersion(y, row_kind, design, offset, beta, eta, kept, lower):
+def _fit_dispersion(y, row_kind, design, active, n_active, offset, beta, eta, kept, lower):
     """Joint maximum likelihood of ``beta`` and the dispersion, started at the Poisson fit.
 
     Returns (dispersion, converged). Dispersion 0 means that the likelihood does not rise
@@ -272,7 +287,9 @@ def _fit_dispersion(y, row_kind, design, offset, beta, eta, kept, lower):
     for _ in range(MAX_ITERATIONS):
         previous = size
         size = best_size(exceeding, y, mean, row_kind, previous)
-        if not scoring(y, row_kind, design, offset, 1.0 / size, beta, eta, True, kept, lower):
+        if not scoring(
+            y, row_kind, design, active, n_active, offset, 1.0 / size, beta, eta, True, kept, lower
+        ):
             return 1.0 / size, False
         mean = np.exp(eta)
         if abs(math.log(size / previous)) < 1e-10:
@@ -281,21 +298,20 @@ def _fit_dispersion(y, row_kind, design, offset, beta, eta, kept, lower):
 
 
 @nb.njit(cache=True, nogil=True)
-def _sandwich(y, row_kind, design, eta, dispersion, kept, lower, covariance):
+def _sandwich(y, row_kind, design, active, n_active, eta, dispersion, kept, lower, covariance):
     """HC0: ``A^-1 (sum_i u_i^2 x_i x_i') A^-1`` with ``A = X' W X``, ``u`` the score residual."""
     n_cells, n_columns = design.shape
     information = np.zeros((n_columns, n_columns))
     meat = np.zeros((n_columns, n_columns))
-    active = np.empty(n_columns, np.int64)
     for i in range(n_cells):
         if row_kind[i] == EXCLUDED:
             continue
         mean = math.exp(eta[i])
         shrink = 1.0 / (1.0 + dispersion * mean)
-        _add_outer(information, design[i], mean * shrink, active)
+        _add_outer(information, design[i], mean * shrink, active[i], n_active[i])
         residual = (y[i] - mean) * shrink
         variance = residual * residual if row_kind[i] == OBSERVED else mean * shrink
-        _add_outer(meat, design[i], variance, active)
+        _add_outer(meat, design[i], variance, active[i], n_active[i])
     _mirror(meat)
     cholesky_dropping(information, lower, kept)
     half = np.empty((n_columns, n_columns))
@@ -321,17 +337,22 @@ def fit_responses(
     n_responses, n_cells = responses.shape
     n_columns = design.shape[1]
     converged = np.zeros(n_responses, np.bool_)
+    active, n_active = nonzero_columns(design)
     for r in nb.prange(n_responses):
         lower = np.empty((n_columns, n_columns))
         eta = np.empty(n_cells)
         y, kind = responses[r], row_kinds[r]
-        done = scoring(y, kind, design, offset, 0.0, beta[r], eta, False, kept[r], lower)
+        done = scoring(
+            y, kind, design, active, n_active, offset, 0.0, beta[r], eta, False, kept[r], lower
+        )
         dispersion[r] = 0.0
         if done and with_dispersion:
             dispersion[r], done = _fit_dispersion(
-                y, kind, design, offset, beta[r], eta, kept[r], lower
+                y, kind, design, active, n_active, offset, beta[r], eta, kept[r], lower
             )
-        _sandwich(y, kind, design, eta, dispersion[r], kept[r], lower, covariance[r])
+        _sandwich(
+            y, kind, design, active, n_active, eta, dispersion[r], kept[r], lower, covariance[r]
+        )
         converged[r] = done
     return converged
 

@@ -95,8 +95,8 @@ def fit_two_stage(
     n_fixed = exogenous.shape[1] + outcome_only.shape[1]
     if not _agree(first, exogenous.shape[1]):
         return _no_effects(first, n_fixed)
-    proxies = [first.linear_predictor(first_design, k) for k in range(len(endogenous))]
-    second_design = np.column_stack([exogenous, outcome_only, *proxies])
+    proxies = first_design @ np.nan_to_num(first.coefficients).T
+    second_design = np.column_stack([exogenous, outcome_only, proxies])
     own_groups = [c.astype(np.int64) for c in outcome_only.T if np.isin(c, (0.0, 1.0)).all()]
     response = prepare_responses(
         y[None, :],
