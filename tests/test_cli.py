@@ -35,7 +35,7 @@ def test_fit_writes_the_results_of_the_library_call(screen, tmp_path, capsys, pa
     assert "Causal network of 6 genes: 6 edges selected of 9 candidates" in printed
     written = argen.CausalNetwork.load(tmp_path)
     pd.testing.assert_frame_equal(written.candidates, paper_network.candidates)
-    edges = pd.read_csv(tmp_path / "edges.tsv", sep="\t", float_precision="round_trip")
+    edges = pd.read_csv(tmp_path / "edges.tsv", sep="\t", converters={"effect": float})
     np.testing.assert_array_equal(edges["effect"], paper_network.edges["effect"])
 
 
@@ -50,7 +50,7 @@ def test_options_of_the_method_reach_it(screen, tmp_path):
 
 def test_nodes_and_filter(screen, tmp_path):
     genes = tmp_path / "genes.txt"
-    genes.write_text("X1\nX2\n\nX3\n")
+    genes.write_text("X1\r\nX2\n\nX3\n", encoding="utf-8-sig")  # as a spreadsheet writes it
     options = ["--nodes", str(genes), "--cells", "library_size > 5"]
     assert run("fit", str(screen), *COLUMNS, *options, "--out", str(tmp_path), "--quiet") == 0
     assert argen.CausalNetwork.load(tmp_path).nodes == ("X1", "X2", "X3")
@@ -71,25 +71,53 @@ def test_show(screen, tmp_path, capsys):
     [
         (["fit", "absent.h5ad", *COLUMNS], "There is no file 'absent.h5ad'"),
         (["fit", "SCREEN", *COLUMNS, "--alpha", "2"], "alpha must be a number between 0 and 1"),
+        (["fit", "SCREEN", *COLUMNS, "--alpha", "5%"], 'unable to convert "5%"'),
         (["fit", "SCREEN", *COLUMNS, "--family", "gamma"], "Invalid value"),
         (["fit", "SCREEN", "--control", "x"], "--target"),
         (["fit", "SCREEN", *COLUMNS, "--cells", "nonsense"], "neither a column of obs nor"),
         (["fit", "SCREEN", *COLUMNS, "--nodes", "X1,Y2"], "'Y2', in the list of nodes"),
+        (["fit", "SCREEN", *COLUMNS, "--nodes", "X1", "X2"], "Unexpected 'X2'. Write lists with"),
+        (["fit", "SCREEN", *COLUMNS, "--nodes", "genes.txt"], "neither a file nor a list"),
+        (["fit", "SCREEN", *COLUMNS, "--nodes", "SCREEN"], "cannot be read: 'utf-8' codec"),
+        (["fit", "SCREEN", *COLUMNS, "--nodes", "X1," * 100], "names 'X1' more than once"),
         (["fit", "SCREEN", *COLUMNS, "--min-cells", "350", "--strict"], "cannot be nodes"),
         (["fit", "SCREEN", *COLUMNS, "--out", "SCREEN"], "is a file: expected a folder"),
+        (["fit", "SCREEN", *COLUMNS, "--out", "SCREEN/in"], "cannot be written: Not a directory"),
         (["show", "absent"], "There is no file 'absent'"),
         (["simulate", "--out", "screen.csv"], "must be an .h5ad file"),
         (["simulate", "--out", "screen.h5ad", "--hide", "X9"], "hidden must name"),
+        (["simulate", "--out", "screen.h5ad", "--n-cells", "0"], "Must be >= 1"),
+        (["simulate", "--out", "screen.h5ad", "--seed", "-1"], "Must be >= 0"),
+        (["simulate", "--out", "FOLDER.h5ad"], "cannot be written: "),
         (["fti"], 'Did you mean "fit"'),
     ],
 )
-def test_bad_input_exits_with_2_and_one_message(arguments, words, screen, capsys):
-    arguments = [str(screen) if a == "SCREEN" else a for a in arguments]
+def test_bad_input_exits_with_2_and_one_message(arguments, words, screen, tmp_path, capsys):
+    folder = tmp_path / "a.h5ad"
+    folder.mkdir()
+    places = {"SCREEN": screen, "SCREEN/in": screen / "in", "FOLDER.h5ad": folder}
+    arguments = [str(places.get(a, a)) for a in arguments]
     assert run(*arguments) == 2
     captured = capsys.readouterr()
-    said = " ".join((captured.err + captured.out).replace("│", " ").split())
-    assert words in said
-    assert "Traceback" not in said
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_fits(screen, monkeypatch, capsys):
+    monkeypatch.setattr("argen.infer_network", lambda *_, **__: pytest.fail("computed in vain"))
+    assert run("fit", str(screen), *COLUMNS, "--out", str(screen / "in")) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_an_interrupt_exits_with_1(screen, tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("argen.infer_network", interrupted)
+    assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 1
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_dropped_genes_are_a_warning_of_one_line(screen, tmp_path, capsys):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -12,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError, validators
 from rich.console import Console
 
 from argen import __version__
 from argen.config import InferenceConfig
 from argen.descendants import Progress
-from argen.errors import ArgenError, ArgenWarning, InputError
+from argen.errors import ArgenError, ArgenWarning, InputError, first_few
 
 EXIT_FAILURE, EXIT_BAD_INPUT = 1, 2
 
@@ -32,6 +34,7 @@ app = App(
     version=__version__,
     help_format="plaintext",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -102,7 +105,6 @@ def fit(
     """
     from argen import infer_network, read_perturbseq
 
-    _check_folder(out)
     data = read_perturbseq(
         file,
         target=screen.target,
@@ -116,6 +118,7 @@ def fit(
         min_cells=screen.min_cells,
         strict=screen.strict,
     )
+    _make_folder(out)
     if not quiet:
         _out.print(f"{data.summary()}\n")
     with _progress_bar(quiet) as progress:
@@ -148,12 +151,18 @@ def show(result: Annotated[Path, Parameter(name="RESULT")], /, *, gene: str | No
         ("Children", "target", network.children(gene)),
     ):
         shown = table[[end, *columns]].to_string(index=False, float_format="%.3g")
-        _out.print(f"{title} of {gene}: " + (f"\n{shown}\n" if len(table) else "none\n"))
+        _out.print(f"{title} of {gene}:" + (f"\n{shown}\n" if len(table) else " none\n"))
     _out.print(f"Candidate parents: {', '.join(network.ancestors(gene)) or 'none'}")
 
 
 @app.command
-def simulate(*, out: Path, seed: int = 1, n_cells: int = 8000, hide: str = "") -> None:
+def simulate(
+    *,
+    out: Path,
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
+    n_cells: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 8000,
+    hide: str = "",
+) -> None:
     """Write the eight-gene screen of the ARGEN paper as an AnnData file, with its truth.
 
     Parameters
@@ -172,7 +181,10 @@ def simulate(*, out: Path, seed: int = 1, n_cells: int = 8000, hide: str = "") -
     if out.suffix != ".h5ad" or not out.parent.is_dir():
         raise InputError(f"--out must be an .h5ad file in a folder that exists, not {str(out)!r}.")
     data, truth = simulate_paper_screen(rng=seed, n_cells=n_cells, hidden=tuple(_split(hide)))
-    simulated_anndata(data, truth).write_h5ad(out)
+    try:
+        simulated_anndata(data, truth).write_h5ad(out)
+    except OSError as error:
+        raise _cannot_write(out, error) from error
     fit_command = shlex.join(
         ["argen", "fit", str(out), "--target", "perturbation", "--control", "non-targeting",
          "--library-size", "library_size", "--covariates", "L"]
@@ -187,7 +199,10 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [a for a in arguments if a != "--debug"]
     with _plain_warnings():
         try:
-            app(arguments)
+            app(arguments, exit_on_error=False, print_error=False)
+        except CycloptsError as error:
+            _err.print(f"error: {_what_is_wrong(error)}")
+            sys.exit(EXIT_BAD_INPUT)
         except ArgenError as error:
             _err.print(f"error: {error}")
             sys.exit(EXIT_BAD_INPUT)
@@ -200,6 +215,15 @@ def main(arguments: list[str] | None = None) -> None:
                 traceback.format_exc() if debug else "Run again with --debug for the traceback."
             )
             sys.exit(EXIT_FAILURE)
+
+
+def _what_is_wrong(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        return (
+            f"Unexpected {first_few(error.unused_tokens or ())}. Write lists with commas and "
+            "without spaces, as A,B, and put what holds spaces in quotes."
+        )
+    return str(error)
 
 
 @contextmanager
@@ -237,9 +261,21 @@ def _progress_bar(quiet: bool) -> Iterator[Progress | None]:
         yield report
 
 
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
+def _make_folder(folder: Path) -> None:
+    """Find out whether results can be written, before they are computed."""
+    if os.path.isfile(folder):
         raise InputError(f"--out {str(folder)!r} is a file: expected a folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    why = os.strerror(error.errno) if error.errno else error
+    return InputError(f"--out {str(path)!r} cannot be written: {why}. Name another place.")
 
 
 def _split(text: str) -> list[str]:
@@ -254,7 +290,18 @@ def _node_list(text: str | None) -> list[str] | None:
     """Genes from a file with one a line, or from a list with commas."""
     if text is None:
         return None
-    path = Path(text)
-    if path.is_file():
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    return _split(text)
+    if not os.path.isfile(text):  # unlike Path.is_file, False for a list too long to be a path
+        if "," not in text:
+            raise InputError(
+                f"--nodes {text!r} is neither a file nor a list with commas, as A,B: expected at "
+                "least two genes."
+            )
+        return _split(text)
+    try:
+        lines = Path(text).read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"--nodes {text!r} cannot be read: {error}. Expected plain text in UTF-8 with one "
+            "gene a line."
+        ) from error
+    return [line.strip() for line in lines if line.strip()]
