@@ -89,7 +89,7 @@ def test_hostile_names_survive_every_format(paper_network, tmp_path):
     folder = network.write_results(tmp_path)
     again = argen.CausalNetwork.load(folder)
     assert again.nodes == HOSTILE
-    edges = pd.read_csv(folder / "edges.tsv", sep="\t", float_precision="round_trip")
+    edges = pd.read_csv(folder / "edges.tsv", sep="\t", converters={"effect": float})
     assert list(edges["source"]) == list(network.edges["source"])
     np.testing.assert_array_equal(edges["effect"], network.edges["effect"])
     graph = networkx.read_graphml(folder / "network.graphml")

@@ -27,6 +27,7 @@ from argen.engine import Effects
 from argen.errors import InputError
 from argen.network import CausalNetwork
 from argen.order import CausalOrder
+from argen.perturbseq import left_out_table
 
 FORMAT, VERSION = "argen-network", 1
 _TEXT_COLUMNS = ("source", "target", "status", "kind", "name", "reason")
@@ -112,7 +113,7 @@ def load_network(path: str | Path) -> CausalNetwork:
         screen=screen,
         causal_order=CausalOrder(arrays["order/order"], arrays["order/closure"]),
         config=InferenceConfig(**header["config"]),
-        left_out=tables["left_out"],
+        left_out=left_out_table(list(tables["left_out"].itertuples(index=False, name=None))),
         provenance=header["provenance"],
     )
 

@@ -134,7 +134,11 @@ def test_format_and_type_do_not_matter(screen, read, as_matrix, dtype):
 
 @pytest.mark.parametrize("as_matrix", [sparse.csr_array, sparse.csc_array])
 def test_sparse_arrays(screen, read, as_matrix):
-    assert read(with_matrix(screen, as_matrix(screen.X))).checksum() == read(screen).checksum()
+    try:
+        given = with_matrix(screen, as_matrix(screen.X))
+    except ValueError:
+        pytest.skip("anndata before 0.11 holds no sparse arrays")
+    assert read(given).checksum() == read(screen).checksum()
 
 
 def test_half_precision(screen, read):

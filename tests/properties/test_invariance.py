@@ -4,7 +4,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -13,6 +13,8 @@ import argen
 # Sums over cells in another order differ in their last bits, and effects by what the
 # conditioning of a regression makes of that.
 ROUNDING = 1e-8
+# A factor of a million moves log means by 14, which costs the errors another digit.
+ROUNDING_OF_A_SHIFT = 1e-7
 
 few = settings(max_examples=12, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
@@ -45,7 +47,11 @@ def network_of(adata: anndata.AnnData, config: argen.InferenceConfig | None = No
 
 
 def assert_same(
-    left: argen.CausalNetwork, right: argen.CausalNetwork, *, same_columns: bool = True
+    left: argen.CausalNetwork,
+    right: argen.CausalNetwork,
+    *,
+    same_columns: bool = True,
+    rounding: float = ROUNDING,
 ) -> None:
     """The same estimates, errors and edges, whatever the order of rows.
 
@@ -62,7 +68,7 @@ def assert_same(
     ):
         a = a.sort_values(keys).reset_index(drop=True)
         b = b.sort_values(keys).reset_index(drop=True)
-        pd.testing.assert_frame_equal(a, b, rtol=ROUNDING, atol=ROUNDING)
+        pd.testing.assert_frame_equal(a, b, rtol=rounding, atol=rounding)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +97,11 @@ def test_order_of_genes_and_layout_of_the_matrix(adata, expected, seed, layout):
 
 @few
 @given(factor=st.floats(1e-6, 1e6))
+@example(factor=999_999.0)
 def test_a_constant_factor_of_the_library_size(adata, expected, factor):
     rescaled = adata.copy()
     rescaled.obs["library_size"] *= factor
-    assert_same(network_of(rescaled), expected)
+    assert_same(network_of(rescaled), expected, rounding=ROUNDING_OF_A_SHIFT)
 
 
 @few

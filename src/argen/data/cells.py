@@ -130,7 +130,7 @@ def library_size(
         sizes, source = column(obs, name, "library size"), f"obs[{name!r}]"
         if not _is_number(sizes):
             raise InputError(f"The library size {source} is not numeric. Name a column of counts.")
-    values = np.asarray(sizes, dtype=np.float64)
+    values = np.array(sizes.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
     bad = ~np.isfinite(values) | (values <= 0)
     if bad.any():
         remedy = (
