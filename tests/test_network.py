@@ -48,12 +48,15 @@ def test_relatives_of_a_gene(paper_network):
     assert {"X1", "X2"} <= set(paper_network.ancestors("X3"))
     with pytest.raises(argen.InputError, match=r"'x3' is not a node.*Did you mean 'X3'"):
         paper_network.parents("x3")
+    with pytest.raises(argen.InputError, match=r"'MYC' is not a node.* Nodes: 'X1', 'X2', .*'X6'"):
+        paper_network.parents("MYC")
 
 
 def test_save_and_load_give_the_same_network(paper_network, tmp_path):
     path = paper_network.save(tmp_path / "result")
     assert path.name == "result.npz"
     again = argen.CausalNetwork.load(path)
+    assert argen.CausalNetwork.load(tmp_path / "result").order == again.order
     pd.testing.assert_frame_equal(again.candidates, paper_network.candidates, check_exact=True)
     pd.testing.assert_frame_equal(
         again.total_effects(), paper_network.total_effects(), check_exact=True
@@ -68,6 +71,8 @@ def test_save_and_load_give_the_same_network(paper_network, tmp_path):
 def test_load_refuses_what_is_no_network(paper_network, tmp_path):
     with pytest.raises(argen.InputError, match="There is no file"):
         argen.CausalNetwork.load(tmp_path / "absent.npz")
+    with pytest.raises(argen.InputError, match=r"holds no network\.npz: expected a results folder"):
+        argen.CausalNetwork.load(tmp_path)
     text = tmp_path / "text.npz"
     text.write_text("not an archive")
     with pytest.raises(argen.InputError, match="is not a network file"):
@@ -148,6 +153,11 @@ def test_anndata_keys(paper_network, tmp_path):
     assert list(again.uns["argen"]["order"]) == paper_network.order
     with pytest.raises(argen.InputError, match="lacks 1 of the network's genes: 'X6'"):
         paper_network.to_anndata(adata[:, [g for g in genes if g != "X6"]])
+
+
+def test_printed_it_is_the_summary_and_among_others_one_line(paper_network):
+    assert str(paper_network) == paper_network.summary()
+    assert repr([paper_network]) == "[<CausalNetwork: 6 genes, 6 edges of 9 candidates>]"
 
 
 def test_summary_says_what_matters(paper_network):

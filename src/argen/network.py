@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 VARP_DIRECT, VARP_TOTAL = "argen_direct_effect", "argen_total_effect"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CausalNetwork:
     """Direct causal effects between genes, with their errors, tests and history.
 
@@ -142,6 +142,15 @@ class CausalNetwork:
                 notes.append(f"gene {row.name} ({row.n_cells} cells) was dropped: {row.reason}")
         return notes
 
+    def __repr__(self) -> str:
+        return (
+            f"<CausalNetwork: {len(self.nodes)} genes, {len(self.edges)} edges of "
+            f"{len(self.candidates)} candidates>"
+        )
+
+    def __str__(self) -> str:
+        return self.summary()
+
     def _repr_html_(self) -> str:
         edges = self.edges.sort_values("log10_p")
         columns = ["source", "target", "effect", "std_error", "p_value", "status"]
@@ -243,7 +252,10 @@ class CausalNetwork:
 
     def _index(self, gene: str) -> int:
         if gene not in self.nodes:
-            raise InputError(f"{gene!r} is not a node of this network.{nearest(gene, self.nodes)}")
+            raise InputError(
+                f"{gene!r} is not a node of this network.{nearest(gene, self.nodes)} Nodes: "
+                f"{first_few(self.nodes, 10)}."
+            )
         return self.nodes.index(gene)
 
     def _edges_at(self, end: str, gene: str) -> pd.DataFrame:

@@ -13,6 +13,7 @@ The network file, format version 1, is a NumPy ``.npz`` archive without pickled 
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from dataclasses import fields
 from pathlib import Path
@@ -74,18 +75,19 @@ def load_network(path: str | Path) -> CausalNetwork:
     InputError
         When the file is missing, is no network file, or comes from a newer format.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "network.npz"
-    if not path.exists():
-        raise InputError(f"There is no file {str(path)!r}.")
+    path = _network_file(Path(path))
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(str(arrays["header"]))
+    except PermissionError as error:
+        raise InputError(
+            f"{str(path)!r} may not be read: ask for permission to read it."
+        ) from error
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{str(path)!r} is not a network file: expected what CausalNetwork.save writes."
+            f"{str(path)!r} is not a network file: expected what CausalNetwork.save or argen fit "
+            "writes, network.npz or the folder that it is in."
         ) from error
     if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
         raise InputError(
@@ -116,6 +118,21 @@ def load_network(path: str | Path) -> CausalNetwork:
         left_out=left_out_table(list(tables["left_out"].itertuples(index=False, name=None))),
         provenance=header["provenance"],
     )
+
+
+def _network_file(path: Path) -> Path:
+    """Return the file that a path stands for: itself, without its suffix, or its folder."""
+    if os.path.isdir(path):
+        if not os.path.exists(path / "network.npz"):
+            raise InputError(
+                f"The folder {str(path)!r} holds no network.npz: expected a results folder, of "
+                "argen fit or CausalNetwork.write_results."
+            )
+        return path / "network.npz"
+    for candidate in (path, path.with_name(path.name + ".npz")):
+        if os.path.exists(candidate):
+            return candidate
+    raise InputError(f"There is no file {str(path)!r}.")
 
 
 def write_results(network: CausalNetwork, folder: str | Path) -> Path:

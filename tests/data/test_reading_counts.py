@@ -106,6 +106,8 @@ def test_unknown_layer(screen, read):
     screen.layers["counts"] = screen.X
     with pytest.raises(argen.InputError, match=r"no layer 'count'; .*'counts'. Did you mean"):
         read(screen, layer="count")
+    with pytest.raises(argen.InputError, match="X is read when no layer is named"):
+        read(screen, layer="X")
     with pytest.raises(argen.InputError, match="the AnnData object has no raw"):
         read(screen, layer="raw")
 

@@ -163,6 +163,8 @@ def test_symbols_that_are_numbers(screen, read):
 
 
 def test_column_of_symbols_that_is_not_there(screen, read):
+    with pytest.raises(argen.InputError, match=r"in var for the gene symbols\. Columns: none\.$"):
+        read(screen, gene_symbols="symbols")
     words = r"no column 'symbols' in var for the gene symbols\. Did you mean 'symbol'\?"
     with pytest.raises(argen.InputError, match=words):
         read(with_ensembl_ids(screen), gene_symbols="symbols")

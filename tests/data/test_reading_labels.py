@@ -75,6 +75,8 @@ def test_missing_control(screen, read):
         read(screen, control="nontargeting")
     with pytest.raises(argen.InputError, match="No cell has the control label 'safe'"):
         read(screen, control=["non-targeting", "safe"])
+    with pytest.raises(argen.InputError, match=r"IRF1'\. Name them one by one\. Labels: "):
+        read(screen, control="non-targeting,IRF1")
 
 
 @pytest.mark.parametrize("control", [None, 5, [None], []])

@@ -10,6 +10,10 @@ from argen.covariates import first_line
 from argen.data.formula import formula_columns
 from argen.errors import InputError, first_few, nearest
 
+_HOW_TO_QUOTE = (
+    " Put text in quotes, as in lane == 'L1', and names with spaces or dots between backticks."
+)
+
 
 def column(obs: pd.DataFrame, name: str, role: str) -> pd.Series:
     """Return a column of the cell table, or say which one may have been meant."""
@@ -59,7 +63,7 @@ def _query(obs: pd.DataFrame, query: str) -> BoolArray:
         raise InputError(
             f"The cell filter {query!r} is neither a column of obs nor a query that pandas "
             f"can evaluate: {first_line(error)}.{nearest(query, obs.columns)}"
-            f"{' Put names with spaces or dots between backticks.' if unknown_name else ''}"
+            f"{_HOW_TO_QUOTE if unknown_name else ''}"
         ) from error
     if (
         not isinstance(answer, pd.Series)
@@ -105,8 +109,10 @@ def control_cells(labels: pd.Series, control: list[str], all_labels: pd.Index) -
         raise InputError("control is empty: expected the label of the control cells.")
     for label in control:
         if label not in all_labels:
+            is_list = set(label.split(",")) <= set(all_labels)
+            hint = " Name them one by one." if is_list else nearest(label, all_labels)
             raise InputError(
-                f"No cell has the control label {label!r}.{nearest(label, all_labels)} "
+                f"No cell has the control label {label!r}.{hint} "
                 f"Labels: {first_few(all_labels, 8)}."
             )
     is_control = labels.isin(control).to_numpy()

@@ -32,7 +32,7 @@ def find_matrix(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame, s
         known = [*map(str, adata.layers), *(["raw"] if adata.raw is not None else [])]
         raise InputError(
             f"There is no layer {layer!r}; the object has {first_few(known, 10) or 'none'}."
-            f"{nearest(layer, known)}"
+            f"{' X is read when no layer is named.' if layer == 'X' else nearest(layer, known)}"
         )
     if matrix is None:
         raise InputError(f"{name} is empty (None). Name the layer with raw counts.")

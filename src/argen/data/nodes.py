@@ -83,7 +83,7 @@ def gene_names(genes: pd.DataFrame, symbols: str | None) -> GeneNames:
     if symbols not in genes.columns:
         raise InputError(
             f"There is no column {symbols!r} in var for the gene symbols."
-            f"{nearest(symbols, genes.columns)} Columns: {first_few(genes.columns, 10)}."
+            f"{nearest(symbols, genes.columns)} Columns: {first_few(genes.columns, 10) or 'none'}."
         )
     shown = [None if pd.isna(symbol) else str(symbol) for symbol in genes[symbols]]
     return GeneNames(identifiers, pd.Index(shown, dtype=object))
