@@ -1,10 +1,12 @@
 # Every target sets itself up: a virtual environment in .venv, and what it needs in it.
 PYTHON ?= python3
 BIN := .venv/bin
+.DEFAULT_GOAL := demo
 
 .PHONY: demo test lint types bench docs clean
 
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("argen needs Python 3.11 or newer: name one, as in make demo PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv || { $(PYTHON) -m pip install virtualenv && $(PYTHON) -m virtualenv .venv; }
 
 # One stamp per extra, so that a target installs what it needs and no more.
