@@ -87,6 +87,14 @@ def test_load_refuses_what_is_no_network(paper_network, tmp_path):
     np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
     with pytest.raises(argen.InputError, match=r"version 99; this argen reads .* up to version 1"):
         argen.CausalNetwork.load(path)
+    for change in ({"nodes": None}, {"config": {"beta": 0.1}}):
+        header = json.loads(str(arrays["header"])) | change
+        np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
+        with pytest.raises(argen.InputError, match="written by another version of argen"):
+            argen.CausalNetwork.load(path)
+    np.savez(path, **{name: array for name, array in arrays.items() if name != "screen/effect"})
+    with pytest.raises(argen.InputError, match=r"another version .*'screen/effect'.* Fit again"):
+        argen.CausalNetwork.load(path)
 
 
 def test_hostile_names_survive_every_format(paper_network, tmp_path):

@@ -73,7 +73,7 @@ def load_network(path: str | Path) -> CausalNetwork:
     Raises
     ------
     InputError
-        When the file is missing, is no network file, or comes from a newer format.
+        When the file is missing, is no network file, or comes from another version.
     """
     path = _network_file(Path(path))
     try:
@@ -95,6 +95,16 @@ def load_network(path: str | Path) -> CausalNetwork:
             f"{header.get('version')!r}; this argen reads {FORMAT!r} up to version {VERSION}. "
             "Upgrade argen."
         )
+    try:
+        return _network(header, arrays)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{str(path)!r} was written by another version of argen and cannot be read by this "
+            f"one: {error}. Fit again."
+        ) from error
+
+
+def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
     tables = {}
     for name, columns in header["tables"].items():
         tables[name] = pd.DataFrame(
