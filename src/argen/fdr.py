@@ -9,7 +9,6 @@ import numpy as np
 from argen._arrays import BoolArray, FloatArray, IntArray
 
 ADJUSTMENTS = ("bh", "by", "holm", "bonferroni", "storey")
-_STATSMODELS_NAMES = {"bh": "fdr_bh", "by": "fdr_by", "holm": "holm", "bonferroni": "bonferroni"}
 
 # Share of p-values above it estimates the share of true nulls (Storey 2002).
 STOREY_LAMBDA = 0.5
@@ -40,16 +39,21 @@ def adjust(p_values: FloatArray, method: str) -> FloatArray:
     finite = np.isfinite(p_values)
     if not finite.any():
         return adjusted
-    from statsmodels.stats.multitest import multipletests
+    from scipy.stats import false_discovery_control
 
     tested = p_values[finite]
-    if method == "storey":
-        n_null = (1 + np.sum(tested > STOREY_LAMBDA)) / (1.0 - STOREY_LAMBDA)
-        adjusted[finite] = multipletests(tested, method="fdr_bh")[1] * min(
-            1.0, n_null / len(tested)
-        )
+    n_tests = len(tested)
+    if method in ("bh", "by"):
+        adjusted[finite] = false_discovery_control(tested, method=method)
+    elif method == "bonferroni":
+        adjusted[finite] = np.minimum(1.0, n_tests * tested)
+    elif method == "holm":
+        ascending = np.argsort(tested)
+        stepped = np.maximum.accumulate(np.arange(n_tests, 0, -1) * tested[ascending])
+        adjusted[finite] = np.minimum(1.0, stepped)[np.argsort(ascending)]
     else:
-        adjusted[finite] = multipletests(tested, method=_STATSMODELS_NAMES[method])[1]
+        n_null = (1 + np.sum(tested > STOREY_LAMBDA)) / (1.0 - STOREY_LAMBDA)
+        adjusted[finite] = false_discovery_control(tested) * min(1.0, n_null / n_tests)
     return adjusted
 
 
