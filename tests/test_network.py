@@ -1,6 +1,7 @@
 """The result object: its views, its files, and what it says."""
 
 import json
+from dataclasses import replace
 
 import networkx
 import numpy as np
@@ -15,8 +16,6 @@ HOSTILE = ("<script>alert(1)</script>", "HLA-A", "Nkx2.5", "a\"b'c&d", "遺伝�
 
 def renamed(network: argen.CausalNetwork, names: tuple[str, ...]) -> argen.CausalNetwork:
     """The same network with other gene names."""
-    from dataclasses import replace
-
     place = dict(zip(network.nodes, names, strict=True))
     candidates = network.candidates.assign(
         source=network.candidates["source"].map(place),
@@ -173,6 +172,19 @@ def test_summary_says_what_matters(paper_network):
     assert "6 genes" in text
     assert "X1" in text
     assert "descendants at bh < 0.05" in text
+
+
+@pytest.mark.parametrize(
+    ("n_pairs", "words"),
+    [(1, "1 pair of genes affect each other both ways"), (2, "2 pairs of genes affect each other")],
+)
+def test_summary_names_pairs_that_affect_each_other(paper_network, n_pairs, words):
+    screen = paper_network.screen
+    is_descendant = screen.is_descendant.copy()
+    for source, target in np.argwhere(is_descendant)[:n_pairs]:
+        is_descendant[target, source] = True
+    network = replace(paper_network, screen=replace(screen, is_descendant=is_descendant))
+    assert words in network.summary()
 
 
 def test_provenance_names_the_run(paper_screen):

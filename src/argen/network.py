@@ -134,8 +134,9 @@ class CausalNetwork:
         if mutual.any():
             pairs = [f"{self.nodes[a]} and {self.nodes[b]}" for a, b in np.argwhere(mutual)]
             notes.append(
-                f"{len(pairs)} pairs affect each other both ways (feedback, or a false "
-                f"positive), and the order keeps one direction: {first_few(pairs)}"
+                f"{len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} of genes affect each "
+                "other both ways (feedback, or a false positive), and the order keeps one "
+                f"direction: {first_few(pairs)}"
             )
         for row in self.left_out.itertuples(index=False):
             if row.kind == "node":
