@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError, validators
 from rich.console import Console
@@ -233,11 +233,18 @@ def _plain_warnings() -> Iterator[None]:
         warnings.simplefilter("always", ArgenWarning)
         show_other = warnings.showwarning
 
-        def show_one(message, category, *rest, **options):  # type: ignore[no-untyped-def]
+        def show_one(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if issubclass(category, ArgenWarning):
                 _err.print(f"warning: {message}")
             else:
-                show_other(message, category, *rest, **options)
+                show_other(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show_one
         yield
@@ -249,14 +256,15 @@ def _progress_bar(quiet: bool) -> Iterator[Progress | None]:
         yield None
         return
     from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
     with Bar(console=_err, transient=True) as bar:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)  # type: ignore[arg-type]
+            bar.update(tasks[stage], completed=done)
 
         yield report
 
