@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
 from argen._arrays import FloatArray, IntArray
+from argen.glm._compile import compiled
 from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._series import FAST, exponentials
 
@@ -65,7 +65,7 @@ class Response(NamedTuple):
     usable: bool
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def segment_sums(weights, powers, start, out):
     """``out[a, s] = sum_{i in s} weights_i powers[a, i]``."""
     for a in range(out.shape[0]):
@@ -76,7 +76,7 @@ def segment_sums(weights, powers, start, out):
             out[a, s] = total
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def newton_system(level, indicators, level_counts, observed, sums, own, n_numeric, with_own,
                   by_level, by_stratum, score, information):  # fmt: skip
     """Profile the level intercepts out and fill score and information of u = (e, d).
@@ -160,7 +160,7 @@ def newton_system(level, indicators, level_counts, observed, sums, own, n_numeri
                 information[b, a] = 0.0
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def largest_component(step):
     longest = 0.0
     for a in range(step.shape[0]):
@@ -168,7 +168,7 @@ def largest_component(step):
     return longest
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _fit_slopes(layout, y, level_counts, observed, weights, rate):
     """Newton on the slopes of the controls; ``weights`` get the means without level intercepts.
 
@@ -211,7 +211,7 @@ def _fit_slopes(layout, y, level_counts, observed, weights, rate):
     return slopes, False
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def fit_controls(layout, y):
     """Fit the controls of one response and take the moments that its pairs share."""
     n_controls, n_numeric = y.shape[0], layout.n_numeric
@@ -274,7 +274,7 @@ def fit_controls(layout, y):
     )  # fmt: skip
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _weighted_norms(weights, powers):
     """``sum_i weights_i |z_i|^k / sum_i weights_i`` for every k."""
     norms = np.empty(powers.shape[0])

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
+import numba
 import numpy as np
 
 from argen._arrays import FloatArray
+from argen.glm._compile import compiled
 
 EXCLUDED, OBSERVED, PSEUDO = 0, 1, 2
 
@@ -33,7 +34,7 @@ ROUNDING = 1e-12
 LOWEST_LOG_MEAN = -600.0
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def cholesky_dropping(matrix, lower, kept):
     """Factor ``matrix = lower lower'``, dropping columns that the earlier ones explain."""
     n = matrix.shape[0]
@@ -55,7 +56,7 @@ def cholesky_dropping(matrix, lower, kept):
             lower[i, j] = entry / lower[j, j]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def solve_kept(lower, kept, right, solution):
     """Solve ``lower lower' solution = right`` on the kept columns; the others get 0."""
     n = lower.shape[0]
@@ -76,7 +77,7 @@ def solve_kept(lower, kept, right, solution):
         solution[j] = entry / lower[j, j]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def nonzero_columns(design):
     """Columns of the non-zero entries of each row, and how many: indicators cost nothing."""
     n_cells, n_columns = design.shape
@@ -95,7 +96,7 @@ def nonzero_columns(design):
     return active, n_active
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def _add_outer(matrix, row, weight, active, n_active):
     """Add ``weight row row'`` to the lower triangle."""
     for s in range(n_active):
@@ -105,14 +106,14 @@ def _add_outer(matrix, row, weight, active, n_active):
             matrix[a, active[t]] += scaled * row[active[t]]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def _mirror(matrix):
     for a in range(matrix.shape[0]):
         for b in range(a):
             matrix[b, a] = matrix[a, b]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def _log_likelihood(y, eta, row_kind, dispersion):
     """Log-likelihood up to terms free of the mean."""
     total = 0.0
@@ -129,7 +130,7 @@ def _log_likelihood(y, eta, row_kind, dispersion):
     return total
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def _linear_predictor(design, active, n_active, offset, beta, eta):
     for i in range(design.shape[0]):
         value = offset[i]
@@ -138,7 +139,7 @@ def _linear_predictor(design, active, n_active, offset, beta, eta):
         eta[i] = max(value, LOWEST_LOG_MEAN)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def _start(y, row_kind, offset, eta):
     """First log means: half-way between the counts and the rate common to all cells."""
     total, exposure = 0.0, 0.0
@@ -150,7 +151,7 @@ def _start(y, row_kind, offset, eta):
         eta[i] = math.log(0.5 * (y[i] + total / exposure * math.exp(offset[i])))
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def _score(y, row_kind, design, active, n_active, eta, origin, dispersion, information, gradient):
     """Fill ``X' W X`` and ``X' W (working residual + eta - origin)``, ``W = mu / (1 + alpha mu)``.
 
@@ -170,7 +171,7 @@ def _score(y, row_kind, design, active, n_active, eta, origin, dispersion, infor
             gradient[active[i, s]] += design[i, active[i, s]] * residual
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def scoring(
     y, row_kind, design, active, n_active, offset, dispersion, beta, eta, warm, kept, lower
 ):
@@ -218,7 +219,7 @@ def scoring(
     return False
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def _size_score(size, exceeding, y, mean, row_kind):
     """Score and its derivative for the size ``theta = 1 / alpha``.
 
@@ -238,7 +239,7 @@ def _size_score(size, exceeding, y, mean, row_kind):
     return score, slope
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def best_size(exceeding, y, mean, row_kind, start):
     """Maximum-likelihood size given the means: Newton on log(theta) inside a bracket."""
     low, high = math.log(1e-8), math.log(1e10)
@@ -261,7 +262,7 @@ def best_size(exceeding, y, mean, row_kind, start):
     return math.exp(log_size)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def _fit_dispersion(y, row_kind, design, active, n_active, offset, beta, eta, kept, lower):
     """Joint maximum likelihood of ``beta`` and the dispersion, started at the Poisson fit.
 
@@ -297,7 +298,7 @@ def _fit_dispersion(y, row_kind, design, active, n_active, offset, beta, eta, ke
     return 1.0 / size, False
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def _sandwich(y, row_kind, design, active, n_active, eta, dispersion, kept, lower, covariance):
     """HC0: ``A^-1 (sum_i u_i^2 x_i x_i') A^-1`` with ``A = X' W X``, ``u`` the score residual."""
     n_cells, n_columns = design.shape
@@ -325,7 +326,7 @@ def _sandwich(y, row_kind, design, active, n_active, eta, dispersion, kept, lowe
                 covariance[a, b] = np.nan
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@compiled(parallel=True)
 def fit_responses(
     responses, row_kinds, design, offset, with_dispersion, beta, covariance, kept, dispersion
 ):
@@ -338,7 +339,7 @@ def fit_responses(
     n_columns = design.shape[1]
     converged = np.zeros(n_responses, np.bool_)
     active, n_active = nonzero_columns(design)
-    for r in nb.prange(n_responses):
+    for r in numba.prange(n_responses):
         lower = np.empty((n_columns, n_columns))
         eta = np.empty(n_cells)
         y, kind = responses[r], row_kinds[r]
@@ -357,7 +358,7 @@ def fit_responses(
     return converged
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled()
 def weighted_cross(left: FloatArray, weights: FloatArray, right: FloatArray) -> FloatArray:
     """``left' diag(weights) right``, summed cell by cell so that zeros cost nothing."""
     n_left, n_right = left.shape[1], right.shape[1]

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
 import numpy as np
 
+from argen.glm._compile import compiled
 from argen.glm._controls import (
     LONGEST_STEP,
     MAX_STEPS,
@@ -47,7 +47,7 @@ FITTED, FITTED_AFRESH, NO_PERTURBED_COUNTS, NO_FIT = 0, 1, 2, 3
 LAST_STEP = 3e-7
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _observe(begin, end, log_size, powers, stratum, level, indicators, y, slopes, shift,
              log_mean, base, scratch, level_counts, observed, by_stratum):  # fmt: skip
     """Predict the perturbed cells by the fit of the controls, and add their counts to the sums.
@@ -85,7 +85,7 @@ def _observe(begin, end, log_size, powers, stratum, level, indicators, y, slopes
     return total, expected
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _perturbed_means(begin, n, e, n_numeric, powers, base, log_mean, means, scratch):
     """Means of the perturbed cells at e, without what indicators and levels add."""
     scale = math.exp(e[e.shape[0] - 1])
@@ -106,7 +106,7 @@ def _perturbed_means(begin, n, e, n_numeric, powers, base, log_mean, means, scra
         means[i] *= scale * base[i]
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _add_perturbed(begin, n, means, powers, stratum, indicators, e, n_numeric, sums, own, scale):
     """Add the perturbed cells to the moments, and multiply the strata by their indicators."""
     own[:, :] = 0.0
@@ -134,7 +134,7 @@ def _add_perturbed(begin, n, means, powers, stratum, indicators, e, n_numeric, s
             own[b, s] *= scale[s]
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _control_variance(squares, series, influence, scale, weight, n_numeric):
     """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, from the series."""
     meat = 0.0
@@ -154,7 +154,7 @@ def _control_variance(squares, series, influence, scale, weight, n_numeric):
     return meat
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _perturbed_variance(begin, n, y, means, powers, stratum, influence, scale, weight, n_numeric,
                         at):  # fmt: skip
     """``sum_i (y_i - mu_i)^2 (k_s + c'z_i + c_d)^2`` over the perturbed cells."""
@@ -170,7 +170,7 @@ def _perturbed_variance(begin, n, y, means, powers, stratum, influence, scale, w
     return meat
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _control_means(weights, e, n_numeric, powers, log_mean, means, scratch):
     """Means of the controls at e, cell by cell: where no series will do."""
     log_mean[:] = 0.0
@@ -181,7 +181,7 @@ def _control_means(weights, e, n_numeric, powers, log_mean, means, scratch):
     means *= weights
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _control_variance_afresh(y, means, powers, start, influence, scale, weight, n_numeric):
     """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, cell by cell."""
     meat = 0.0
@@ -194,7 +194,7 @@ def _control_variance_afresh(y, means, powers, start, influence, scale, weight, 
     return meat
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcome):
     """Fit one response under every source; fills (n_sources,) arrays.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
 import numpy as np
+
+from argen.glm._compile import compiled
 
 # Sums may be reassociated, so that they use vector instructions; the bits still depend on
 # nothing but the data, because every sum is taken by one thread in one order.
@@ -21,7 +22,7 @@ _LN2_HIGH = 0.693147180369123816490  # ln 2 in two parts, so that x - k ln 2 kee
 _LN2_LOW = 1.90821492927058770002e-10
 
 
-@nb.njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def exponentials(x, out, scratch):
     """``out = exp(x)`` in vector instructions: Taylor to degree 13 on |r| <= ln 2 / 2, times 2^k.
 
@@ -51,7 +52,7 @@ def exponentials(x, out, scratch):
         out[i] *= scale[i]
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
+@compiled(fastmath=FAST, forceinline=True)
 def exp_coefficients(e, parent, variable, power, n_terms, out):
     """Coefficients of ``exp(e'z)``."""
     out[0] = 1.0
@@ -59,7 +60,7 @@ def exp_coefficients(e, parent, variable, power, n_terms, out):
         out[a] = out[parent[a]] * e[variable[a]] / power[a]
 
 
-@nb.njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def degree_of_means(length, largest, norms, highest):
     """Smallest degree at which the series of the means may be cut, or -1.
 
@@ -74,7 +75,7 @@ def degree_of_means(length, largest, norms, highest):
     return -1
 
 
-@nb.njit(cache=True, nogil=True, forceinline=True)
+@compiled(forceinline=True)
 def degree_of_squares(length, largest, norms, ratio, highest):
     """Like ``_degree_of_means`` for the sums of the variance: ``exp(2 e'z)`` and two more z."""
     bound = math.exp(2.0 * length * largest) * ratio
@@ -85,7 +86,7 @@ def degree_of_squares(length, largest, norms, ratio, highest):
     return -1
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def add_moments(table, coefficients, minus, n_terms, n_steering, n_numeric, sums):
     """``sums[b, s] = sum w exp(e'z) z^b`` over the controls of a stratum, by the series.
 
@@ -102,7 +103,7 @@ def add_moments(table, coefficients, minus, n_terms, n_steering, n_numeric, sums
                     sums[b, s] += coefficient * table[a, s]
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def add_influence(table, coefficients, minus, n_coefficients, n_terms, weight, n_numeric, series,
                   at):  # fmt: skip
     """Series of ``exp(e'z)``, ``(c'z) exp(e'z)`` and ``(c'z)^2 exp(e'z)`` over the controls."""
