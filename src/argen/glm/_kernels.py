@@ -363,18 +363,13 @@ def weighted_cross(left: FloatArray, weights: FloatArray, right: FloatArray) -> 
     """``left' diag(weights) right``, summed cell by cell so that zeros cost nothing."""
     n_left, n_right = left.shape[1], right.shape[1]
     total = np.zeros((n_left, n_right))
-    active = np.empty(n_right, np.int64)
+    active, n_active = nonzero_columns(right)
     for i in range(left.shape[0]):
         if weights[i] == 0.0:
             continue
-        n_active = 0
-        for b in range(n_right):
-            if right[i, b] != 0.0:
-                active[n_active] = b
-                n_active += 1
         for a in range(n_left):
             scaled = weights[i] * left[i, a]
             if scaled != 0.0:
-                for s in range(n_active):
-                    total[a, active[s]] += scaled * right[i, active[s]]
+                for s in range(n_active[i]):
+                    total[a, active[i, s]] += scaled * right[i, active[i, s]]
     return total
