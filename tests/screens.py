@@ -40,6 +40,6 @@ def effects_of(design: argen.Design, source: int, engine: Engine | None = None) 
         found = Effects.missing(design.n_nodes, len(targets))
         screener.fill(found, source, targets, targets)
     else:
-        found = screener.total_effects(targets)
+        found = screener.total_effects(targets).effects
     fields = ("effect", "std_error", "p_value", "log10_p", "status")
     return Effects(**{name: getattr(found, name)[source] for name in fields})

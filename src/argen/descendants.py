@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from argen._arrays import BoolArray, FloatArray, StatusArray
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
-from argen.engine import Effects, Engine, SharedEngine, using_threads
+from argen.engine import Effects, Engine, Fitted, SharedEngine, using_threads
 from argen.errors import FitStatus
 from argen.fdr import adjust
 from argen.perturbseq import PerturbSeqData
@@ -122,18 +123,19 @@ def screen_descendants(
             blocks.append(screener.total_effects(targets))
             if progress is not None:
                 progress("screen", int(targets[-1]) + 1, design.n_nodes)
-    return assemble_screen(design.nodes, blocks, dict(screener.fits), config)
+    return assemble_screen(design.nodes, blocks, config)
 
 
 def assemble_screen(
     nodes: tuple[str, ...],
-    blocks: list[Effects],
-    fits: dict[str, int],
+    blocks: list[Fitted],
     config: InferenceConfig,
 ) -> DescendantScreen:
     """Join blocks of targets, adjust their p-values jointly, and call descendants."""
     fields = ("effect", "std_error", "p_value", "log10_p", "status")
-    stacked = {name: np.hstack([getattr(block, name) for block in blocks]) for name in fields}
+    stacked = {
+        name: np.hstack([getattr(block.effects, name) for block in blocks]) for name in fields
+    }
     knockdown = Effects(**{name: np.diagonal(stacked[name]).copy() for name in fields})
     for name in fields[:-1]:
         np.fill_diagonal(stacked[name], np.nan)
@@ -144,6 +146,14 @@ def assemble_screen(
         p_adjusted=p_adjusted,
         is_descendant=p_adjusted < config.level_of_screen,
         knockdown=knockdown,
-        fits=fits,
+        fits=sum_of_fits(blocks),
         **stacked,
     )
+
+
+def sum_of_fits(blocks: Sequence[Fitted]) -> dict[str, int]:
+    """How many fits were made in which way, over all blocks; ways not taken are left out."""
+    total: Counter[str] = Counter()
+    for block in blocks:
+        total.update(block.fits)
+    return {way: n_fits for way, n_fits in total.items() if n_fits}

@@ -303,7 +303,7 @@ def select_edges(
         causal_order=order,
         config=config,
         left_out=left_out,
-        provenance=provenance,
+        provenance=provenance | {"parent_fits": tests.fits},
     )
 
 

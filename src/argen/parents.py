@@ -9,9 +9,9 @@ import pandas as pd
 
 from argen._arrays import IntArray
 from argen.config import InferenceConfig
-from argen.descendants import Progress
+from argen.descendants import Progress, sum_of_fits
 from argen.design import Design, build_design
-from argen.engine import Effects, Engine, SharedEngine, using_threads
+from argen.engine import Effects, Engine, ParentJob, SharedEngine, using_threads
 from argen.errors import FitStatus
 from argen.order import CausalOrder
 from argen.perturbseq import PerturbSeqData
@@ -25,6 +25,8 @@ class ParentTests:
     source: IntArray
     target: IntArray
     effects: Effects
+    fits: dict[str, int]
+    """How many tests were computed in which way."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return source, target, effect, std_error, z, p_value, log10_p, status."""
@@ -73,26 +75,22 @@ def search_parents(
     3. a perturbed group without counts gets half a count (see ``FitStatus.HALF_COUNT``).
     """
     config = config or InferenceConfig()
-    engine = engine or SharedEngine()
     design = data if isinstance(data, Design) else build_design(data)
-    sources, targets, parts = [], [], []
+    jobs = [ParentJob(int(t), order.candidates(int(t))) for t in order.order]
+    jobs = [job for job in jobs if len(job.candidates)]
+    blocks = []
     with using_threads(config.threads):
-        for done, target in enumerate(order.order, start=1):
-            candidates = order.candidates(int(target))
-            if len(candidates):
-                sources.append(candidates)
-                targets.append(np.full(len(candidates), target))
-                parts.append(
-                    engine.direct_effects(design, int(target), candidates, family=config.family)
-                )
+        tester = (engine or SharedEngine()).parents(design, config)
+        for done, job in enumerate(jobs, start=1):
+            blocks.append(tester.direct_effects([job]))
             if progress is not None:
-                progress("parents", done, design.n_nodes)
-    fields = ("effect", "std_error", "p_value", "log10_p")
-    joined = {name: np.concatenate([[], *(getattr(p, name) for p in parts)]) for name in fields}
-    no_index, no_status = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int8)
+                progress("parents", done, len(jobs))
+    no_index = np.empty(0, dtype=np.int64)
+    targets = [np.full(len(job.candidates), job.target) for job in jobs]
     return ParentTests(
         nodes=design.nodes,
-        source=np.concatenate([no_index, *sources]),
+        source=np.concatenate([no_index, *(job.candidates for job in jobs)]),
         target=np.concatenate([no_index, *targets]),
-        effects=Effects(**joined, status=np.concatenate([no_status, *(p.status for p in parts)])),
+        effects=Effects.joined([block.effects for block in blocks]),
+        fits=sum_of_fits(blocks),
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from argen._arrays import IntArray
-from argen.config import Family, InferenceConfig
+from argen.config import InferenceConfig
 from argen.descendants import Progress
 from argen.design import Design
-from argen.engine import Effects, SharedEngine
+from argen.engine import Effects, ParentJob, ParentTester, SharedEngine
+from argen.engine.exact import ExactParentTester
 from argen.errors import FitStatus
 from argen.glm import _kernels
 from argen.glm.regression import fit_regressions, prepare_responses
@@ -22,14 +22,21 @@ from argen.pipeline import infer_network
 class NaiveEngine(SharedEngine):
     """Answers the second question by regressing on what was measured."""
 
-    def direct_effects(
-        self, design: Design, target: int, candidates: IntArray, *, family: Family
-    ) -> Effects:
+    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+        """Prepare to test the candidate parents of targets, block by block."""
+        return NaiveParentTester(design, config)
+
+
+class NaiveParentTester(ExactParentTester):
+    """Regresses each target on the observed expression of its candidates."""
+
+    def fit(self, job: ParentJob) -> Effects:
         """Fit ``log E[Y_t] = log C + [1, X, D_t] b + sum_k theta_k log(Y_k / C + 1)``.
 
         Standard errors are the model's. Whatever moves both Y_k and Y_t without being
         measured goes into theta_k.
         """
+        design, target, candidates = self.design, job.target, job.candidates
         expression = np.log1p(design.counts_of(candidates) * np.exp(-design.offset)).T
         regressors = np.column_stack(
             [design.intercept_and_covariates(), design.perturbed(target), expression]
@@ -39,7 +46,7 @@ class NaiveEngine(SharedEngine):
             offset=design.offset,
             factors=np.vstack([design.covariates.factors, design.perturbed(target)]),
         )
-        fit = fit_regressions(responses, regressors, design.offset, family=family)
+        fit = fit_regressions(responses, regressors, design.offset, family=self.family)
         kept = np.isfinite(fit.coefficients[0])
         mean = np.exp(fit.linear_predictor(regressors, 0) + design.offset)
         weights = mean / (1.0 + fit.dispersion[0] * mean) * (responses.row_kinds[0] > 0)

@@ -1,7 +1,25 @@
 """Whoever computes the regressions that the steps of the method ask for."""
 
 from argen.engine.exact import ExactEngine
-from argen.engine.protocol import Effects, Engine, Screener, using_threads
+from argen.engine.protocol import (
+    Effects,
+    Engine,
+    Fitted,
+    ParentJob,
+    ParentTester,
+    Screener,
+    using_threads,
+)
 from argen.engine.shared import SharedEngine
 
-__all__ = ["Effects", "Engine", "ExactEngine", "Screener", "SharedEngine", "using_threads"]
+__all__ = [
+    "Effects",
+    "Engine",
+    "ExactEngine",
+    "Fitted",
+    "ParentJob",
+    "ParentTester",
+    "Screener",
+    "SharedEngine",
+    "using_threads",
+]

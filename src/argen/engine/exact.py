@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from argen._arrays import BoolArray, FloatArray, IntArray
-from argen.config import Family
+from argen.config import InferenceConfig
 from argen.design import Design
-from argen.engine.protocol import Effects, Screener
+from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.errors import FitStatus
 from argen.glm.conditional import pearson_dispersion, zero_count_test
 from argen.glm.regression import fit_regressions, prepare_responses
@@ -22,14 +22,13 @@ class ExactScreener:
 
     def __init__(self, design: Design) -> None:
         self.design = design
-        self.fits: Counter[str] = Counter()
 
-    def total_effects(self, targets: IntArray) -> Effects:
+    def total_effects(self, targets: IntArray) -> Fitted:
         """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each."""
         found = Effects.missing(self.design.n_nodes, len(targets))
         for source in range(self.design.n_nodes):
             self.fill(found, source, targets, np.arange(len(targets)))
-        return found
+        return Fitted(found, {"exact": found.effect.size})
 
     def fill(self, found: Effects, source: int, targets: IntArray, columns: IntArray) -> None:
         """Fit ``log E[Y_k] = a + d D_source + gamma' X + log C`` on its cells and the controls.
@@ -76,7 +75,6 @@ class ExactScreener:
                 if seen_control[k]
                 else FitStatus.ZERO_COUNTS_CONTROL
             )
-        self.fits["exact"] += len(targets)
 
 
 def _null_means(
@@ -100,6 +98,37 @@ def _null_means(
     return mean, int(np.isfinite(fit.coefficients[0]).sum()), FitStatus(fit.status[0])
 
 
+class ExactParentTester:
+    """Runs the two stages of every target on dense designs."""
+
+    def __init__(self, design: Design, config: InferenceConfig) -> None:
+        self.design = design
+        self.family = config.family
+
+    def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
+        """Direct effects of all candidates on their targets, job after job, in one vector."""
+        parts = [self.fit(job) for job in jobs]
+        return Fitted(Effects.joined(parts), {"exact": sum(len(p.effect) for p in parts)})
+
+    def fit(self, job: ParentJob) -> Effects:
+        """Run the two-stage regression of a target on the proxies of its candidates."""
+        design, candidates = self.design, job.candidates
+        instruments = np.column_stack([design.perturbed(k) for k in candidates.tolist()])
+        fit = fit_two_stage(
+            design.counts_of(np.array([job.target]))[0],
+            design.counts_of(candidates),
+            instruments=instruments.astype(np.float64),
+            exogenous=design.intercept_and_covariates(),
+            outcome_only=design.perturbed(job.target)[:, None].astype(np.float64),
+            offset=design.offset,
+            first_stage_offset=design.offset,
+            factors=design.covariates.factors,
+            family=self.family,
+        )
+        p_value, log10_p = two_sided(fit.effect / fit.std_error)
+        return Effects(fit.effect, fit.std_error, p_value, log10_p, fit.status)
+
+
 class ExactEngine:
     """Regressions on dense designs: slow for large screens, for covariates of any kind."""
 
@@ -107,21 +136,6 @@ class ExactEngine:
         """Prepare to screen the targets of a design, block by block."""
         return ExactScreener(design)
 
-    def direct_effects(
-        self, design: Design, target: int, candidates: IntArray, *, family: Family
-    ) -> Effects:
-        """Run the two-stage regression of ``target`` on the proxies of its candidates."""
-        instruments = np.column_stack([design.perturbed(k) for k in candidates.tolist()])
-        fit = fit_two_stage(
-            design.counts_of(np.array([target]))[0],
-            design.counts_of(candidates),
-            instruments=instruments.astype(np.float64),
-            exogenous=design.intercept_and_covariates(),
-            outcome_only=design.perturbed(target)[:, None].astype(np.float64),
-            offset=design.offset,
-            first_stage_offset=design.offset,
-            factors=design.covariates.factors,
-            family=family,
-        )
-        p_value, log10_p = two_sided(fit.effect / fit.std_error)
-        return Effects(fit.effect, fit.std_error, p_value, log10_p, fit.status)
+    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+        """Prepare to test the candidate parents of targets, block by block."""
+        return ExactParentTester(design, config)

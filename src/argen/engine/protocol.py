@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +11,7 @@ import numba
 import numpy as np
 
 from argen._arrays import FloatArray, IntArray, StatusArray
-from argen.config import Family
+from argen.config import InferenceConfig
 from argen.design import Design
 from argen.errors import FitStatus
 
@@ -28,6 +27,13 @@ class Effects:
     status: StatusArray
 
     @classmethod
+    def joined(cls, parts: Sequence[Effects]) -> Effects:
+        """Put the effects of several jobs one after another."""
+        parts = [cls.missing(0), *parts]
+        fields = ("effect", "std_error", "p_value", "log10_p", "status")
+        return cls(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in fields})
+
+    @classmethod
     def missing(cls, *shape: int) -> Effects:
         """Nothing known yet of so many effects."""
         effect, std_error, p_value, log10_p = (np.full(shape, np.nan) for _ in range(4))
@@ -35,14 +41,37 @@ class Effects:
         return cls(effect, std_error, p_value, log10_p, status)
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a block of fits gave, and how many of them were made in which way."""
+
+    effects: Effects
+    fits: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ParentJob:
+    """One target of the parent search and its candidates, as column numbers."""
+
+    target: int
+    candidates: IntArray  # (n_candidates,)
+
+
 class Screener(Protocol):
-    """An engine that has made its preparations for one design."""
+    """An engine that has made its preparations for the screen of one design.
 
-    fits: Counter[str]
-    """How many of the fits so far were made in which way."""
+    It keeps no state between blocks, so that they can be computed anywhere, in any sequence.
+    """
 
-    def total_effects(self, targets: IntArray) -> Effects:
+    def total_effects(self, targets: IntArray) -> Fitted:
         """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each."""
+
+
+class ParentTester(Protocol):
+    """An engine that has made its preparations for the parent search of one design."""
+
+    def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
+        """Direct effects of all candidates on their targets, job after job, in one vector."""
 
 
 class Engine(Protocol):
@@ -51,10 +80,8 @@ class Engine(Protocol):
     def screen(self, design: Design) -> Screener:
         """Prepare to screen the targets of a design, block by block."""
 
-    def direct_effects(
-        self, design: Design, target: int, candidates: IntArray, *, family: Family
-    ) -> Effects:
-        """Direct effects of the candidates on ``target``: (n_candidates,) each."""
+    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+        """Prepare to test the candidate parents of targets, block by block."""
 
 
 @contextmanager

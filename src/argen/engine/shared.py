@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
@@ -11,7 +10,7 @@ import numpy as np
 from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.design import Design
 from argen.engine.exact import ExactEngine, ExactScreener
-from argen.engine.protocol import Effects, Screener
+from argen.engine.protocol import Effects, Fitted, Screener
 from argen.errors import FitStatus
 from argen.glm import _controls, _pairs
 from argen.glm.conditional import zero_count_test
@@ -42,9 +41,8 @@ class SharedScreener:
         self.node_of_perturbed = design.node_of_cell[perturbed]
         self.place = np.empty(len(design.node_of_cell), dtype=np.int64)
         self.place[np.concatenate([controls, perturbed])] = np.arange(len(self.place))
-        self.fits: Counter[str] = Counter()
 
-    def total_effects(self, targets: IntArray) -> Effects:
+    def total_effects(self, targets: IntArray) -> Fitted:
         """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each.
 
         Each target is fitted by one thread, so no bit depends on their number.
@@ -52,19 +50,19 @@ class SharedScreener:
         found = Effects.missing(self.design.n_nodes, len(targets))
         columns = np.arange(len(targets))
         with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-            fits = pool.map(self._fit_target, [found] * len(targets), targets, columns)
-            outcome = np.column_stack([np.empty((self.design.n_nodes, 0), np.int64), *fits])
+            done = pool.map(self._fit_target, [found] * len(targets), targets, columns)
+            outcome = np.column_stack([np.empty((self.design.n_nodes, 0), np.int64), *done])
         unfitted = outcome == _pairs.NO_FIT
         for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
             some = columns[unfitted[source]]
             self.exact.fill(found, source, targets[some], some)
-        self.fits += Counter(
-            series=int((outcome == _pairs.FITTED).sum()),
-            afresh=int((outcome == _pairs.FITTED_AFRESH).sum()),
-            empty=int((outcome == _pairs.NO_PERTURBED_COUNTS).sum()),
-            exact=int(unfitted.sum()),
-        )
-        return found
+        fits = {
+            "series": int((outcome == _pairs.FITTED).sum()),
+            "afresh": int((outcome == _pairs.FITTED_AFRESH).sum()),
+            "empty": int((outcome == _pairs.NO_PERTURBED_COUNTS).sum()),
+            "exact": int(unfitted.sum()),
+        }
+        return Fitted(found, fits)
 
     def _fit_target(self, found: Effects, target: int, column: int) -> IntArray:
         """Fill in one column; returns what became of each source."""
