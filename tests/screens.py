@@ -43,3 +43,32 @@ def effects_of(design: argen.Design, source: int, engine: Engine | None = None) 
         found = screener.total_effects(targets).effects
     fields = ("effect", "std_error", "p_value", "log10_p", "status")
     return Effects(**{name: getattr(found, name)[source] for name in fields})
+
+
+def dense_screen() -> argen.PerturbSeqData:
+    """Ten genes, 60 cells each and 400 controls, in which most genes act on those after them."""
+    rng = np.random.default_rng(7)
+    node_of_cell = np.repeat(np.arange(-1, 10), [400, *[60] * 10])
+    n_cells = len(node_of_cell)
+    covariates = pd.DataFrame(
+        {"x": rng.normal(size=n_cells), "lane": rng.choice(list("abc"), n_cells)}
+    )
+    effects = np.triu(rng.normal(0.0, 0.7, (10, 10)), 1) - 2.0 * np.eye(10)
+    log_mean = 0.5 + 0.3 * covariates[["x"]].to_numpy()
+    log_mean = log_mean + np.vstack([effects, np.zeros(10)])[node_of_cell]
+    counts = rng.poisson(np.exp(log_mean))
+    return screen_of(counts, node_of_cell, covariates, rng.gamma(8, 1 / 8, n_cells))
+
+
+def assert_same_network(left: argen.CausalNetwork, right: argen.CausalNetwork) -> None:
+    """Compare every number of two results, bit for bit."""
+    pd.testing.assert_frame_equal(left.candidates, right.candidates, check_exact=True)
+    for name in ("effect", "std_error", "p_value", "log10_p", "p_adjusted", "status"):
+        np.testing.assert_array_equal(getattr(left.screen, name), getattr(right.screen, name))
+    for name in ("effect", "std_error", "p_value", "log10_p", "status"):
+        np.testing.assert_array_equal(
+            getattr(left.screen.knockdown, name), getattr(right.screen.knockdown, name)
+        )
+    np.testing.assert_array_equal(left.causal_order.order, right.causal_order.order)
+    assert left.screen.fits == right.screen.fits
+    assert left.provenance["parent_fits"] == right.provenance["parent_fits"]

@@ -1,5 +1,8 @@
 """Options validate themselves."""
 
+import json
+
+import numpy as np
 import pytest
 
 import argen
@@ -19,9 +22,20 @@ def test_levels_follow_alpha_unless_given():
         ({"edge_alpha": "x"}, "edge_alpha must be a number between 0 and 1, not 'x'"),
         ({"family": "negbin"}, "family must be one of 'poisson', 'nb', not 'negbin'"),
         ({"edge_adjustment": "batchbh"}, "Did you mean 'batch_bh'"),
+        ({"alpha": True}, "alpha must be a number between 0 and 1, not True"),
+        ({"alpha": float("nan")}, "alpha must be a number between 0 and 1, not nan"),
         ({"threads": 0}, "threads must be a whole number from 1"),
+        ({"threads": 1.5}, "threads must be a whole number from 1, not 1.5"),
+        ({"threads": True}, "threads must be a whole number from 1, not True"),
+        ({"threads": "2"}, "threads must be a whole number from 1, not '2'"),
     ],
 )
 def test_bad_options(options, words):
     with pytest.raises(argen.InputError, match=words):
         argen.InferenceConfig(**options)
+
+
+def test_numbers_of_numpy_are_taken_as_plain_ones():
+    config = argen.InferenceConfig(alpha=np.float32(0.5), threads=np.int64(2))
+    assert config == argen.InferenceConfig(alpha=0.5, threads=2)
+    assert json.loads(json.dumps(config.to_dict())) == config.to_dict()

@@ -18,8 +18,8 @@ from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError,
 from rich.console import Console
 
 from argen import __version__
+from argen.blocks import Progress
 from argen.config import InferenceConfig
-from argen.descendants import Progress
 from argen.errors import ArgenError, ArgenWarning, InputError, first_few
 
 EXIT_FAILURE, EXIT_BAD_INPUT = 1, 2

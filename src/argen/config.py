@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from argen.errors import InputError, first_few, nearest
@@ -53,7 +54,8 @@ class InferenceConfig:
     confidence
         Coverage of the intervals in the tables.
     threads
-        Threads of the compiled loops; all cores when left out. No result depends on it.
+        Threads of the compiled loops; when left out, one for each core that the process may
+        use. No result depends on it.
     """
 
     alpha: float = 0.05
@@ -73,8 +75,10 @@ class InferenceConfig:
             value = getattr(self, name)
             if value is None and name.endswith("_alpha"):
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+            real = isinstance(value, Real) and not isinstance(value, bool)
+            if not real or not 0 < value < 1:
                 raise InputError(f"{name} must be a number between 0 and 1, not {value!r}.")
+            object.__setattr__(self, name, float(value))
         for name, choices in _CHOICES.items():
             value, known = getattr(self, name), get_args(choices)
             if value not in known:
@@ -82,8 +86,11 @@ class InferenceConfig:
                     f"{name} must be one of {first_few(known, len(known))}, not {value!r}."
                     f"{nearest(str(value), known)}"
                 )
-        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
-            raise InputError(f"threads must be a whole number from 1, not {self.threads!r}.")
+        if self.threads is not None:
+            whole = isinstance(self.threads, Integral) and not isinstance(self.threads, bool)
+            if not whole or self.threads < 1:
+                raise InputError(f"threads must be a whole number from 1, not {self.threads!r}.")
+            object.__setattr__(self, "threads", int(self.threads))
 
     @property
     def level_of_screen(self) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from argen._arrays import BoolArray, FloatArray, StatusArray
+from argen.blocks import Executor, Progress, Stage, run_stage, sum_of_fits
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
 from argen.engine import Effects, Engine, Fitted, SharedEngine, using_threads
@@ -17,11 +16,8 @@ from argen.errors import FitStatus
 from argen.fdr import adjust
 from argen.perturbseq import PerturbSeqData
 
-# Targets screened between two reports of progress.
+# Targets of a block, of which the threads of a worker take one each.
 BLOCK_OF_TARGETS = 64
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a stage, the units done and the units in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +81,7 @@ def screen_descendants(
     config: InferenceConfig | None = None,
     *,
     engine: Engine | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> DescendantScreen:
     """Test every ordered pair of nodes for a total effect.
@@ -115,15 +112,14 @@ def screen_descendants(
     """
     config = config or InferenceConfig()
     design = data if isinstance(data, Design) else build_design(data)
-    blocks = []
+    starts = range(0, design.n_nodes, BLOCK_OF_TARGETS)
+    blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, design.n_nodes)) for a in starts]
     with using_threads(config.threads):
         screener = (engine or SharedEngine()).screen(design)
-        for start in range(0, design.n_nodes, BLOCK_OF_TARGETS):
-            targets = np.arange(start, min(start + BLOCK_OF_TARGETS, design.n_nodes))
-            blocks.append(screener.total_effects(targets))
-            if progress is not None:
-                progress("screen", int(targets[-1]) + 1, design.n_nodes)
-    return assemble_screen(design.nodes, blocks, config)
+        n_tests = [design.n_nodes * len(targets) for targets in blocks]
+        stage = Stage("screen", screener.total_effects, blocks, n_tests)
+        results = run_stage(stage, executor=executor, progress=progress)
+    return assemble_screen(design.nodes, results, config)
 
 
 def assemble_screen(
@@ -149,11 +145,3 @@ def assemble_screen(
         fits=sum_of_fits(blocks),
         **stacked,
     )
-
-
-def sum_of_fits(blocks: Sequence[Fitted]) -> dict[str, int]:
-    """How many fits were made in which way, over all blocks; ways not taken are left out."""
-    total: Counter[str] = Counter()
-    for block in blocks:
-        total.update(block.fits)
-    return {way: n_fits for way, n_fits in total.items() if n_fits}

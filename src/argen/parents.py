@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from argen._arrays import IntArray
+from argen.blocks import Executor, Progress, Stage, run_stage, sum_of_fits
 from argen.config import InferenceConfig
-from argen.descendants import Progress, sum_of_fits
 from argen.design import Design, build_design
 from argen.engine import Effects, Engine, ParentJob, SharedEngine, using_threads
 from argen.errors import FitStatus
 from argen.order import CausalOrder
 from argen.perturbseq import PerturbSeqData
+
+# A block of the parent search is full when it has so many jobs, or when the squares of their
+# numbers of candidates add up to so much: engines share work between the jobs of a block.
+MOST_JOBS, MOST_PAIRS_OF_CANDIDATES = 256, 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ def search_parents(
     config: InferenceConfig | None = None,
     *,
     engine: Engine | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> ParentTests:
     """Estimate and test the direct effect of every candidate on its target.
@@ -78,19 +84,31 @@ def search_parents(
     design = data if isinstance(data, Design) else build_design(data)
     jobs = [ParentJob(int(t), order.candidates(int(t))) for t in order.order]
     jobs = [job for job in jobs if len(job.candidates)]
-    blocks = []
+    blocks = blocks_of_jobs(jobs)
     with using_threads(config.threads):
         tester = (engine or SharedEngine()).parents(design, config)
-        for done, job in enumerate(jobs, start=1):
-            blocks.append(tester.direct_effects([job]))
-            if progress is not None:
-                progress("parents", done, len(jobs))
+        n_tests = [sum(len(job.candidates) for job in block) for block in blocks]
+        stage = Stage("parents", tester.direct_effects, blocks, n_tests)
+        results = run_stage(stage, executor=executor, progress=progress)
     no_index = np.empty(0, dtype=np.int64)
     targets = [np.full(len(job.candidates), job.target) for job in jobs]
     return ParentTests(
         nodes=design.nodes,
         source=np.concatenate([no_index, *(job.candidates for job in jobs)]),
         target=np.concatenate([no_index, *targets]),
-        effects=Effects.joined([block.effects for block in blocks]),
-        fits=sum_of_fits(blocks),
+        effects=Effects.joined([result.effects for result in results]),
+        fits=sum_of_fits(results),
     )
+
+
+def blocks_of_jobs(jobs: Sequence[ParentJob]) -> list[list[ParentJob]]:
+    """Cut the jobs into blocks; the cuts depend on nothing but the jobs."""
+    blocks: list[list[ParentJob]] = []
+    n_pairs = 0
+    for job in jobs:
+        if not blocks or n_pairs >= MOST_PAIRS_OF_CANDIDATES or len(blocks[-1]) == MOST_JOBS:
+            blocks.append([])
+            n_pairs = 0
+        blocks[-1].append(job)
+        n_pairs += len(job.candidates) ** 2
+    return blocks

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from argen.blocks import Executor, Progress
 from argen.config import InferenceConfig
-from argen.descendants import Progress, screen_descendants
+from argen.descendants import screen_descendants
 from argen.design import build_design
 from argen.engine import Engine
 from argen.network import CausalNetwork, select_edges
@@ -24,6 +25,7 @@ def infer_network(
     config: InferenceConfig | None = None,
     *,
     engine: Engine | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
     command: str | None = None,
 ) -> CausalNetwork:
@@ -42,9 +44,11 @@ def infer_network(
     config
         Options; the defaults are those of the paper.
     engine
-        What computes the regressions; exact maximum likelihood when None.
+        What computes the regressions; ``SharedEngine`` when None.
+    executor
+        Where they are computed; in this process when None. No result depends on it.
     progress
-        Called with the name of a stage, the units done, and the units in all.
+        Called with the name of a stage, the tests done, and the tests in all.
     command
         Recorded in the provenance.
 
@@ -61,11 +65,15 @@ def infer_network(
     with clock.time("design"):
         design = build_design(data)
     with clock.time("screen"):
-        screen = screen_descendants(design, config, engine=engine, progress=progress)
+        screen = screen_descendants(
+            design, config, engine=engine, executor=executor, progress=progress
+        )
     with clock.time("order"):
         order = causal_order(screen.is_descendant, screen.p_value)
     with clock.time("parents"):
-        tests = search_parents(design, order, config, engine=engine, progress=progress)
+        tests = search_parents(
+            design, order, config, engine=engine, executor=executor, progress=progress
+        )
     return select_edges(
         tests,
         screen,

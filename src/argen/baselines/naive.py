@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from argen.blocks import Executor, Progress
 from argen.config import InferenceConfig
-from argen.descendants import Progress
 from argen.design import Design
 from argen.engine import Effects, ParentJob, ParentTester, SharedEngine
 from argen.engine.exact import ExactParentTester
@@ -68,6 +68,7 @@ def infer_naive(
     data: PerturbSeqData,
     config: InferenceConfig | None = None,
     *,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> CausalNetwork:
     """Infer a network by naive regression, the comparison of the paper.
@@ -75,4 +76,4 @@ def infer_naive(
     Screen, order, candidates and error control are those of ``infer_network``; only the
     parent tests differ, and they are biased by hidden confounders.
     """
-    return infer_network(data, config, engine=NaiveEngine(), progress=progress)
+    return infer_network(data, config, engine=NaiveEngine(), executor=executor, progress=progress)

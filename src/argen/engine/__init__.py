@@ -8,9 +8,9 @@ from argen.engine.protocol import (
     ParentJob,
     ParentTester,
     Screener,
-    using_threads,
 )
 from argen.engine.shared import SharedEngine
+from argen.engine.threads import using_threads
 
 __all__ = [
     "Effects",

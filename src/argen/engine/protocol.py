@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numba
 import numpy as np
 
 from argen._arrays import FloatArray, IntArray, StatusArray
@@ -82,15 +80,3 @@ class Engine(Protocol):
 
     def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
-
-
-@contextmanager
-def using_threads(threads: int | None) -> Iterator[None]:
-    """Limit the compiled loops to so many threads; all cores when None."""
-    before = numba.get_num_threads()
-    if threads is not None:
-        numba.set_num_threads(min(threads, before))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)

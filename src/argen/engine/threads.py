@@ -1,0 +1,53 @@
+"""How many cores the compiled loops use."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numba
+from threadpoolctl import threadpool_limits
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Limit the compiled loops to so many threads; all usable cores when None.
+
+    BLAS gets one thread, since the last bits of its products depend on how many share them.
+    """
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads or usable_cores(), before))
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: of its affinity mask and its control group's quota."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:  # macOS and Windows
+        cores = os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _quota())))
+
+
+def _quota() -> float:
+    """Cores that the control group grants, as container and batch systems set it."""
+    try:
+        if (CGROUP / "cpu.max").is_file():  # version 2
+            granted, period = (CGROUP / "cpu.max").read_text().split()
+        else:
+            folder = CGROUP / "cpu"
+            granted, period = (
+                (folder / f"cpu.cfs_{what}_us").read_text().strip() for what in ("quota", "period")
+            )
+        return float(granted) / float(period) if float(granted) > 0 else math.inf
+    except (OSError, ValueError):  # no control groups here, or "max": no limit
+        return math.inf
