@@ -13,7 +13,7 @@ EdgeAdjustment = Literal["batch_bh", "bh", "by", "holm", "bonferroni", "storey"]
 EdgeScope = Literal["all", "target"]
 Family = Literal["poisson", "nb"]
 Rule = Literal["published"]
-FirstStage = Literal["per-target"]
+FirstStage = Literal["per-target", "nested"]
 
 _CHOICES: dict[str, Any] = {
     "screen_adjustment": Adjustment,
@@ -50,7 +50,8 @@ class InferenceConfig:
         The rule that leads from tests to edges; "published" is that of the paper.
     first_stage
         The perturbations in a candidate's first stage; "per-target", as in the paper: those
-        of all candidates of the target.
+        of all candidates of the target; "nested": its own and those of its own candidates,
+        the only ones that can move it.
     confidence
         Coverage of the intervals in the tables.
     threads

@@ -68,8 +68,9 @@ def search_parents(
         log E[Y_t] = log C + [1, D_t, S_A, X] beta,   theta_tk = coefficient of S_k
 
     theta_tk is the change in the log mean of t per unit of log mean of k, the other
-    candidates held fixed. Standard errors are Murphy and Topel's, on sandwich covariances;
-    p-values are two-sided normal.
+    candidates held fixed. With ``first_stage="nested"`` the first stage of k has the
+    perturbations of k and of its own candidates alone: no other one can move it. Standard
+    errors are Murphy and Topel's, on sandwich covariances; p-values are two-sided normal.
 
     Source: Park and Li (2026), step three of ARGEN.
 
@@ -86,7 +87,7 @@ def search_parents(
     jobs = [job for job in jobs if len(job.candidates)]
     blocks = blocks_of_jobs(jobs)
     with using_threads(config.threads):
-        tester = (engine or SharedEngine()).parents(design, config)
+        tester = (engine or SharedEngine()).parents(design, order, config)
         n_tests = [sum(len(job.candidates) for job in block) for block in blocks]
         stage = Stage("parents", tester.direct_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, progress=progress)

@@ -15,6 +15,7 @@ from argen.glm import _kernels
 from argen.glm.regression import fit_regressions, prepare_responses
 from argen.glm.wald import two_sided
 from argen.network import CausalNetwork
+from argen.order import CausalOrder
 from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
 
@@ -22,9 +23,9 @@ from argen.pipeline import infer_network
 class NaiveEngine(SharedEngine):
     """Answers the second question by regressing on what was measured."""
 
-    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+    def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
-        return NaiveParentTester(design, config)
+        return NaiveParentTester(design, order, config)
 
 
 class NaiveParentTester(ExactParentTester):
@@ -46,7 +47,7 @@ class NaiveParentTester(ExactParentTester):
             offset=design.offset,
             factors=np.vstack([design.covariates.factors, design.perturbed(target)]),
         )
-        fit = fit_regressions(responses, regressors, design.offset, family=self.family)
+        fit = fit_regressions(responses, regressors, design.offset, family=self.config.family)
         kept = np.isfinite(fit.coefficients[0])
         mean = np.exp(fit.linear_predictor(regressors, 0) + design.offset)
         weights = mean / (1.0 + fit.dispersion[0] * mean) * (responses.row_kinds[0] > 0)

@@ -15,6 +15,7 @@ from argen.glm.conditional import pearson_dispersion, zero_count_test
 from argen.glm.regression import fit_regressions, prepare_responses
 from argen.glm.two_stage import fit_two_stage
 from argen.glm.wald import two_sided
+from argen.order import CausalOrder
 
 
 class ExactScreener:
@@ -101,9 +102,10 @@ def _null_means(
 class ExactParentTester:
     """Runs the two stages of every target on dense designs."""
 
-    def __init__(self, design: Design, config: InferenceConfig) -> None:
+    def __init__(self, design: Design, order: CausalOrder, config: InferenceConfig) -> None:
         self.design = design
-        self.family = config.family
+        self.order = order
+        self.config = config
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
@@ -123,10 +125,18 @@ class ExactParentTester:
             offset=design.offset,
             first_stage_offset=design.offset,
             factors=design.covariates.factors,
-            family=self.family,
+            instruments_of=self._instruments_of(candidates),
+            family=self.config.family,
         )
         p_value, log10_p = two_sided(fit.effect / fit.std_error)
         return Effects(fit.effect, fit.std_error, p_value, log10_p, fit.status)
+
+    def _instruments_of(self, candidates: IntArray) -> BoolArray | None:
+        """Perturbations that can move each candidate; None: all are in every first stage."""
+        if self.config.first_stage == "per-target":
+            return None
+        ancestors = [np.append(self.order.candidates(k), k) for k in candidates.tolist()]
+        return np.array([np.isin(candidates, own) for own in ancestors])
 
 
 class ExactEngine:
@@ -136,6 +146,6 @@ class ExactEngine:
         """Prepare to screen the targets of a design, block by block."""
         return ExactScreener(design)
 
-    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+    def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
-        return ExactParentTester(design, config)
+        return ExactParentTester(design, order, config)

@@ -12,6 +12,7 @@ from argen._arrays import FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
 from argen.design import Design
 from argen.errors import FitStatus
+from argen.order import CausalOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +79,5 @@ class Engine(Protocol):
     def screen(self, design: Design) -> Screener:
         """Prepare to screen the targets of a design, block by block."""
 
-    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+    def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""

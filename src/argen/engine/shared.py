@@ -8,14 +8,17 @@ import numba
 import numpy as np
 
 from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.config import InferenceConfig
 from argen.design import Design
 from argen.engine.exact import ExactEngine, ExactScreener
-from argen.engine.protocol import Effects, Fitted, Screener
+from argen.engine.grouped import NestedTester, PerTargetTester
+from argen.engine.protocol import Effects, Fitted, ParentTester, Screener
 from argen.errors import FitStatus
 from argen.glm import _controls, _pairs
 from argen.glm.conditional import zero_count_test
 from argen.glm.monomials import Monomials, monomials
 from argen.glm.wald import two_sided
+from argen.order import CausalOrder
 
 # Degrees of the series of the means and of the variance, by number of numeric covariates:
 # as many as pay, since what they cannot reach is summed afresh.
@@ -98,7 +101,7 @@ class SharedScreener:
 
 
 class SharedEngine(ExactEngine):
-    """Screens with shared fits of the controls, where the covariates allow it."""
+    """Shares what fits have in common, where the covariates and the perturbations allow it."""
 
     def screen(self, design: Design) -> Screener:
         """Prepare to screen the targets of a design, block by block."""
@@ -108,6 +111,14 @@ class SharedEngine(ExactEngine):
         if len(block.numeric_columns) in SERIES_DEGREES and n_indicators <= MOST_INDICATORS:
             return SharedScreener(design)
         return ExactScreener(design)
+
+    def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
+        """Prepare to test the candidate parents of targets, block by block."""
+        if config.family != "poisson":  # group intercepts have no closed form
+            return super().parents(design, order, config)
+        if config.first_stage == "nested":
+            return NestedTester(design, order, config)
+        return PerTargetTester(design, order, config)
 
 
 def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]:

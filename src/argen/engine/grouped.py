@@ -1,0 +1,273 @@
+"""The parent search when each cell carries at most one perturbation: no proxies are laid out.
+
+With Pi the first-stage coefficients of the candidates (rows) on their perturbations (columns),
+and delta the coefficients of the same perturbations in the regression of the target on
+``[1, D_A, D_t, X]``, the second stage is just-identified::
+
+    Pi' theta = delta,      Cov(theta) = Pi'^-1 (V_delta + sum_k theta_k^2 V_k) Pi^-1
+
+where V_delta and V_k are the HC0 covariances of delta and of row k of Pi: estimates and
+Murphy-Topel variances of the two stages of ``fit_two_stage``. Below, ``inverse`` is Pi'^-1, with
+rows w_j, and ``variances`` [j, k] is w_j' V_k w_j.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numba
+import numpy as np
+from scipy.linalg import lapack, solve_triangular
+
+from argen._arrays import BoolArray, FloatArray
+from argen.config import InferenceConfig
+from argen.design import Design
+from argen.engine.exact import ExactParentTester
+from argen.engine.protocol import Effects, Fitted, ParentJob
+from argen.errors import FitStatus
+from argen.glm.groups import GeneReference, GroupedGene, GroupFit, group_layout
+from argen.glm.wald import two_sided
+from argen.order import CausalOrder
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+# Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
+SMALLEST_CONDITION = 1e-10
+
+
+def in_threads(function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    """Apply a function to every item, each in one thread, so that no bit depends on them."""
+    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        return list(pool.map(function, items))
+
+
+class Genes:
+    """The genes of a design, laid out for regressions on group intercepts."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        block = design.covariates
+        group = np.where(design.controls, design.n_nodes, design.node_of_cell)
+        self.layout, self.cells = group_layout(
+            group, design.n_nodes + 1, design.offset, block.factors,
+            block.matrix[:, block.numeric_columns],
+        )  # fmt: skip
+        self.references: dict[int, GeneReference] = {}
+
+    def prepare(self, gene: int) -> GroupedGene:
+        """Prepare one gene; what is costly in it is kept for the next time."""
+        counts = self.design.counts_of(np.array([gene]))[0][self.cells]
+        prepared = GroupedGene(self.layout, counts, self.references.get(gene))
+        if gene < self.design.n_nodes:
+            self.references[gene] = prepared.reference
+        return prepared
+
+    def fit_target(self, gene: GroupedGene, job: ParentJob) -> GroupFit:
+        """Regress a target on the perturbations of its candidates and, if any, on its own."""
+        is_node = job.target < self.design.n_nodes
+        own = np.append(job.candidates, job.target) if is_node else job.candidates
+        return gene.fit(own, halved=len(job.candidates))
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStages:
+    """What the first stages of a set of candidates say."""
+
+    inverse: FloatArray  # (n, n)
+    variances: FloatArray  # (n, n)
+    halves: BoolArray  # (n,): half a count was added
+
+    def effects(self, target: GroupFit, own_variances: FloatArray) -> Effects:
+        """Direct effects on a target, from its regression and the variances w_j' V_delta w_j."""
+        effect = self.inverse @ target.coefficients[: len(self.inverse)]
+        std_error = np.sqrt(own_variances + self.variances @ effect**2)
+        halves = self.halves | target.is_half.any()
+        status = np.where(halves, FitStatus.HALF_COUNT, FitStatus.OK).astype(np.int8)
+        return Effects(effect, std_error, *two_sided(effect / std_error), status)
+
+
+class PerTargetTester:
+    """First stages on the perturbations of all candidates of a target, as published.
+
+    Works through a block gene by gene, so that one preparation serves every target. What this
+    algebra cannot do (collinear proxies, a covariate confounded with perturbations, a fit that
+    does not converge) is fitted exactly.
+    """
+
+    def __init__(self, design: Design, order: CausalOrder, config: InferenceConfig) -> None:
+        self.genes = Genes(design)
+        self.exact = ExactParentTester(design, order, config)
+
+    def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
+        """Direct effects of all candidates on their targets, job after job, in one vector."""
+        block = _Block(self.genes, jobs)
+        block.fit_genes()
+        block.invert()
+        block.take_variances()
+        return collect(jobs, [block.effects(place) for place in range(len(jobs))], self.exact)
+
+
+class _Block:
+    """A block of targets on its way; targets with the same candidates share their first stages.
+
+    Sets of candidates are known by their bytes.
+    """
+
+    def __init__(self, genes: Genes, jobs: Sequence[ParentJob]) -> None:
+        self.genes = genes
+        self.jobs = jobs
+        self.set_of_job = [job.candidates.tobytes() for job in jobs]
+        self.sets = {key: job.candidates for key, job in zip(self.set_of_job, jobs, strict=True)}
+        # Where each gene has a part: (set, place in it) as a candidate, jobs as the target.
+        self.as_candidate: dict[int, list[tuple[bytes, int]]] = defaultdict(list)
+        self.as_target: dict[int, list[int]] = defaultdict(list)
+        for key, candidates in self.sets.items():
+            for k, candidate in enumerate(candidates.tolist()):
+                self.as_candidate[candidate].append((key, k))
+        for place, job in enumerate(jobs):
+            self.as_target[job.target].append(place)
+        self.firsts: dict[bytes, list[GroupFit | None]] = {
+            key: [None] * len(candidates) for key, candidates in self.sets.items()
+        }
+        self.targets: list[GroupFit | None] = [None] * len(jobs)
+        self.stages: dict[bytes, FirstStages] = {}
+        self.own_variances: list[FloatArray | None] = [None] * len(jobs)
+
+    def fit_genes(self) -> None:
+        """Fit every gene wherever it is a candidate or a target."""
+
+        def fit(number: int) -> None:
+            gene = self.genes.prepare(number)
+            for key, k in self.as_candidate.get(number, ()):
+                candidates = self.sets[key]
+                self.firsts[key][k] = gene.fit(candidates, halved=len(candidates))
+            for place in self.as_target.get(number, ()):
+                self.targets[place] = self.genes.fit_target(gene, self.jobs[place])
+
+        in_threads(fit, sorted(self.as_candidate.keys() | self.as_target.keys()))
+
+    def invert(self) -> None:
+        """Invert Pi' of every set whose first stages all worked."""
+
+        def invert(key: bytes) -> None:
+            fits = [fit for fit in self.firsts[key] if fit is not None]
+            if any(fit.status != FitStatus.OK for fit in fits):
+                return
+            inverse = _inverse(np.array([fit.coefficients for fit in fits]).T)
+            if inverse is not None:
+                halves = np.array([fit.is_half.any() for fit in fits])
+                self.stages[key] = FirstStages(inverse, np.empty_like(inverse), halves)
+
+        in_threads(invert, self.sets)
+
+    def take_variances(self) -> None:
+        """Fill in the variances of both stages, gene by gene."""
+
+        def take(number: int) -> None:
+            gene = self.genes.prepare(number)
+            for key, k in self.as_candidate.get(number, ()):
+                stage, fit = self.stages.get(key), self.firsts[key][k]
+                if stage is not None and fit is not None:
+                    stage.variances[:, k] = gene.covariance(fit).variances(stage.inverse)
+            for place in self.as_target.get(number, ()):
+                stage, fit = self.stages.get(self.set_of_job[place]), self.targets[place]
+                if stage is not None and fit is not None and fit.status == FitStatus.OK:
+                    covariance = gene.covariance(fit).first(len(stage.inverse))
+                    self.own_variances[place] = covariance.variances(stage.inverse)
+
+        in_threads(take, sorted(self.as_candidate.keys() | self.as_target.keys()))
+
+    def effects(self, place: int) -> Effects | None:
+        """Return the effects of a job; None when it must be fitted exactly."""
+        target, own_variances = self.targets[place], self.own_variances[place]
+        if target is None or own_variances is None:
+            return None
+        return self.stages[self.set_of_job[place]].effects(target, own_variances)
+
+
+class NestedTester:
+    """First stages on the perturbations of a candidate's own candidates and its own.
+
+    They do not depend on the target: one for each node, and Pi is triangular in causal order.
+    The candidates of a target hold the candidates of each of them, so what belongs to a target
+    is a block of the matrices of all nodes.
+    """
+
+    def __init__(self, design: Design, order: CausalOrder, config: InferenceConfig) -> None:
+        self.genes = Genes(design)
+        self.exact = ExactParentTester(design, order, config)
+        nodes = order.order[order.order < design.n_nodes]
+        owns = {k: np.append(order.candidates(k), k) for k in nodes.tolist()}
+
+        def fit(node: int) -> GroupFit:
+            return self.genes.prepare(node).fit(owns[node], halved=len(owns[node]))
+
+        fits = dict(zip(owns, in_threads(fit, owns), strict=True))
+        coefficients = np.zeros((design.n_nodes, design.n_nodes))
+        self.worked = np.zeros(design.n_nodes, dtype=bool)
+        self.halves = np.zeros(design.n_nodes, dtype=bool)
+        for node, found in fits.items():
+            self.worked[node] = found.status == FitStatus.OK and found.coefficients[-1] != 0.0
+            self.halves[node] = found.is_half.any()
+            if self.worked[node]:
+                coefficients[node, owns[node]] = found.coefficients
+            else:  # whatever stands here is seen by no target: see ``_stage``
+                coefficients[node, node] = 1.0
+        in_order = coefficients[np.ix_(nodes, nodes)]
+        self.inverse = np.empty_like(coefficients)
+        self.inverse[np.ix_(nodes, nodes)] = solve_triangular(in_order.T, np.eye(len(nodes)))
+
+        def take_variance(node: int) -> FloatArray:
+            if not self.worked[node]:
+                return np.zeros(design.n_nodes)
+            covariance = self.genes.prepare(node).covariance(fits[node])
+            return covariance.variances(self.inverse[:, owns[node]])
+
+        self.variances = np.empty_like(coefficients)
+        self.variances[:, list(owns)] = np.array(in_threads(take_variance, owns)).T
+
+    def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
+        """Direct effects of all candidates on their targets, job after job, in one vector."""
+        return collect(jobs, in_threads(self._effects, jobs), self.exact)
+
+    def _effects(self, job: ParentJob) -> Effects | None:
+        among = np.ix_(job.candidates, job.candidates)
+        if not self.worked[job.candidates].all():
+            return None
+        stage = FirstStages(self.inverse[among], self.variances[among], self.halves[job.candidates])
+        gene = self.genes.prepare(job.target)
+        fit = self.genes.fit_target(gene, job)
+        if fit.status != FitStatus.OK:
+            return None
+        covariance = gene.covariance(fit).first(len(job.candidates))
+        return stage.effects(fit, covariance.variances(stage.inverse))
+
+
+def collect(
+    jobs: Sequence[ParentJob], parts: Sequence[Effects | None], exact: ExactParentTester
+) -> Fitted:
+    """Join the effects of the jobs, and fit exactly what is missing."""
+    missing = [job for job, part in zip(jobs, parts, strict=True) if part is None]
+    n_exact = sum(len(job.candidates) for job in missing)
+    n_all = sum(len(job.candidates) for job in jobs)
+    whole = [
+        exact.fit(job) if part is None else part for job, part in zip(jobs, parts, strict=True)
+    ]
+    return Fitted(Effects.joined(whole), {"grouped": n_all - n_exact, "exact": n_exact})
+
+
+def _inverse(matrix: FloatArray) -> FloatArray | None:
+    """Invert a matrix; None when it is singular to working precision."""
+    factor, pivots, info = lapack.dgetrf(matrix)
+    if info != 0:
+        return None
+    condition, _ = lapack.dgecon(factor, np.abs(matrix).sum(axis=0).max())
+    if not condition > SMALLEST_CONDITION:
+        return None
+    inverse, info = lapack.dgetri(factor, pivots)
+    return np.ascontiguousarray(inverse) if info == 0 else None
