@@ -5,7 +5,8 @@ import pandas as pd
 from scipy import sparse
 
 import argen
-from argen.perturbseq import left_out_table
+from argen.counts import GeneCounts
+from argen.perturbseq import left_out_table, perturbations_of
 
 
 def k562_like_screen(
@@ -42,14 +43,13 @@ def k562_like_screen(
         log_mean = rng.normal(0.0, 1.2) + log_common + rng.normal(0, 0.1, n_levels)[gem_group]
         mean = np.exp(log_mean + log_size + effects[node_of_cell]) * rng.gamma(4, 0.25, n_cells)
         columns.append(sparse.csc_array(rng.poisson(mean)[:, None]))
-    names = tuple(f"g{node}" for node in range(n_nodes))
     return argen.PerturbSeqData(
-        counts=sparse.csc_array(sparse.hstack(columns)),
-        genes=pd.Index(names),
+        counts=GeneCounts.from_matrix(sparse.hstack(columns)),
+        genes=tuple(f"g{node}" for node in range(n_nodes)),
+        n_nodes=n_nodes,
+        n_measured=n_nodes,
         cells=pd.RangeIndex(n_cells),
-        nodes=names,
-        node_columns=np.arange(n_nodes),
-        node_of_cell=node_of_cell,
+        perturbations=perturbations_of(node_of_cell, n_nodes),
         library_size=np.exp(log_size),
         library_size_source="simulated",
         covariates=pd.DataFrame(covariates),

@@ -30,7 +30,7 @@ def pair_arrays(design: Design, source: int, target: int):
     regressors = np.column_stack(
         [design.intercept_and_covariates()[cells], design.perturbed(source)[cells]]
     )
-    return design.counts_of(np.array([target]))[0, cells], regressors, design.offset[cells]
+    return design.counts.dense(np.array([target]))[0, cells], regressors, design.offset[cells]
 
 
 def time_statsmodels(design: Design, source: int, target: int) -> float:

@@ -7,22 +7,33 @@ import pandas as pd
 from scipy import sparse
 
 import argen
+from argen.counts import GeneCounts
 from argen.engine import Effects, Engine, SharedEngine
 from argen.engine.exact import ExactScreener
-from argen.perturbseq import left_out_table
+from argen.perturbseq import left_out_table, perturbations_of
 
 
-def screen_of(counts, node_of_cell, covariates=None, library_size=None) -> argen.PerturbSeqData:
-    """Data from arrays: counts (n_cells, n_nodes), one node (or -1) per cell."""
-    n_cells, n_nodes = counts.shape
-    names = tuple(f"g{k}" for k in range(n_nodes))
+def screen_of(
+    counts, perturbed, covariates=None, library_size=None, n_nodes=None
+) -> argen.PerturbSeqData:
+    """Data from arrays: counts (n_cells, n_genes), and what each cell carries.
+
+    ``perturbed`` is one node (or -1) per cell, or indicators (n_cells, n_nodes).
+    """
+    n_cells, n_genes = counts.shape
+    n_nodes = n_nodes or n_genes
+    perturbed = np.asarray(perturbed)
+    if perturbed.ndim == 1:
+        perturbations = perturbations_of(perturbed, n_nodes)
+    else:
+        perturbations = sparse.csc_array(perturbed.astype(np.int8))
     return argen.PerturbSeqData(
-        counts=sparse.csc_array(counts),
-        genes=pd.Index(names),
+        counts=GeneCounts.from_matrix(counts),
+        genes=tuple(f"g{k}" for k in range(n_genes)),
+        n_nodes=n_nodes,
+        n_measured=n_genes,
         cells=pd.RangeIndex(n_cells),
-        nodes=names,
-        node_columns=np.arange(n_nodes),
-        node_of_cell=np.asarray(node_of_cell),
+        perturbations=perturbations,
         library_size=np.ones(n_cells) if library_size is None else library_size,
         library_size_source="test",
         covariates=pd.DataFrame(index=range(n_cells)) if covariates is None else covariates,
@@ -33,8 +44,8 @@ def screen_of(counts, node_of_cell, covariates=None, library_size=None) -> argen
 
 
 def effects_of(design: argen.Design, source: int, engine: Engine | None = None) -> Effects:
-    """Total effects of one perturbation on every node: (n_nodes,) each."""
-    targets = np.arange(design.n_nodes)
+    """Total effects of one perturbation on every gene: (n_genes,) each."""
+    targets = np.arange(design.n_genes)
     screener = (engine or SharedEngine()).screen(design)
     if isinstance(screener, ExactScreener):  # which can do one source without the others
         found = Effects.missing(design.n_nodes, len(targets))

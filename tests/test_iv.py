@@ -33,7 +33,7 @@ def test_is_what_the_parent_search_computes(paper_screen):
     data, _ = paper_screen
     network = argen.infer_network(data)
     candidates = network.candidates.query("target == 'X6'")
-    counts = pd.DataFrame(data.node_counts().toarray(), columns=list(data.nodes))
+    counts = pd.DataFrame(data.counts.to_csc().toarray(), columns=list(data.nodes))
     perturbed = pd.get_dummies(data.node_of_cell).drop(columns=-1).set_axis(data.nodes, axis=1)
     sources = list(candidates["source"])
     fit = argen.iv_poisson(

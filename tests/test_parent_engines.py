@@ -110,3 +110,14 @@ def test_nested_first_stages_differ_and_estimate_the_same(rng):
     apart = np.abs(per_target.effects.effect - nested.effects.effect)
     assert apart.max() > 1e-6
     assert (apart < 4.0 * per_target.effects.std_error).all()
+
+
+def test_cells_with_several_perturbations_are_fitted_exactly(rng):
+    counts, node_of_cell, covariates = make_data(rng)
+    second = rng.random((len(counts), 7)) < 0.05
+    indicators = (node_of_cell[:, None] == np.arange(7)) | second
+    design = build_design(screen_of(counts, indicators, covariates))
+    shared, exact = both(design, chain_order(7), "per-target")
+    assert set(shared.fits) == {"exact"}
+    np.testing.assert_array_equal(shared.effects.effect, exact.effects.effect)
+    assert np.isfinite(exact.effects.std_error).all()

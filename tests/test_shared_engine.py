@@ -97,6 +97,43 @@ def test_sums_are_taken_afresh_where_no_series_is_close(monkeypatch):
     assert screen.fits["afresh"] == 64
 
 
+def test_cells_with_several_perturbations_and_targets_that_are_no_nodes(rng):
+    """Each source is compared on all its cells, whatever else they carry, with the controls."""
+    one_each = random_screen(3, ["x", "lane"])
+    more = rng.random((one_each.n_cells, 6)) < 0.1
+    indicators = (one_each.perturbations.toarray()[:, :6] == 1) | (
+        more & (one_each.node_of_cell != -1)[:, None]
+    )
+    data = screen_of(
+        one_each.counts.to_csc(), indicators, one_each.covariates, one_each.library_size, n_nodes=6
+    )
+    assert not data.one_per_cell
+    design = build_design(data)
+    targets = np.array([7, 2, 6, 0])
+    shared = SharedEngine().screen(design)
+    assert isinstance(shared, SharedScreener)
+    found = shared.total_effects(targets)
+    assert found.fits["exact"] == 0
+    exact = ExactEngine().screen(design).total_effects(targets).effects
+    assert found.effects.effect.shape == (6, 4)
+    np.testing.assert_allclose(found.effects.effect, exact.effect, atol=EFFECT_TOLERANCE)
+    np.testing.assert_allclose(found.effects.log10_p, exact.log10_p, rtol=LOG10_P_TOLERANCE)
+    # One source by itself: its cells and the controls, and nothing of the others.
+    for source in range(6):
+        cells = np.flatnonzero(indicators[:, source] | ~indicators.any(axis=1))
+        alone = screen_of(
+            one_each.counts.to_csc()[cells],
+            np.where(indicators[cells, source], 0, -1),
+            one_each.covariates.iloc[cells].reset_index(drop=True),
+            one_each.library_size[cells],
+            n_nodes=1,
+        )
+        effects = SharedEngine().screen(build_design(alone)).total_effects(targets).effects
+        np.testing.assert_allclose(
+            effects.effect[0], found.effects.effect[source], atol=EFFECT_TOLERANCE
+        )
+
+
 def test_formulas_are_gathered_into_factors():
     data = random_screen(0, ["x", "lane", "replicate"])
     by_formula = argen.PerturbSeqData(

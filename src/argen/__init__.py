@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from argen import baselines
 from argen.config import InferenceConfig
+from argen.counts import GeneCounts
 from argen.data import read_perturbseq
 from argen.descendants import DescendantScreen, screen_descendants
 from argen.design import Design, build_design
@@ -26,6 +27,7 @@ __all__ = [
     "DescendantScreen",
     "Design",
     "FitStatus",
+    "GeneCounts",
     "IVPoissonResult",
     "InferenceConfig",
     "InputError",

@@ -8,37 +8,62 @@ import numpy as np
 from scipy import sparse
 
 from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.counts import GeneCounts
 from argen.covariates import CovariateBlock, encode_covariates
-from argen.perturbseq import CONTROL, PerturbSeqData
+from argen.perturbseq import PerturbSeqData, is_one_per_cell, node_of_cell
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Design:
     """What the fits are made of."""
 
-    nodes: tuple[str, ...]  # (n_nodes,)
-    counts: sparse.csc_array  # (n_cells, n_nodes)
-    node_of_cell: IntArray  # (n_cells,): the node perturbed in the cell, -1 for control
+    genes: tuple[str, ...]  # (n_genes,): the nodes, then the sinks
+    n_nodes: int
+    counts: GeneCounts  # (n_cells, n_genes)
+    perturbations: sparse.csc_array  # (n_cells, n_nodes), sorted; a control cell has no entry
     offset: FloatArray  # (n_cells,): log library size
     covariates: CovariateBlock
 
     @property
-    def n_nodes(self) -> int:
-        """Number of genes in the network."""
-        return len(self.nodes)
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the genes of the network: (n_nodes,)."""
+        return self.genes[: self.n_nodes]
+
+    @property
+    def n_genes(self) -> int:
+        """Number of targets: nodes and sinks."""
+        return len(self.genes)
+
+    @property
+    def one_per_cell(self) -> bool:
+        """Whether no cell carries more than one perturbation."""
+        return is_one_per_cell(self.perturbations)
+
+    @property
+    def node_of_cell(self) -> IntArray:
+        """The node perturbed in each cell, -1 for control: (n_cells,).
+
+        Raises ValueError when cells carry several perturbations.
+        """
+        return node_of_cell(self.perturbations)
 
     @property
     def controls(self) -> BoolArray:
         """Cells without a perturbation: (n_cells,)."""
-        return np.asarray(self.node_of_cell == CONTROL)
+        controls = np.ones(self.perturbations.shape[0], dtype=bool)
+        controls[self.perturbations.indices] = False
+        return controls
+
+    def cells_of(self, node: int) -> IntArray:
+        """Cells that carry the perturbation of a node, increasing: (n_perturbed,)."""
+        start, cells = self.perturbations.indptr, self.perturbations.indices
+        return np.asarray(cells[start[node] : start[node + 1]], dtype=np.int64)
 
     def perturbed(self, node: int) -> BoolArray:
         """Cells that carry the perturbation of a node: (n_cells,)."""
-        return np.asarray(self.node_of_cell == node)
-
-    def counts_of(self, nodes: IntArray) -> FloatArray:
-        """Return the counts of some nodes, dense: (n_chosen, n_cells)."""
-        return np.asarray(self.counts[:, nodes].T.toarray(), dtype=np.float64)
+        perturbed = np.zeros(self.perturbations.shape[0], dtype=bool)
+        perturbed[self.cells_of(node)] = True
+        return perturbed
 
     def intercept_and_covariates(self) -> FloatArray:
         """Return the regressors that every fit has: (n_cells, 1 + n_columns)."""
@@ -47,11 +72,12 @@ class Design:
 
 
 def build_design(data: PerturbSeqData) -> Design:
-    """Lay out the counts of the nodes, code the covariates and take the log of the library size."""
+    """Code the covariates and take the log of the library size; counts are not copied."""
     return Design(
-        nodes=data.nodes,
-        counts=data.node_counts(),
-        node_of_cell=data.node_of_cell,
+        genes=data.genes,
+        n_nodes=data.n_nodes,
+        counts=data.counts,
+        perturbations=data.perturbations,
         offset=np.log(data.library_size),
         covariates=encode_covariates(data.covariates, data.formula),
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from argen._arrays import FloatArray, IntArray
+from argen.counts import GENES_AT_ONCE, GeneCounts
 
 CONTROL = -1
 
@@ -21,19 +22,58 @@ def left_out_table(rows: Sequence[tuple[str, str, int, str]]) -> pd.DataFrame:
     return table.astype({"kind": object, "name": object, "n_cells": np.int64, "reason": object})
 
 
-@dataclass(frozen=True, slots=True)
-class PerturbSeqData:
-    """Counts, one perturbation or control per cell, library size and covariates.
+def perturbations_of(node_of_cell: IntArray, n_nodes: int) -> sparse.csc_array:
+    """Return the matrix of perturbations of cells with at most one: (n_cells, n_nodes).
 
-    Cells that the analysis does not use are gone already; ``left_out`` says which and why.
+    Parameters
+    ----------
+    node_of_cell
+        (n_cells,) the node perturbed in the cell, -1 for control.
+    """
+    cells = np.flatnonzero(node_of_cell != CONTROL)
+    ones = np.ones(len(cells), dtype=np.int8)
+    matrix = sparse.csc_array(
+        (ones, (cells, node_of_cell[cells])), shape=(len(node_of_cell), n_nodes), dtype=np.int8
+    )
+    matrix.sort_indices()
+    return matrix
+
+
+def is_one_per_cell(perturbations: sparse.csc_array) -> bool:
+    """Whether no cell carries more than one perturbation."""
+    return bool(np.bincount(perturbations.indices, minlength=1).max() <= 1)
+
+
+def node_of_cell(perturbations: sparse.csc_array) -> IntArray:
+    """Return the node perturbed in each cell, -1 for control: (n_cells,).
+
+    Raises
+    ------
+    ValueError
+        When a cell carries several perturbations.
+    """
+    if not is_one_per_cell(perturbations):
+        raise ValueError("Cells carry several perturbations: there is no one node of a cell.")
+    nodes = np.full(perturbations.shape[0], CONTROL, dtype=np.int64)
+    nodes[perturbations.indices] = np.repeat(
+        np.arange(perturbations.shape[1]), np.diff(perturbations.indptr)
+    )
+    return nodes
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PerturbSeqData:
+    """Counts, perturbations, library size and covariates of the cells that are used.
+
+    What the analysis does not use is gone already; ``left_out`` says what and why.
     """
 
-    counts: sparse.csc_array  # (n_cells, n_genes), raw counts of every measured gene
-    genes: pd.Index  # (n_genes,) identifiers
+    counts: GeneCounts  # (n_cells, n_genes), raw counts of the genes in use
+    genes: tuple[str, ...]  # (n_genes,) display names: the nodes, then the sinks
+    n_nodes: int  # genes both perturbed and measured
+    n_measured: int  # genes of the input, used or not
     cells: pd.Index  # (n_cells,) identifiers
-    nodes: tuple[str, ...]  # (n_nodes,) display names of genes both perturbed and measured
-    node_columns: IntArray  # (n_nodes,) their columns in ``counts``
-    node_of_cell: IntArray  # (n_cells,) the node perturbed in the cell, -1 for control
+    perturbations: sparse.csc_array  # (n_cells, n_nodes), int8 ones, sorted; no entry for controls
     library_size: FloatArray  # (n_cells,) positive
     library_size_source: str
     covariates: pd.DataFrame  # (n_cells, n_covariates)
@@ -41,37 +81,60 @@ class PerturbSeqData:
     left_out: pd.DataFrame  # kind ("target" or "cells"), name, n_cells, reason
     source: str  # where the counts come from
 
+    def __repr__(self) -> str:
+        return (
+            f"PerturbSeqData({self.n_cells:,} cells, {self.n_nodes:,} nodes, "
+            f"{len(self.sinks):,} sinks)"
+        )
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Display names of the genes of the network: (n_nodes,)."""
+        return self.genes[: self.n_nodes]
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """Display names of the targets that nobody perturbed: (n_genes - n_nodes,)."""
+        return self.genes[self.n_nodes :]
+
     @property
     def n_cells(self) -> int:
         """Number of cells that are used."""
-        return len(self.node_of_cell)
+        return len(self.cells)
 
     @property
     def n_controls(self) -> int:
         """Number of cells without a perturbation."""
-        return int((self.node_of_cell == CONTROL).sum())
+        return self.n_cells - len(np.unique(self.perturbations.indices))
 
     @property
     def n_perturbed(self) -> IntArray:
         """Cells of each node's perturbation: (n_nodes,)."""
-        perturbed = self.node_of_cell[self.node_of_cell != CONTROL]
-        return np.bincount(perturbed, minlength=len(self.nodes))
+        start = np.asarray(self.perturbations.indptr, dtype=np.int64)
+        return start[1:] - start[:-1]
 
-    def node_counts(self) -> sparse.csc_array:
-        """Return the counts of the nodes: (n_cells, n_nodes), sorted and without stored zeros."""
-        counts = sparse.csc_array(self.counts[:, self.node_columns], dtype=np.float64)
-        counts.eliminate_zeros()
-        counts.sort_indices()
-        return counts
+    @property
+    def one_per_cell(self) -> bool:
+        """Whether no cell carries more than one perturbation."""
+        return is_one_per_cell(self.perturbations)
+
+    @property
+    def node_of_cell(self) -> IntArray:
+        """The node perturbed in each cell, -1 for control: (n_cells,).
+
+        Raises ValueError when cells carry several perturbations.
+        """
+        return node_of_cell(self.perturbations)
 
     def checksum(self) -> str:
         """SHA-256 of everything the answer depends on, the same for a file and its copy."""
         digest = hashlib.sha256()
-        counts = self.node_counts()
-        places = (counts.indptr.astype(np.int64), counts.indices.astype(np.int64))
-        for array in (*places, counts.data, self.node_of_cell, self.library_size):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update("\0".join((*self.nodes, self.formula or "")).encode())
+        for first in range(0, self.counts.n_genes, GENES_AT_ONCE):
+            genes = np.arange(first, min(first + GENES_AT_ONCE, self.counts.n_genes))
+            _update(digest, self.counts.block(genes).to_csc())
+        _update(digest, self.perturbations)
+        digest.update(np.ascontiguousarray(self.library_size, dtype=np.float64).tobytes())
+        digest.update("\0".join((*self.nodes, "", *self.sinks, self.formula or "")).encode())
         digest.update(self.covariates.to_csv(index=False).encode())
         return digest.hexdigest()
 
@@ -81,7 +144,7 @@ class PerturbSeqData:
         lines = [
             f"{self.n_cells:,} cells: {self.n_controls:,} control, "
             f"{self.n_cells - self.n_controls:,} perturbed",
-            f"{len(self.nodes):,} nodes (perturbed and measured) of {len(self.genes):,} genes; "
+            f"{self.n_nodes:,} nodes (perturbed and measured) of {self.n_measured:,} genes; "
             f"{self.n_perturbed.min():,} to {self.n_perturbed.max():,} cells each",
             f"library size: {self.library_size_source}",
             f"covariates: {covariates}",
@@ -89,3 +152,10 @@ class PerturbSeqData:
         for row in self.left_out.itertuples(index=False):
             lines.append(f"left out: {row.kind} {row.name} ({row.n_cells:,} cells): {row.reason}")
         return "\n".join(lines)
+
+
+def _update(digest: hashlib._Hash, matrix: sparse.csc_array) -> None:
+    """Add shape and entries of a matrix that is sorted and has no stored zeros."""
+    digest.update(np.array(matrix.shape, dtype=np.int64).tobytes())
+    for array in (matrix.indptr, matrix.indices, matrix.data):
+        digest.update(array.astype(np.int64).tobytes())

@@ -10,8 +10,9 @@ import pandas as pd
 from scipy import sparse
 
 from argen._arrays import FloatArray
+from argen.counts import GeneCounts
 from argen.errors import InputError, first_few
-from argen.perturbseq import CONTROL, PerturbSeqData, left_out_table
+from argen.perturbseq import CONTROL, PerturbSeqData, left_out_table, perturbations_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -113,12 +114,12 @@ def simulate_paper_screen(
         if gene in hidden
     ]
     data = PerturbSeqData(
-        counts=sparse.csc_array(counts[np.ix_(kept_cells, kept_nodes)]),
-        genes=pd.Index(visible),
+        counts=GeneCounts.from_matrix(counts[np.ix_(kept_cells, kept_nodes)]),
+        genes=visible,
+        n_nodes=len(visible),
+        n_measured=len(visible),
         cells=pd.Index([f"cell{i}" for i in np.flatnonzero(kept_cells)]),
-        nodes=visible,
-        node_columns=np.arange(len(visible)),
-        node_of_cell=renumbered[node_of_cell[kept_cells]],
+        perturbations=perturbations_of(renumbered[node_of_cell[kept_cells]], len(visible)),
         library_size=library_size[kept_cells],
         library_size_source="simulated",
         covariates=pd.DataFrame({"L": observed[kept_cells]}),
@@ -142,8 +143,8 @@ def simulated_anndata(data: PerturbSeqData, truth: Truth) -> AnnData:
     obs["perturbation"] = pd.Categorical(labels)
     obs["library_size"] = data.library_size
     return AnnData(
-        X=sparse.csr_matrix(data.counts),
+        X=sparse.csr_matrix(data.counts.to_csc()),
         obs=obs,
-        var=pd.DataFrame(index=data.genes.astype(str)),
+        var=pd.DataFrame(index=list(data.genes)),
         uns={"truth": truth.to_frame()},
     )

@@ -21,13 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 from scipy.stats import norm, poisson
 
+from argen.counts import GeneCounts
 from argen.covariates import encode_covariates
 from argen.design import Design
 from argen.engine import ExactEngine
 from argen.errors import FitStatus
+from argen.perturbseq import perturbations_of
 
 from ..screens import effects_of
 
@@ -92,9 +93,10 @@ def run_screen(
         if dispersion > 0.0:
             mean *= rng.gamma(1.0 / dispersion, dispersion, size=mean.shape)
         design = Design(
-            nodes=tuple(map(str, range(n_genes))),
-            counts=sparse.csc_array(rng.poisson(mean).T),
-            node_of_cell=np.where(perturbed, 0, -1),
+            genes=tuple(map(str, range(n_genes))),
+            n_nodes=1,
+            counts=GeneCounts.from_matrix(rng.poisson(mean).T),
+            perturbations=perturbations_of(np.where(perturbed, 0, -1), 1),
             offset=log_size,
             covariates=encode_covariates(pd.DataFrame({"x": numeric, "lane": lane.astype(str)})),
         )

@@ -83,7 +83,6 @@ def test_labels_may_be_identifiers_or_symbols(screen, read):
     by_symbol = read(screen, gene_symbols="symbol")
     assert by_symbol.nodes == ("STAT1", "STAT2", "JAK2")
     assert by_symbol.checksum() == expected.checksum()
-    assert by_symbol.genes.tolist() == ENSEMBL
 
     identifier = dict(zip(screen.var["symbol"], screen.var_names, strict=True))
     symbols = screen.obs["perturbation"].astype(object)
@@ -152,7 +151,7 @@ def test_a_symbol_that_is_the_identifier_of_another_gene(screen, read):
     screen.var["symbol"] = ["JAK2", "STAT2", None, "MYC", "ACTB", "GAPDH"]
     data = read(screen, gene_symbols="symbol")
     assert data.nodes == ("STAT1", "STAT2", "JAK2")
-    assert data.node_columns.tolist() == [0, 1, 2]
+    assert data.checksum() == read(screen).checksum()
 
 
 def test_symbols_that_are_numbers(screen, read):
@@ -189,5 +188,4 @@ def test_permuted_genes_give_the_same_screen(screen, read):
     expected = read(screen)
     permuted = screen[:, ["GAPDH", "STAT1", "ACTB", "STAT2", "MYC", "JAK2"]]
     data = read(permuted)
-    assert data.node_columns.tolist() == [1, 3, 5]
     assert data.checksum() == expected.checksum()

@@ -29,7 +29,8 @@ def test_papalexi_2021(read):
     assert set(data.nodes) == {
         "IFNGR2", "JAK2", "STAT1", "STAT2", "STAT3", "NFKBIA", "CMTM6", "TNFRSF14", "UBE2L6",
     }  # fmt: skip
-    assert data.counts.shape == (7318, 299)
+    assert data.counts.shape == (7318, 9)
+    assert data.n_measured == 299
     left_out = data.left_out[data.left_out["kind"] == "target"]
     assert len(left_out) == 16
     assert {"IFNGR1", "IRF1"} <= set(left_out["name"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 
+from argen.counts import GeneCounts
 from argen.covariates import encode_covariates
 from argen.design import Design
 from argen.errors import FitStatus
 from argen.glm.two_stage import TwoStageFit, fit_two_stage
+from argen.perturbseq import perturbations_of
 
 from ..screens import effects_of
 
@@ -97,9 +98,10 @@ def test_a_single_count_in_the_cell_with_the_largest_covariate():
     counts = np.zeros((1, n_cells))
     counts[0, -1] = 1.0
     design = Design(
-        nodes=("gene",),
-        counts=sparse.csc_array(counts.T),
-        node_of_cell=np.where(np.arange(n_cells) % 5 == 0, 0, -1),
+        genes=("gene",),
+        n_nodes=1,
+        counts=GeneCounts.from_matrix(counts.T),
+        perturbations=perturbations_of(np.where(np.arange(n_cells) % 5 == 0, 0, -1), 1),
         offset=np.zeros(n_cells),
         covariates=encode_covariates(pd.DataFrame({"x": np.linspace(0.0, 1.0, n_cells)})),
     )

@@ -38,12 +38,12 @@ class NaiveParentTester(ExactParentTester):
         measured goes into theta_k.
         """
         design, target, candidates = self.design, job.target, job.candidates
-        expression = np.log1p(design.counts_of(candidates) * np.exp(-design.offset)).T
+        expression = np.log1p(design.counts.dense(candidates) * np.exp(-design.offset)).T
         regressors = np.column_stack(
             [design.intercept_and_covariates(), design.perturbed(target), expression]
         )
         responses = prepare_responses(
-            design.counts_of(np.array([target])),
+            design.counts.dense(np.array([target])),
             offset=design.offset,
             factors=np.vstack([design.covariates.factors, design.perturbed(target)]),
         )

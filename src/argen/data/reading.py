@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from argen.counts import GeneCounts
 from argen.covariates import encode_covariates, explained_columns, is_categorical
 from argen.data import cells as cell_table
 from argen.data.counts import check_raw_counts, find_matrix, take_cells
@@ -15,7 +16,7 @@ from argen.data.files import anndata_and_source
 from argen.data.nodes import gene_names, select_nodes
 from argen.data.options import check_min_cells, check_name, name_list
 from argen.errors import InputError, first_few
-from argen.perturbseq import PerturbSeqData, left_out_table
+from argen.perturbseq import PerturbSeqData, left_out_table, perturbations_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -134,12 +135,12 @@ def read_perturbseq(
         n_filtered = int((~passed).sum())
         left_out = [("cells", "filtered", n_filtered, f"not in {cells!r}"), *left_out]
     data = PerturbSeqData(
-        counts=counts if chosen.kept.all() else take_cells(counts, chosen.kept),
-        genes=genes.identifiers,
+        counts=GeneCounts.from_matrix(counts[:, chosen.columns].tocsr()[chosen.kept]),
+        genes=chosen.names,
+        n_nodes=len(chosen.names),
+        n_measured=len(genes.identifiers),
         cells=obs.index,
-        nodes=chosen.names,
-        node_columns=chosen.columns,
-        node_of_cell=chosen.node_of_cell,
+        perturbations=perturbations_of(chosen.node_of_cell, len(chosen.names)),
         library_size=sizes,
         library_size_source=size_source,
         covariates=table.reset_index(drop=True),

@@ -39,7 +39,7 @@ class ExactScreener:
         """
         design = self.design
         cells = design.controls | design.perturbed(source)
-        counts, offset = design.counts_of(targets)[:, cells], design.offset[cells]
+        counts, offset = design.counts.dense(targets)[:, cells], design.offset[cells]
         perturbed = design.perturbed(source)[cells]
         factors = design.covariates.factors[:, cells]
         covariates = design.intercept_and_covariates()[cells]
@@ -117,8 +117,8 @@ class ExactParentTester:
         design, candidates = self.design, job.candidates
         instruments = np.column_stack([design.perturbed(k) for k in candidates.tolist()])
         fit = fit_two_stage(
-            design.counts_of(np.array([job.target]))[0],
-            design.counts_of(candidates),
+            design.counts.dense(np.array([job.target]))[0],
+            design.counts.dense(candidates),
             instruments=instruments.astype(np.float64),
             exogenous=design.intercept_and_covariates(),
             outcome_only=design.perturbed(job.target)[:, None].astype(np.float64),

@@ -57,11 +57,13 @@ class Genes:
             group, design.n_nodes + 1, design.offset, block.factors,
             block.matrix[:, block.numeric_columns],
         )  # fmt: skip
+        self.place = np.argsort(self.cells)
         self.references: dict[int, GeneReference] = {}
 
     def prepare(self, gene: int) -> GroupedGene:
         """Prepare one gene; what is costly in it is kept for the next time."""
-        counts = self.design.counts_of(np.array([gene]))[0][self.cells]
+        counts = np.empty(len(self.place))
+        self.design.counts.scatter(gene, self.place, counts)
         prepared = GroupedGene(self.layout, counts, self.references.get(gene))
         if gene < self.design.n_nodes:
             self.references[gene] = prepared.reference

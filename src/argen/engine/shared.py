@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numba
 import numpy as np
 
 from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
+from argen.counts import GeneCounts
 from argen.design import Design
 from argen.engine.exact import ExactEngine, ExactScreener
 from argen.engine.grouped import NestedTester, PerTargetTester
@@ -41,9 +43,16 @@ class SharedScreener:
         self.exact = ExactScreener(design)
         self.layout, controls, perturbed = shared_layout(design)
         self.n_controls = len(controls)
-        self.node_of_perturbed = design.node_of_cell[perturbed]
-        self.place = np.empty(len(design.node_of_cell), dtype=np.int64)
-        self.place[np.concatenate([controls, perturbed])] = np.arange(len(self.place))
+        self.n_places = len(controls) + len(perturbed)
+        self.source_of_perturbed = np.repeat(
+            np.arange(design.n_nodes), np.diff(self.layout.source_start)
+        )
+        order = np.concatenate([controls, perturbed])
+        # A cell has as many places as perturbations: its counts go to the first of them, and
+        # from there to the others.
+        _, self.place, cell = np.unique(order, return_index=True, return_inverse=True)
+        self.again = np.flatnonzero(self.place[cell] != np.arange(self.n_places))
+        self.first = self.place[cell[self.again]]
 
     def total_effects(self, targets: IntArray) -> Fitted:
         """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each.
@@ -52,8 +61,9 @@ class SharedScreener:
         """
         found = Effects.missing(self.design.n_nodes, len(targets))
         columns = np.arange(len(targets))
+        fit = partial(self._fit_target, found, self.design.counts.block(targets))
         with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-            done = pool.map(self._fit_target, [found] * len(targets), targets, columns)
+            done = pool.map(fit, columns)
             outcome = np.column_stack([np.empty((self.design.n_nodes, 0), np.int64), *done])
         unfitted = outcome == _pairs.NO_FIT
         for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
@@ -67,13 +77,12 @@ class SharedScreener:
         }
         return Fitted(found, fits)
 
-    def _fit_target(self, found: Effects, target: int, column: int) -> IntArray:
-        """Fill in one column; returns what became of each source."""
+    def _fit_target(self, found: Effects, counts: GeneCounts, column: int) -> IntArray:
+        """Fill in the column of one of the targets; returns what became of each source."""
         n_sources = self.design.n_nodes
-        counts = self.design.counts
-        stored = slice(counts.indptr[target], counts.indptr[target + 1])
-        in_order = np.zeros(counts.shape[0])
-        in_order[self.place[counts.indices[stored]]] = counts.data[stored]
+        in_order = np.empty(self.n_places)
+        counts.scatter(column, self.place, in_order)
+        in_order[self.again] = in_order[self.first]
         controls, perturbed = np.split(in_order, [self.n_controls])
         response = _controls.fit_controls(self.layout, controls)
         effect, variance, expected = np.empty((3, n_sources))
@@ -95,7 +104,7 @@ class SharedScreener:
         )
         # Where neither side has a count nothing can be said, and nothing needs fitting.
         if total == 0.0:
-            seen = np.bincount(self.node_of_perturbed, weights=perturbed, minlength=n_sources)
+            seen = np.bincount(self.source_of_perturbed, weights=perturbed, minlength=n_sources)
             outcome[seen == 0.0] = _pairs.NO_PERTURBED_COUNTS
         return outcome
 
@@ -114,7 +123,8 @@ class SharedEngine(ExactEngine):
 
     def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
-        if config.family != "poisson":  # group intercepts have no closed form
+        # Group intercepts have no closed form for other families, nor where groups overlap.
+        if config.family != "poisson" or not design.one_per_cell:
             return super().parents(design, order, config)
         if config.first_stage == "nested":
             return NestedTester(design, order, config)
@@ -124,7 +134,8 @@ class SharedEngine(ExactEngine):
 def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]:
     """Sort the cells and lay out everything that does not depend on the response.
 
-    Returns the layout and the cells, in its order, of the controls and of the perturbed.
+    Returns the layout and the cells, in its order, of the controls and of the perturbed: those
+    of a source after those of another, so that a cell is there once for each perturbation.
     """
     block = design.covariates
     numeric = block.matrix[:, block.numeric_columns]
@@ -140,12 +151,13 @@ def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]
         for value in range(1, int(codes[f].max()) + 1)
     ]
     controls = _sorted_cells(design.controls, stratum)
-    perturbed = np.flatnonzero(~design.controls)
-    perturbed = perturbed[np.lexsort((stratum[perturbed], design.node_of_cell[perturbed]))]
+    source_start = design.perturbations.indptr.astype(np.int64)
+    perturbed = design.perturbations.indices.astype(np.int64)
+    source = np.repeat(np.arange(design.n_nodes), np.diff(source_start))
+    perturbed = perturbed[np.lexsort((stratum[perturbed], source))]
     n_numeric = numeric.shape[1]
     mean_degree, degree = SERIES_DEGREES[n_numeric]
     series = monomials(n_numeric, degree)
-    sources = np.arange(design.n_nodes + 1)
     norm = np.sqrt(np.sum(numeric[controls] ** 2, axis=1))
     layout = _controls.Layout(
         control_start=np.searchsorted(stratum[controls], np.arange(n_strata + 1)),
@@ -155,7 +167,7 @@ def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]
         perturbed_log_size=design.offset[perturbed],
         perturbed_powers=_powers(series, numeric[perturbed], len(series.minus[0])),
         perturbed_stratum=stratum[perturbed],
-        source_start=np.searchsorted(design.node_of_cell[perturbed], sources),
+        source_start=source_start,
         level=strata[0] if len(codes) else np.zeros(1, dtype=np.int64),
         n_levels=int(codes[0].max()) + 1 if len(codes) else 1,
         n_numeric=n_numeric,

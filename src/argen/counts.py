@@ -1,0 +1,217 @@
+"""Raw counts by gene, in tiles of consecutive cells, in memory or in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from argen._arrays import FloatArray, IntArray
+from argen.glm._compile import compiled
+
+# The places of so many cells in a tile fit two bytes.
+MOST_CELLS_OF_A_TILE = 2**16
+# Genes of which the counts are looked at in one go where all are needed, but not at once.
+GENES_AT_ONCE = 64
+
+UnsignedArray: TypeAlias = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """A vector in a file, of which slices are read when asked for.
+
+    It is read, not mapped: mapped pages would count as memory of the process.
+    """
+
+    path: Path
+    offset: int  # bytes
+    dtype: np.dtype[Any]
+    size: int
+
+    def __getitem__(self, part: slice) -> UnsignedArray:
+        begin, end, _ = part.indices(self.size)
+        offset = self.offset + begin * self.dtype.itemsize
+        return np.fromfile(self.path, self.dtype, count=max(end - begin, 0), offset=offset)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """Counts of consecutive cells, compressed by gene; no zero is stored."""
+
+    n_cells: int
+    start: IntArray  # (n_genes + 1,): entries of gene g are start[g]:start[g + 1]
+    cell: UnsignedArray | StoredArray  # (n_entries,), uint16, increasing within a gene
+    count: UnsignedArray | StoredArray  # (n_entries,), of the smallest type that holds them
+
+    @classmethod
+    def of(cls, matrix: sparse.csc_array) -> Tile:
+        """Compress the counts of some cells: (n_cells, n_genes), no entry twice."""
+        matrix.eliminate_zeros()
+        matrix.sort_indices()
+        largest = int(matrix.data.max(initial=0))
+        smallest_type = next(
+            t for t in (np.uint8, np.uint16, np.uint32) if largest <= np.iinfo(t).max
+        )
+        return cls(
+            n_cells=matrix.shape[0],
+            start=matrix.indptr.astype(np.int64),
+            cell=matrix.indices.astype(np.uint16),
+            count=matrix.data.astype(smallest_type),
+        )
+
+    def entries(self, first: int, last: int) -> tuple[UnsignedArray, UnsignedArray]:
+        """Cells and counts of the genes from ``first`` to before ``last``."""
+        part = slice(int(self.start[first]), int(self.start[last]))
+        return self.cell[part], self.count[part]
+
+    def genes(self, genes: IntArray) -> Tile:
+        """Take some genes into memory; neighbours are read together."""
+        runs = np.split(genes, np.flatnonzero(np.diff(genes) != 1) + 1) if len(genes) else []
+        parts = [self.entries(int(run[0]), int(run[-1]) + 1) for run in runs]
+        lengths = np.diff(self.start)[genes]
+        return Tile(
+            n_cells=self.n_cells,
+            start=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            cell=_joined([cell for cell, _ in parts], self.cell.dtype),
+            count=_joined([count for _, count in parts], self.count.dtype),
+        )
+
+    def write(self, path: Path) -> Tile:
+        """Move the entries to a file: all cells, then all counts."""
+        cell, count = self.cell[:], self.count[:]
+        with path.open("wb") as file:
+            cell.tofile(file)
+            count.tofile(file)
+        return Tile(
+            n_cells=self.n_cells,
+            start=self.start,
+            cell=StoredArray(path, 0, cell.dtype, cell.size),
+            count=StoredArray(path, cell.nbytes, count.dtype, count.size),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the entries, in memory or in the file."""
+        return (
+            self.cell.size * self.cell.dtype.itemsize + self.count.size * self.count.dtype.itemsize
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GeneCounts:
+    """Raw counts (n_cells, n_genes) that are asked for by gene.
+
+    What is asked for never depends on how the cells are cut into tiles, or where these are.
+    """
+
+    tiles: tuple[Tile, ...]  # of consecutive cells, all with the same genes
+    n_genes: int
+
+    @classmethod
+    def from_matrix(cls, matrix: Any, *, cells_of_a_tile: int = MOST_CELLS_OF_A_TILE) -> GeneCounts:
+        """Compress a matrix in memory, dense or sparse: (n_cells, n_genes) of counts."""
+        rows = sparse.csr_array(matrix)
+        starts = range(0, rows.shape[0], cells_of_a_tile)
+        tiles = (Tile.of(sparse.csc_array(rows[a : a + cells_of_a_tile])) for a in starts)
+        return cls(tuple(tiles), rows.shape[1])
+
+    def to_folder(self, folder: Path) -> GeneCounts:
+        """Move all entries to files in a folder that exists."""
+        tiles = (tile.write(folder / f"tile{i}") for i, tile in enumerate(self.tiles))
+        return GeneCounts(tuple(tiles), self.n_genes)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return sum(tile.n_cells for tile in self.tiles)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells by genes."""
+        return self.n_cells, self.n_genes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the entries, in memory or in files."""
+        return sum(tile.nbytes for tile in self.tiles)
+
+    def block(self, genes: IntArray) -> GeneCounts:
+        """Take some genes into memory: one read per tile for neighbours."""
+        genes = np.asarray(genes, dtype=np.int64)
+        return GeneCounts(tuple(tile.genes(genes) for tile in self.tiles), len(genes))
+
+    def dense(self, genes: IntArray) -> FloatArray:
+        """Return the counts of some genes: (n_chosen, n_cells)."""
+        block = self.block(genes)
+        every_cell = np.arange(self.n_cells)
+        counts = np.empty((block.n_genes, self.n_cells))
+        for row in range(block.n_genes):
+            block.scatter(row, every_cell, counts[row])
+        return counts
+
+    def scatter(self, gene: int, place: IntArray, out: FloatArray) -> None:
+        """Write the counts of one gene, cell i at ``out[place[i]]``, and zeros elsewhere.
+
+        Parameters
+        ----------
+        place
+            (n_cells,), no place twice.
+        out
+            Vector that has all the places.
+        """
+        out[:] = 0.0
+        for first_cell, tile in self._placed_tiles():
+            cell, count = tile.entries(gene, gene + 1)
+            _scatter(cell, count, place[first_cell : first_cell + tile.n_cells], out)
+
+    def totals(self) -> FloatArray:
+        """Sum of the counts of each gene: (n_genes,)."""
+        totals = np.zeros(self.n_genes)
+        for first in range(0, self.n_genes, GENES_AT_ONCE):
+            last = min(first + GENES_AT_ONCE, self.n_genes)
+            for tile in self.tiles:
+                _, count = tile.entries(first, last)
+                bounds = tile.start[first : last + 1] - tile.start[first]
+                totals[first:last] += np.diff(np.cumsum(np.append(0, count))[bounds])
+        return totals
+
+    def to_csc(self) -> sparse.csc_array:
+        """All counts in memory: (n_cells, n_genes), int64, sorted."""
+        block = self.block(np.arange(self.n_genes))
+        lengths = np.array([np.diff(tile.start) for tile in block.tiles], dtype=np.int64)
+        lengths = lengths.reshape(len(self.tiles), self.n_genes)
+        start = np.concatenate([[0], np.cumsum(lengths.sum(axis=0))])
+        indices = np.empty(start[-1], dtype=np.int64)
+        data = np.empty(start[-1], dtype=np.int64)
+        written = start[:-1].copy()
+        for first_cell, tile in block._placed_tiles():
+            for gene in range(self.n_genes):
+                cell, count = tile.entries(gene, gene + 1)
+                part = slice(written[gene], written[gene] + len(cell))
+                indices[part], data[part] = cell, count
+                indices[part] += first_cell
+                written[gene] += len(cell)
+        return sparse.csc_array((data, indices, start), shape=self.shape)
+
+    def _placed_tiles(self) -> Iterator[tuple[int, Tile]]:
+        """Tiles with the number of their first cell."""
+        first_cell = 0
+        for tile in self.tiles:
+            yield first_cell, tile
+            first_cell += tile.n_cells
+
+
+def _joined(parts: list[UnsignedArray], dtype: np.dtype[Any]) -> UnsignedArray:
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
+
+
+@compiled()
+def _scatter(cell: UnsignedArray, count: UnsignedArray, place: IntArray, out: FloatArray) -> None:
+    for i in range(cell.shape[0]):
+        out[place[cell[i]]] = count[i]

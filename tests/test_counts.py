@@ -1,0 +1,106 @@
+"""Counts by gene: whatever the tiles and wherever they are, the matrix that was put in."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from argen.counts import GeneCounts
+
+
+@st.composite
+def matrices(draw):
+    """Counts of (n_cells, n_genes), some of them too large for one byte or two."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = draw(st.integers(0, 40)), draw(st.integers(0, 12))
+    largest = draw(st.sampled_from([1, 255, 256, 65_535, 65_536, 2**32 - 1]))
+    present = rng.random(shape) < draw(st.floats(0, 1))
+    return present * rng.integers(0, largest, shape, endpoint=True)
+
+
+def assert_same(left: GeneCounts, right: GeneCounts) -> None:
+    """Compare the tiles, bit for bit."""
+    assert left.shape == right.shape
+    for one, other in zip(left.tiles, right.tiles, strict=True):
+        np.testing.assert_array_equal(one.start, other.start)
+        for name in ("cell", "count"):
+            a, b = getattr(one, name)[:], getattr(other, name)[:]
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+
+
+@given(
+    matrix=matrices(),
+    cells_of_a_tile=st.integers(1, 50),
+    wrap=st.sampled_from([np.asarray, sparse.csr_array, sparse.csc_matrix]),
+    in_files=st.booleans(),
+    data=st.data(),
+)
+@settings(deadline=None)
+def test_answers_are_those_of_the_matrix(
+    tmp_path_factory, matrix, cells_of_a_tile, wrap, in_files, data
+):
+    counts = GeneCounts.from_matrix(wrap(matrix), cells_of_a_tile=cells_of_a_tile)
+    if in_files:
+        counts = counts.to_folder(tmp_path_factory.mktemp("tiles"))
+    n_cells, n_genes = matrix.shape
+    assert counts.shape == (n_cells, n_genes)
+    np.testing.assert_array_equal(counts.totals(), matrix.sum(axis=0))
+    everything = counts.to_csc()
+    np.testing.assert_array_equal(everything.toarray(), matrix)
+    assert everything.nnz == np.count_nonzero(matrix)
+    assert everything.has_sorted_indices
+    some = data.draw(st.lists(st.integers(0, n_genes - 1), max_size=15) if n_genes else st.just([]))
+    dense = counts.dense(np.array(some, dtype=np.int64))
+    assert dense.dtype == np.float64
+    assert dense.flags.c_contiguous
+    np.testing.assert_array_equal(dense, matrix[:, some].T)
+    np.testing.assert_array_equal(counts.block(some).to_csc().toarray(), matrix[:, some])
+
+
+@given(matrix=matrices(), cells_of_a_tile=st.integers(1, 50), seed=st.integers(0, 99))
+@settings(deadline=None)
+def test_scatter_puts_cells_where_they_belong(matrix, cells_of_a_tile, seed):
+    counts = GeneCounts.from_matrix(matrix, cells_of_a_tile=cells_of_a_tile)
+    n_cells = len(matrix)
+    place = np.random.default_rng(seed).permutation(n_cells + 3)[:n_cells]
+    for gene in range(counts.n_genes):
+        out = np.full(n_cells + 3, np.nan)
+        counts.scatter(gene, place, out)
+        expected = np.zeros(n_cells + 3)
+        expected[place] = matrix[:, gene]
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_files_hold_what_memory_held(rng, tmp_path):
+    counts = GeneCounts.from_matrix(rng.poisson(0.3, (90, 7)), cells_of_a_tile=40)
+    stored = counts.to_folder(tmp_path)
+    assert_same(stored, counts)
+    assert_same(stored.block([2, 3, 6]), counts.block([2, 3, 6]))
+    assert stored.nbytes == counts.nbytes == sum(f.stat().st_size for f in tmp_path.iterdir())
+
+
+def test_files_are_shipped_by_name(rng, tmp_path):
+    counts = GeneCounts.from_matrix(rng.poisson(3.0, (5000, 40)))
+    stored = counts.to_folder(tmp_path)
+    shipped = pickle.dumps(stored)
+    assert len(shipped) < 2000 < len(pickle.dumps(counts))
+    assert_same(pickle.loads(shipped), counts)
+    assert_same(pickle.loads(pickle.dumps(counts)), counts)
+
+
+@pytest.mark.parametrize(("largest", "width"), [(255, 1), (256, 2), (65_535, 2), (65_536, 4)])
+def test_entries_take_as_few_bytes_as_can_hold_them(largest, width):
+    counts = GeneCounts.from_matrix(np.array([[1, 0], [largest, 7]]))
+    assert counts.nbytes == 3 * (2 + width)
+
+
+def test_the_matrix_is_copied(rng):
+    matrix = sparse.csc_array(rng.poisson(1.0, (30, 4)))
+    before = matrix.copy()
+    counts = GeneCounts.from_matrix(matrix)
+    matrix.data[:] = 9
+    assert (counts.to_csc() != before).nnz == 0
