@@ -226,9 +226,18 @@ def test_selection_over_all_and_within_targets(method):
     rng = np.random.default_rng(2)
     p_values, number = rng.random(40) ** 4, rng.integers(0, 4, 40)
     p_values[7] = np.nan
-    together = select(p_values, number, method=method, scope="all", alpha=0.1)
+    together = select(
+        p_values, number, family=np.zeros(len(number), bool), method=method, scope="all", alpha=0.1
+    )
     np.testing.assert_array_equal(together.p_adjusted, adjust(p_values, method))
-    within = select(p_values, number, method=method, scope="target", alpha=0.1)
+    within = select(
+        p_values,
+        number,
+        family=np.zeros(len(number), bool),
+        method=method,
+        scope="target",
+        alpha=0.1,
+    )
     for t in range(4):
         own = number == t
         np.testing.assert_array_equal(within.p_adjusted[own], adjust(p_values[own], method))
@@ -242,5 +251,12 @@ def test_selection_over_all_and_within_targets(method):
 @pytest.mark.parametrize("method", ["batch_bh", *ADJUSTMENTS])
 @pytest.mark.parametrize("scope", ["all", "target"])
 def test_selection_among_no_tests(method, scope):
-    selection = select(np.empty(0), np.empty(0, np.int64), method=method, scope=scope, alpha=0.05)
+    selection = select(
+        np.empty(0),
+        np.empty(0, np.int64),
+        family=np.empty(0, bool),
+        method=method,
+        scope=scope,
+        alpha=0.05,
+    )
     assert selection.selected.shape == (0,)

@@ -21,14 +21,14 @@ def renamed(network: argen.CausalNetwork, names: tuple[str, ...]) -> argen.Causa
         source=network.candidates["source"].map(place),
         target=network.candidates["target"].map(place),
     )
-    return replace(network, candidates=candidates, screen=replace(network.screen, nodes=names))
+    return replace(network, candidates=candidates, screen=replace(network.screen, genes=names))
 
 
 def test_edges_are_the_selected_candidates(paper_network):
     assert paper_network.edges["selected"].all()
     assert len(paper_network.edges) == paper_network.candidates["selected"].sum()
     expected = "source target effect std_error ci_low ci_high z p_value log10_p p_adjusted batch"
-    expected += " level selected status"
+    expected += " level selected sink status"
     assert " ".join(paper_network.candidates.columns) == expected
 
 
@@ -86,7 +86,7 @@ def test_load_refuses_what_is_no_network(paper_network, tmp_path):
     np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
     with pytest.raises(argen.InputError, match=r"version 99; this argen reads .* up to version 1"):
         argen.CausalNetwork.load(path)
-    for change in ({"nodes": None}, {"config": {"beta": 0.1}}):
+    for change in ({"genes": None}, {"config": {"beta": 0.1}}):
         header = json.loads(str(arrays["header"])) | change
         np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
         with pytest.raises(argen.InputError, match="written by another version of argen"):
@@ -164,7 +164,7 @@ def test_anndata_keys(paper_network, tmp_path):
 
 def test_printed_it_is_the_summary_and_among_others_one_line(paper_network):
     assert str(paper_network) == paper_network.summary()
-    assert repr([paper_network]) == "[<CausalNetwork: 6 genes, 6 edges of 9 candidates>]"
+    assert repr([paper_network]) == "[<CausalNetwork: 6 genes, 0 sinks, 6 edges of 9 candidates>]"
 
 
 def test_summary_says_what_matters(paper_network):

@@ -175,3 +175,33 @@ def test_a_pair_in_the_closure_alone_scores_by_its_own_test():
     order = causal_order(ring, p_value)
     assert order.order[-1] == 2  # 4.05, against 4.30 of node 1 and 13 of node 0
     assert order.order.tolist() == literal_order(order.closure, p_value)
+
+
+@given(
+    is_descendant=graphs,
+    n_sinks=st.integers(0, 20),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None)
+def test_sinks_come_last_and_move_no_node(is_descendant, n_sinks, seed):
+    rng = np.random.default_rng(seed)
+    n_nodes = len(is_descendant)
+    p_value = random_p_values(rng, n_nodes, "tied")
+    to_sinks = rng.random((n_nodes, n_sinks)) < 0.2
+    alone = causal_order(is_descendant, p_value)
+    whole = causal_order(
+        np.hstack([is_descendant, to_sinks]),
+        np.hstack([p_value, rng.random((n_nodes, n_sinks))]),
+    )
+    np.testing.assert_array_equal(whole.order[:n_nodes], alone.order)
+    assert whole.order[n_nodes:].tolist() == list(range(n_nodes, n_nodes + n_sinks))
+    np.testing.assert_array_equal(whole.closure[:, :n_nodes], alone.closure)
+    # With the sinks as nodes without descendants, reachability is the same.
+    square = np.zeros((n_nodes + n_sinks, n_nodes + n_sinks), dtype=bool)
+    square[:n_nodes] = np.hstack([is_descendant, to_sinks])
+    np.testing.assert_array_equal(whole.closure, literal_closure(square)[:n_nodes])
+    for target in range(n_nodes + n_sinks):
+        expected = [j for j in alone.order if target >= n_nodes and whole.closure[j, target]]
+        if target < n_nodes:
+            expected = alone.candidates(target).tolist()
+        assert whole.candidates(target).tolist() == expected

@@ -24,12 +24,13 @@ BLOCK_OF_TARGETS = 64
 class DescendantScreen:
     """Total effect of every perturbation on every other gene.
 
-    Matrices are (n_nodes, n_nodes), indexed [source, target]; effects are natural-log rate
-    ratios of perturbed against control cells. The diagonal is NaN: the effect of a
-    perturbation on its own gene is in ``knockdown``, each array (n_nodes,).
+    Matrices are (n_nodes, n_genes), indexed [source, target], the nodes before the sinks, genes
+    that are measured and not perturbed; effects are natural-log rate ratios of perturbed
+    against control cells. The diagonal is NaN: the effect of a perturbation on its own gene is
+    in ``knockdown``, each array (n_nodes,).
     """
 
-    nodes: tuple[str, ...]
+    genes: tuple[str, ...]
     effect: FloatArray
     std_error: FloatArray
     p_value: FloatArray
@@ -42,11 +43,23 @@ class DescendantScreen:
     """How many fits were made in which way: by series, with sums over controls taken afresh,
     without a count to fit, or one by one."""
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Genes of the network: (n_nodes,)."""
+        return self.genes[: len(self.effect)]
+
+    @property
+    def pairs(self) -> BoolArray:
+        """Pairs of different genes: (n_nodes, n_genes)."""
+        different = np.ones(self.effect.shape, dtype=bool)
+        np.fill_diagonal(different, False)
+        return different
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per ordered pair: source, target, effect, std_error, p_value, ..."""
-        pairs = ~np.eye(len(self.nodes), dtype=bool)
+        pairs = self.pairs
         source, target = np.nonzero(pairs)
-        names = np.array(self.nodes, dtype=object)
+        names = np.array(self.genes, dtype=object)
         return pd.DataFrame(
             {
                 "source": names[source],
@@ -57,6 +70,7 @@ class DescendantScreen:
                 "log10_p": self.log10_p[pairs],
                 "p_adjusted": self.p_adjusted[pairs],
                 "descendant": self.is_descendant[pairs],
+                "sink": target >= len(self.effect),
                 "status": [FitStatus(s).name for s in self.status[pairs]],
             }
         )
@@ -91,8 +105,9 @@ def screen_descendants(
         log E[Y_k] = log C + a + d D_j + gamma' X
 
     d = 0 is tested by Wald with the HC0 sandwich, two-sided; k is a descendant of j when the
-    p-value, adjusted jointly over all pairs, is below the level. A test that cannot be
-    computed is missing, has a status, and is never significant.
+    p-value, adjusted jointly over all pairs of nodes, is below the level. Pairs of a node and a
+    sink are adjusted jointly by themselves, so that sinks change nothing between nodes. A test
+    that cannot be computed is missing, has a status, and is never significant.
 
     Source: Park and Li (2026), step one of ARGEN.
 
@@ -112,18 +127,18 @@ def screen_descendants(
     """
     config = config or InferenceConfig()
     design = data if isinstance(data, Design) else build_design(data)
-    starts = range(0, design.n_nodes, BLOCK_OF_TARGETS)
-    blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, design.n_nodes)) for a in starts]
+    starts = range(0, design.n_genes, BLOCK_OF_TARGETS)
+    blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, design.n_genes)) for a in starts]
     with using_threads(config.threads):
         screener = (engine or SharedEngine()).screen(design)
         n_tests = [design.n_nodes * len(targets) for targets in blocks]
         stage = Stage("screen", screener.total_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, progress=progress)
-    return assemble_screen(design.nodes, results, config)
+    return assemble_screen(design.genes, results, config)
 
 
 def assemble_screen(
-    nodes: tuple[str, ...],
+    genes: tuple[str, ...],
     blocks: list[Fitted],
     config: InferenceConfig,
 ) -> DescendantScreen:
@@ -136,9 +151,10 @@ def assemble_screen(
     for name in fields[:-1]:
         np.fill_diagonal(stacked[name], np.nan)
     np.fill_diagonal(stacked["status"], FitStatus.OK)
-    p_adjusted = adjust(stacked["p_value"], config.screen_adjustment)
+    families = np.split(stacked["p_value"], [len(knockdown.effect)], axis=1)  # nodes and sinks
+    p_adjusted = np.hstack([adjust(family, config.screen_adjustment) for family in families])
     return DescendantScreen(
-        nodes=nodes,
+        genes=genes,
         p_adjusted=p_adjusted,
         is_descendant=p_adjusted < config.level_of_screen,
         knockdown=knockdown,

@@ -65,6 +65,12 @@ class Design:
         perturbed[self.cells_of(node)] = True
         return perturbed
 
+    def own_perturbation(self, gene: int) -> FloatArray:
+        """Return the indicator of a gene's perturbation, no column for a sink: (n_cells, 0 or 1)."""
+        own = [self.perturbed(gene)] if gene < self.n_nodes else []
+        shape = (self.perturbations.shape[0], len(own))
+        return np.array(own, dtype=np.float64).reshape(shape[::-1]).T
+
     def intercept_and_covariates(self) -> FloatArray:
         """Return the regressors that every fit has: (n_cells, 1 + n_columns)."""
         matrix = self.covariates.matrix

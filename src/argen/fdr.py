@@ -81,7 +81,13 @@ def batch_bh(p_values: FloatArray, batch: IntArray, alpha: float) -> Selection:
 
 
 def select(
-    p_values: FloatArray, batch: IntArray, *, method: str, scope: str, alpha: float
+    p_values: FloatArray,
+    batch: IntArray,
+    *,
+    family: BoolArray,
+    method: str,
+    scope: str,
+    alpha: float,
 ) -> Selection:
     """Select hypotheses at level ``alpha``.
 
@@ -89,18 +95,20 @@ def select(
     ----------
     p_values, batch
         (n_tests,) each.
+    family
+        (n_tests,); tests of the two families are never adjusted together. BatchBH takes the
+        batches in their sequence whatever their family.
     method
         ``"batch_bh"``, or an adjustment (see ``adjust``): selected when adjusted p < alpha.
     scope
-        ``"all"``: adjust all tests at once; ``"target"``: within each batch.
+        ``"all"``: adjust the tests of a family at once; ``"target"``: within each batch.
     """
     if method == "batch_bh":
         return batch_bh(p_values, batch, alpha)
     adjusted = np.full(len(p_values), np.nan)
-    families = [batch == number for number in np.unique(batch)]
-    if scope == "all" and families:
-        families = [np.ones(len(p_values), dtype=bool)]
-    for family in families:
-        adjusted[family] = adjust(p_values[family], method)
+    together = family if scope == "all" else batch
+    for value in np.unique(together):
+        members = together == value
+        adjusted[members] = adjust(p_values[members], method)
     level = np.where(np.isfinite(p_values), alpha, np.nan)
     return Selection(adjusted < alpha, adjusted, level)

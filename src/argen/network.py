@@ -36,7 +36,7 @@ class CausalNetwork:
 
     candidates: pd.DataFrame
     """One row per candidate edge: source, target, effect, std_error, ci_low, ci_high, z,
-    p_value, log10_p, p_adjusted, batch, level, selected, status."""
+    p_value, log10_p, p_adjusted, batch, level, selected, sink, status."""
     screen: DescendantScreen
     """Total effects of every ordered pair, and of each perturbation on its own gene."""
     causal_order: CausalOrder
@@ -54,14 +54,24 @@ class CausalNetwork:
         return self.screen.nodes
 
     @property
+    def genes(self) -> tuple[str, ...]:
+        """Every target: the nodes, then the sinks."""
+        return self.screen.genes
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """Targets that nobody perturbed: they can have parents, and are never one."""
+        return self.genes[len(self.nodes) :]
+
+    @property
     def edges(self) -> pd.DataFrame:
         """The selected candidates."""
         return self.candidates[self.candidates["selected"]].reset_index(drop=True)
 
     @property
     def order(self) -> list[str]:
-        """Gene names in causal order, most upstream first."""
-        return [self.nodes[node] for node in self.causal_order.order]
+        """Nodes in causal order, most upstream first; sinks come after them all."""
+        return [self.nodes[node] for node in self.causal_order.order[: len(self.nodes)]]
 
     def to_frame(self) -> pd.DataFrame:
         """Return the selected edges; ``candidates`` has the tested ones too."""
@@ -70,8 +80,7 @@ class CausalNetwork:
     def total_effects(self) -> pd.DataFrame:
         """Return the screen in long form, with membership in its transitive closure."""
         frame = self.screen.to_frame()
-        pairs = ~np.eye(len(self.nodes), dtype=bool)
-        frame.insert(8, "descendant_closure", self.causal_order.closure[pairs])
+        frame.insert(8, "descendant_closure", self.causal_order.closure[self.screen.pairs])
         return frame
 
     def parents(self, gene: str) -> pd.DataFrame:
@@ -103,10 +112,11 @@ class CausalNetwork:
     def summary(self) -> str:
         """Return the run in plain words: data, screen, edges, and what to look out for."""
         edges, screened = self.edges, self.screen
-        n_pairs = len(self.nodes) * (len(self.nodes) - 1)
+        n_pairs = int(screened.pairs.sum())
         run = self.provenance
+        sinks = f" and {len(self.sinks)} sinks" if self.sinks else ""
         lines = [
-            f"Causal network of {len(self.nodes)} genes: {len(edges)} edges "
+            f"Causal network of {len(self.nodes)} genes{sinks}: {len(edges)} edges "
             f"selected of {len(self.candidates)} candidates",
             f"  cells      {run['n_cells']:,} ({run['n_controls']:,} control)",
             f"  screen     {int(screened.is_descendant.sum())} of {n_pairs} ordered pairs are "
@@ -130,7 +140,8 @@ class CausalNetwork:
             fits = "1 fit" if len(rows) == 1 else f"{len(rows)} fits"
             advice = FitStatus[str(status)].advice
             notes.append(f"{fits} of the {stage} ended as {status}: {advice}")
-        mutual = np.triu(self.screen.is_descendant & self.screen.is_descendant.T)
+        between_nodes = self.screen.is_descendant[:, : len(self.nodes)]
+        mutual = np.triu(between_nodes & between_nodes.T)
         if mutual.any():
             pairs = [f"{self.nodes[a]} and {self.nodes[b]}" for a, b in np.argwhere(mutual)]
             notes.append(
@@ -145,8 +156,8 @@ class CausalNetwork:
 
     def __repr__(self) -> str:
         return (
-            f"<CausalNetwork: {len(self.nodes)} genes, {len(self.edges)} edges of "
-            f"{len(self.candidates)} candidates>"
+            f"<CausalNetwork: {len(self.nodes)} genes, {len(self.sinks)} sinks, "
+            f"{len(self.edges)} edges of {len(self.candidates)} candidates>"
         )
 
     def __str__(self) -> str:
@@ -162,6 +173,8 @@ class CausalNetwork:
     def to_networkx(self, *, candidates: bool = False) -> networkx.DiGraph:
         """Return a directed graph; nodes know their position in the order, edges their numbers.
 
+        A sink is in it when it has an edge, with ``sink`` true and no position.
+
         Parameters
         ----------
         candidates
@@ -171,10 +184,12 @@ class CausalNetwork:
 
         graph = networkx.DiGraph(name="argen")
         for position, gene in enumerate(self.order, start=1):
-            graph.add_node(gene, position=position)
+            graph.add_node(gene, position=position, sink=False)
         table = self.candidates if candidates else self.edges
         for row in table.to_dict("records"):
             ends = row.pop("source"), row.pop("target")
+            if row.pop("sink"):
+                graph.add_node(ends[1], sink=True)
             # GraphML knows no missing numbers: what is missing is left out.
             graph.add_edge(*ends, **{str(k): v for k, v in row.items() if v == v})
         return graph
@@ -185,33 +200,33 @@ class CausalNetwork:
         Keys: ``varp["argen_direct_effect"]`` and ``varp["argen_total_effect"]``, sparse,
         [source, target], with the effects of the edges and of the descendants;
         ``var["argen_position"]``, place in the causal order (missing for genes that are no
-        nodes); ``uns["argen"]`` with the tables ``candidates`` and ``descendants``, the
-        ``order``, ``config`` and ``provenance``.
+        nodes); ``var["argen_sink"]``; ``uns["argen"]`` with the tables ``candidates`` and
+        ``descendants``, the ``order``, ``config`` and ``provenance``.
 
         Parameters
         ----------
         adata
-            A copy of it gets the keys; its ``var_names`` must contain the nodes. None: a new
-            object with the nodes as its variables.
+            A copy of it gets the keys; its ``var_names`` must contain the nodes and sinks. None:
+            a new object with these as its variables.
         """
         from anndata import AnnData
         from scipy import sparse
 
         if adata is None:
             adata = AnnData(
-                X=np.zeros((0, len(self.nodes)), dtype=np.float32),
-                var=pd.DataFrame(index=list(self.nodes)),
+                X=np.zeros((0, len(self.genes)), dtype=np.float32),
+                var=pd.DataFrame(index=list(self.genes)),
             )
-        missing = [gene for gene in self.nodes if gene not in adata.var_names]
+        missing = [gene for gene in self.genes if gene not in adata.var_names]
         if missing:
             raise InputError(
                 f"The AnnData object lacks {len(missing)} of the network's genes: "
                 f"{first_few(missing)}. Set var_names to the names that the network uses."
             )
         adata = adata.copy()
-        columns = adata.var_names.get_indexer(list(self.nodes))
+        columns = adata.var_names.get_indexer(list(self.genes))
         shape = (adata.n_vars, adata.n_vars)
-        place = dict(zip(self.nodes, columns, strict=True))
+        place = dict(zip(self.genes, columns, strict=True))
         edges = self.edges
         at = (edges["source"].map(place).to_numpy(), edges["target"].map(place).to_numpy())
         direct = sparse.csr_matrix((edges["effect"].to_numpy(), at), shape=shape)
@@ -221,8 +236,10 @@ class CausalNetwork:
         )
         adata.varp[VARP_DIRECT], adata.varp[VARP_TOTAL] = direct, total
         position = np.full(adata.n_vars, np.nan)
-        position[columns] = 1 + self.causal_order.position
+        n_nodes = len(self.nodes)
+        position[columns[:n_nodes]] = 1 + self.causal_order.position[:n_nodes]
         adata.var["argen_position"] = position
+        adata.var["argen_sink"] = adata.var_names.isin(self.sinks)
         adata.uns["argen"] = {
             "candidates": self.candidates.copy(),
             "descendants": self.total_effects(),
@@ -252,12 +269,13 @@ class CausalNetwork:
         return write_results(self, folder)
 
     def _index(self, gene: str) -> int:
-        if gene not in self.nodes:
+        if gene not in self.genes:
+            kind = "neither a node nor a sink" if self.sinks else "not a node"
             raise InputError(
-                f"{gene!r} is not a node of this network.{nearest(gene, self.nodes)} Nodes: "
+                f"{gene!r} is {kind} of this network.{nearest(gene, self.genes)} Nodes: "
                 f"{first_few(self.nodes, 10)}."
             )
-        return self.nodes.index(gene)
+        return self.genes.index(gene)
 
     def _edges_at(self, end: str, gene: str) -> pd.DataFrame:
         self._index(gene)
@@ -277,14 +295,16 @@ def select_edges(
     """Apply error control to the parent tests and assemble the network.
 
     Targets are taken in the order in which they were placed, the last of the causal order
-    first; the tests of one target are one batch.
+    first; the tests of one target are one batch. Sinks come after all nodes, so that they
+    change no edge between nodes.
     """
-    position = order.position
-    distance_from_end = len(position) - 1 - position[tests.target]
-    _, batch = np.unique(distance_from_end, return_inverse=True)
+    position, n_nodes = order.position[tests.target], order.n_nodes
+    is_sink = position >= n_nodes
+    _, batch = np.unique(np.where(is_sink, position, n_nodes - 1 - position), return_inverse=True)
     selection = select(
         tests.effects.p_value,
         batch,
+        family=is_sink,
         method=config.edge_adjustment,
         scope=config.edge_scope,
         alpha=config.level_of_edges,
@@ -297,6 +317,7 @@ def select_edges(
     table.insert(10, "batch", batch + 1)
     table.insert(11, "level", selection.level)
     table.insert(12, "selected", selection.selected)
+    table.insert(13, "sink", is_sink)
     return CausalNetwork(
         candidates=table,
         screen=screen,

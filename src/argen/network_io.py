@@ -2,10 +2,10 @@
 
 The network file, format version 1, is a NumPy ``.npz`` archive without pickled objects:
 
-- ``header``: JSON text with ``format``, ``version``, ``nodes``, ``config``, ``provenance``,
-  ``fits`` and the columns of the two tables;
+- ``header``: JSON text with ``format``, ``version``, ``genes`` (the nodes, then the sinks),
+  ``config``, ``provenance``, ``fits`` and the columns of the two tables;
 - ``candidates/<column>`` and ``left_out/<column>``: one array per column of a table;
-- ``screen/<field>``: matrices (n_nodes, n_nodes), [source, target], and
+- ``screen/<field>``: matrices (n_nodes, n_genes), [source, target], and
   ``knockdown/<field>``: vectors (n_nodes,);
 - ``order/order`` and ``order/closure``.
 """
@@ -33,7 +33,7 @@ from argen.perturbseq import left_out_table
 FORMAT, VERSION = "argen-network", 1
 _TEXT_COLUMNS = ("source", "target", "status", "kind", "name", "reason")
 _SCREEN_FIELDS = tuple(
-    f.name for f in fields(DescendantScreen) if f.name not in ("nodes", "knockdown", "fits")
+    f.name for f in fields(DescendantScreen) if f.name not in ("genes", "knockdown", "fits")
 )
 _EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
 
@@ -46,7 +46,7 @@ def save_network(network: CausalNetwork, path: str | Path) -> Path:
     header = {
         "format": FORMAT,
         "version": VERSION,
-        "nodes": list(network.nodes),
+        "genes": list(network.genes),
         "config": network.config.to_dict(),
         "provenance": network.provenance,
         "fits": network.screen.fits,
@@ -115,7 +115,7 @@ def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
             }
         )  # fmt: skip
     screen = DescendantScreen(
-        nodes=tuple(header["nodes"]),
+        genes=tuple(header["genes"]),
         fits=header["fits"],
         knockdown=Effects(**{f: arrays[f"knockdown/{f}"] for f in _EFFECT_FIELDS}),
         **{f: arrays[f"screen/{f}"] for f in _SCREEN_FIELDS},

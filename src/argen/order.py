@@ -19,23 +19,29 @@ SCORE_FLOOR = 1e-16
 class CausalOrder:
     """Who can be upstream of whom.
 
-    ``order`` lists node indices, most upstream first. ``closure[j, k]`` says that a path of
-    screened descendants leads from j to k.
+    ``order`` lists column numbers, most upstream first: the nodes, and behind them the sinks,
+    genes that nobody perturbed. ``closure[j, k]`` says that a path of screened descendants
+    leads from j to k.
     """
 
-    order: IntArray  # (n_nodes,)
-    closure: BoolArray  # (n_nodes, n_nodes)
+    order: IntArray  # (n_genes,)
+    closure: BoolArray  # (n_nodes, n_genes)
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of genes that can be upstream of others."""
+        return len(self.closure)
 
     @property
     def position(self) -> IntArray:
-        """Place of each node in the order, 0 for the most upstream: (n_nodes,)."""
+        """Place of each gene in the order, 0 for the most upstream: (n_genes,)."""
         position = np.empty(len(self.order), dtype=np.int64)
         position[self.order] = np.arange(len(self.order))
         return position
 
     def candidates(self, target: int) -> IntArray:
         """Nodes upstream of ``target`` of which it is a descendant, most upstream first."""
-        before = self.order[: self.position[target]]
+        before = self.order[: min(self.position[target], self.n_nodes)]
         return np.asarray(before[self.closure[before, target]])
 
 
@@ -55,24 +61,26 @@ def transitive_closure(is_descendant: BoolArray) -> BoolArray:
 
 
 def causal_order(is_descendant: BoolArray, p_value: FloatArray) -> CausalOrder:
-    """Order the nodes by peeling leaves off the closure of the screen.
+    """Order the genes by peeling leaves off the closure of the screen.
 
     Among the nodes not yet placed, ``nu_j`` counts those in the closure of j and ``mu_j`` sums
     their scores ``-log10(p_jk + 1e-16)`` (p = 1 where missing). The node with the least ``nu``
     is placed, ties by the least ``mu``, then by column; the first placed is the last in the
-    order. The result is acyclic also when two nodes are descendants of each other.
+    order. The result is acyclic also when two nodes are descendants of each other. Sinks have no
+    descendants: they come last, in the sequence of their columns, and move no node.
 
     Parameters
     ----------
     is_descendant
-        (n_nodes, n_nodes), the significant pairs of the screen.
+        (n_nodes, n_genes), the significant pairs of the screen, the nodes before the sinks.
     p_value
-        (n_nodes, n_nodes), unadjusted; NaN where missing.
+        (n_nodes, n_genes), unadjusted; NaN where missing.
     """
-    closure = transitive_closure(is_descendant)
+    n_nodes, n_genes = is_descendant.shape
+    closure = transitive_closure(is_descendant[:, :n_nodes])
+    p_value = p_value[:, :n_nodes]
     scores = -np.log10(np.where(np.isnan(p_value), 1.0, p_value) + SCORE_FLOOR)
     scores = np.where(closure, scores, 0.0)
-    n_nodes = len(closure)
     remaining = np.ones(n_nodes, dtype=bool)
     n_below = closure.sum(axis=1)
     placed: list[int] = []
@@ -85,4 +93,19 @@ def causal_order(is_descendant: BoolArray, p_value: FloatArray) -> CausalOrder:
         placed.append(leaf)
         remaining[leaf] = False
         n_below -= closure[:, leaf]
-    return CausalOrder(np.array(placed[::-1], dtype=np.int64), closure)
+    order = np.concatenate([np.array(placed[::-1], dtype=np.int64), np.arange(n_nodes, n_genes)])
+    return CausalOrder(order, np.hstack([closure, _reached_sinks(closure, is_descendant)]))
+
+
+def _reached_sinks(closure: BoolArray, is_descendant: BoolArray) -> BoolArray:
+    """Sinks that a node, or a node downstream of it, was found to move: (n_nodes, n_sinks)."""
+    direct = is_descendant[:, len(closure) :]
+    bits = np.packbits(direct, axis=1)
+    reached = np.array(
+        [
+            own | np.bitwise_or.reduce(bits[below], axis=0)
+            for own, below in zip(bits, closure, strict=True)
+        ],
+        dtype=np.uint8,
+    ).reshape(bits.shape)
+    return np.unpackbits(reached, axis=1, count=direct.shape[1]).astype(bool)

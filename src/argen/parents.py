@@ -26,7 +26,7 @@ MOST_JOBS, MOST_PAIRS_OF_CANDIDATES = 256, 8_000_000
 class ParentTests:
     """One test per candidate edge, in long form: (n_candidates,) each."""
 
-    nodes: tuple[str, ...]
+    genes: tuple[str, ...]
     source: IntArray
     target: IntArray
     effects: Effects
@@ -35,7 +35,7 @@ class ParentTests:
 
     def to_frame(self) -> pd.DataFrame:
         """Return source, target, effect, std_error, z, p_value, log10_p, status."""
-        names = np.array(self.nodes, dtype=object)
+        names = np.array(self.genes, dtype=object)
         effects = self.effects
         return pd.DataFrame(
             {
@@ -94,7 +94,7 @@ def search_parents(
     no_index = np.empty(0, dtype=np.int64)
     targets = [np.full(len(job.candidates), job.target) for job in jobs]
     return ParentTests(
-        nodes=design.nodes,
+        genes=design.genes,
         source=np.concatenate([no_index, *(job.candidates for job in jobs)]),
         target=np.concatenate([no_index, *targets]),
         effects=Effects.joined([result.effects for result in results]),

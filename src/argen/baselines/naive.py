@@ -38,14 +38,13 @@ class NaiveParentTester(ExactParentTester):
         measured goes into theta_k.
         """
         design, target, candidates = self.design, job.target, job.candidates
+        own = design.own_perturbation(target)
         expression = np.log1p(design.counts.dense(candidates) * np.exp(-design.offset)).T
-        regressors = np.column_stack(
-            [design.intercept_and_covariates(), design.perturbed(target), expression]
-        )
+        regressors = np.column_stack([design.intercept_and_covariates(), own, expression])
         responses = prepare_responses(
             design.counts.dense(np.array([target])),
             offset=design.offset,
-            factors=np.vstack([design.covariates.factors, design.perturbed(target)]),
+            factors=np.vstack([design.covariates.factors, own.T.astype(np.int64)]),
         )
         fit = fit_regressions(responses, regressors, design.offset, family=self.config.family)
         kept = np.isfinite(fit.coefficients[0])

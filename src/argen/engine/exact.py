@@ -121,7 +121,7 @@ class ExactParentTester:
             design.counts.dense(candidates),
             instruments=instruments.astype(np.float64),
             exogenous=design.intercept_and_covariates(),
-            outcome_only=design.perturbed(job.target)[:, None].astype(np.float64),
+            outcome_only=design.own_perturbation(job.target),
             offset=design.offset,
             first_stage_offset=design.offset,
             factors=design.covariates.factors,
