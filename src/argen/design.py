@@ -66,7 +66,7 @@ class Design:
         return perturbed
 
     def own_perturbation(self, gene: int) -> FloatArray:
-        """Return the indicator of a gene's perturbation, no column for a sink: (n_cells, 0 or 1)."""
+        """Return the indicator of a gene's perturbation: (n_cells, 1); of a sink, (n_cells, 0)."""
         own = [self.perturbed(gene)] if gene < self.n_nodes else []
         shape = (self.perturbations.shape[0], len(own))
         return np.array(own, dtype=np.float64).reshape(shape[::-1]).T
