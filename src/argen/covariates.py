@@ -13,6 +13,8 @@ from argen.errors import InputError, first_few
 
 # Of a column less than this share of its variance is left once the others are known.
 COLLINEAR_SHARE = 1e-9
+# Stands for the column of a level that none indicates.
+REFERENCE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,23 @@ class CovariateBlock:
     Scaling is for conditioning alone; no effect between genes depends on it.
     """
 
-    matrix: FloatArray  # (n_cells, n_columns)
     names: tuple[str, ...]  # (n_columns,)
+    numeric: FloatArray  # (n_cells, n_numeric)
+    numeric_columns: IntArray  # (n_numeric,): the place of each among the columns
     factors: IntArray  # (n_factors, n_cells), level codes; indicators of them and the numeric
-    numeric_columns: IntArray  # (n_numeric,) columns together span what the matrix spans
+    #                    columns together span what all columns span
+    level_columns: tuple[IntArray, ...]  # (n_factors,) of (n_levels,): columns that indicate
+    #                                      the levels, -1 for the reference
+
+    @property
+    def matrix(self) -> FloatArray:
+        """All columns, dense: (n_cells, n_columns)."""
+        matrix = np.zeros((len(self.numeric), len(self.names)))
+        matrix[:, self.numeric_columns] = self.numeric
+        for codes, columns in zip(self.factors, self.level_columns, strict=True):
+            indicated = np.flatnonzero(columns[codes] >= 0)
+            matrix[indicated, columns[codes[indicated]]] = 1.0
+        return matrix
 
 
 def is_categorical(column: pd.Series) -> bool:
@@ -60,65 +75,101 @@ def encode_covariates(table: pd.DataFrame, formula: str | None = None) -> Covari
         When a column is constant, or explained by the columns before it.
     """
     _check_varying([name for name in table.columns if table[name].nunique() < 2])
-    columns, names = _from_columns(table) if formula is None else _from_formula(table, formula)
-    values = np.column_stack([np.empty((len(table), 0)), *columns])
+    block = _from_columns(table) if formula is None else _from_formula(table, formula)
+    explained = explained_columns(block, np.zeros(len(table), dtype=np.int64))
+    if explained:
+        raise InputError(
+            f"Covariate {first_few(block.names[c] for c in explained)} is collinear with the "
+            "covariates before it: it adds nothing. Leave it, or one of the others, out."
+        )
+    return block
+
+
+def _from_columns(table: pd.DataFrame) -> CovariateBlock:
+    names: list[str] = []
+    numeric, factors, level_columns = {}, [], []
+    for name in table.columns:
+        column = table[name]
+        if is_categorical(column):
+            codes, levels = _levels(column)
+            factors.append(codes)
+            level_columns.append(len(names) + np.arange(len(levels)) - 1)
+            level_columns[-1][0] = REFERENCE
+            names += [f"{name}[{level}]" for level in levels[1:]]
+            continue
+        values = column.to_numpy(dtype=np.float64)
+        if _is_indicator(values):
+            factors.append(values.astype(np.int64))
+            level_columns.append(np.array([REFERENCE, len(names)]))
+        else:
+            numeric[len(names)] = values
+        names.append(str(name))
+    return _block(names, numeric, factors, level_columns, len(table))
+
+
+def _is_indicator(values: FloatArray) -> bool:
+    """Whether values are zeros and ones, and not one of them alone."""
+    is_one = values == 1.0
+    return bool((is_one | (values == 0.0)).all() and is_one.any() and not is_one.all())
+
+
+def _block(
+    names: list[str],
+    numeric: dict[int, FloatArray],
+    factors: list[IntArray],
+    level_columns: list[IntArray],
+    n_cells: int,
+) -> CovariateBlock:
+    """Standardise the numeric columns, which come by their place among all columns."""
+    values = np.column_stack([np.empty((n_cells, 0)), *numeric.values()])
     with np.errstate(over="ignore", invalid="ignore"):
         spread = values.std(axis=0)
     # The extremes tell a constant from its own rounding.
     same = (spread == 0) | (values.min(axis=0) == values.max(axis=0))
-    _check_varying([name for name, one_value in zip(names, same, strict=True) if one_value])
+    _check_varying([names[c] for c, one_value in zip(numeric, same, strict=True) if one_value])
     if not np.isfinite(spread).all():
-        too_large = [n for n, s in zip(names, spread, strict=True) if not np.isfinite(s)]
+        too_large = [names[c] for c, s in zip(numeric, spread, strict=True) if not np.isfinite(s)]
         raise InputError(
             f"Covariate {first_few(too_large)} is too large to scale. Change its unit."
         )
-    indicator = np.isin(values, (0.0, 1.0)).all(axis=0)
-    values[:, ~indicator] = (values - values.mean(axis=0))[:, ~indicator] / spread[~indicator]
-    block = CovariateBlock(
-        values, tuple(names), _factors(values[:, indicator], table), np.flatnonzero(~indicator)
+    return CovariateBlock(
+        names=tuple(names),
+        numeric=(values - values.mean(axis=0)) / spread,
+        numeric_columns=np.array(list(numeric), dtype=np.int64),
+        factors=np.array(factors, dtype=np.int64).reshape(len(factors), n_cells),
+        level_columns=tuple(level_columns),
     )
-    _check_rank(block)
-    return block
 
 
-def _factors(indicators: FloatArray, table: pd.DataFrame) -> IntArray:
-    """Gather indicator columns into factors: (n_factors, n_cells).
+def _gathered(
+    indicators: dict[int, FloatArray], table: pd.DataFrame
+) -> tuple[list[IntArray], list[IntArray]]:
+    """Gather indicator columns, by their place, into factors; returns these and their columns.
 
     The indicators of all levels but one of a categorical column make one factor; what is left
     over makes factors of two levels.
     """
-    left = {column.tobytes(): column.astype(np.int64) for column in indicators.T.copy()}
-    factors = []
+    left = {column.tobytes(): place for place, column in indicators.items()}
+    factors, level_columns = [], []
     for name in table.columns:
         if not is_categorical(table[name]):
             continue
         codes, levels = _levels(table[name])
         keys = [(codes == code).astype(np.float64).tobytes() for code in range(len(levels))]
-        present = [key for key in keys if key in left]
-        if len(present) == len(levels) - 1:
+        columns = np.array([left.get(key, REFERENCE) for key in keys])
+        if np.sum(columns != REFERENCE) == len(levels) - 1:
             factors.append(codes)
-            for key in present:
-                del left[key]
-    factors += left.values()
-    return np.array(factors, dtype=np.int64).reshape(len(factors), len(table))
+            level_columns.append(columns)
+            left = {key: place for key, place in left.items() if place not in columns}
+    gathered = set(np.concatenate([[REFERENCE], *level_columns]).tolist())
+    for place, column in indicators.items():
+        if place not in gathered:
+            factors.append(column.astype(np.int64))
+            level_columns.append(np.array([REFERENCE, place]))
+    return factors, level_columns
 
 
-def _from_columns(table: pd.DataFrame) -> tuple[list[FloatArray], list[str]]:
-    columns, names = [], []
-    for name in table.columns:
-        column = table[name]
-        if not is_categorical(column):
-            columns.append(column.to_numpy(dtype=np.float64))
-            names.append(str(name))
-            continue
-        codes, levels = _levels(column)
-        for code, level in enumerate(levels[1:], start=1):
-            columns.append((codes == code).astype(np.float64))
-            names.append(f"{name}[{level}]")
-    return columns, names
-
-
-def _from_formula(table: pd.DataFrame, formula: str) -> tuple[list[FloatArray], list[str]]:
+def _from_formula(table: pd.DataFrame, formula: str) -> CovariateBlock:
     from formulaic import ModelMatrices, model_matrix
     from formulaic.errors import DataMismatchWarning
 
@@ -148,8 +199,11 @@ def _from_formula(table: pd.DataFrame, formula: str) -> tuple[list[FloatArray], 
     matrix = matrix.loc[:, matrix.columns != "Intercept"]
     if matrix.shape[1] == 0:
         raise InputError(f"The covariate formula {formula!r} leaves no regressor. Leave it out.")
-    columns = [matrix[name].to_numpy(dtype=np.float64) for name in matrix.columns]
-    return columns, [str(name) for name in matrix.columns]
+    columns = [np.ascontiguousarray(column) for column in matrix.to_numpy(dtype=np.float64).T]
+    indicators = {c: column for c, column in enumerate(columns) if _is_indicator(column)}
+    numeric = {c: column for c, column in enumerate(columns) if c not in indicators}
+    names = [str(name) for name in matrix.columns]
+    return _block(names, numeric, *_gathered(indicators, table), len(table))
 
 
 def _plain(column: pd.Series) -> pd.Series:
@@ -176,32 +230,19 @@ def _check_varying(constant: list[str]) -> None:
         )
 
 
-def _check_rank(block: CovariateBlock) -> None:
-    explained = explained_columns(block.matrix, np.zeros(len(block.matrix), dtype=np.int64))
-    if explained:
-        raise InputError(
-            f"Covariate {first_few(block.names[c] for c in explained)} is collinear with the "
-            "covariates before it: it adds nothing. Leave it, or one of the others, out."
-        )
-
-
-def explained_columns(values: FloatArray, groups: IntArray) -> list[int]:
+def explained_columns(block: CovariateBlock, groups: IntArray) -> list[int]:
     """Columns that the ones before them explain once group means are taken out.
 
     Parameters
     ----------
-    values
-        (n_cells, n_columns).
+    block
+        Covariates of the cells.
     groups
         (n_cells,), codes from 0.
     """
-    sizes = np.maximum(np.bincount(groups), 1)
-    centred = np.empty_like(values)
-    for c, column in enumerate(values.T):
-        centred[:, c] = column - (np.bincount(groups, weights=column) / sizes)[groups]
-    total = np.sum((values - values.mean(axis=0)) ** 2, axis=0)
+    total = np.diagonal(_cross_products(block, np.zeros_like(groups)))
     # Cholesky of the cross-products, column by column: what the earlier ones leave is the pivot.
-    gram = centred.T @ centred
+    gram = _cross_products(block, groups)
     explained = []
     for c in range(len(gram)):
         pivot = gram[c, c]
@@ -210,3 +251,37 @@ def explained_columns(values: FloatArray, groups: IntArray) -> list[int]:
         else:
             gram[c + 1 :, c + 1 :] -= np.outer(gram[c + 1 :, c], gram[c, c + 1 :]) / pivot
     return explained
+
+
+def _cross_products(block: CovariateBlock, groups: IntArray) -> FloatArray:
+    """``sum_i x_i x_i'`` of all columns less their group means: (n_columns, n_columns).
+
+    Those of indicators are numbers of cells, less what groups of such composition would have.
+    """
+    sizes = np.maximum(np.bincount(groups), 1)[:, None]
+    numeric, at = np.empty_like(block.numeric), block.numeric_columns
+    for t, column in enumerate(block.numeric.T):
+        numeric[:, t] = column - (np.bincount(groups, weights=column) / sizes[:, 0])[groups]
+    gram = np.zeros((len(block.names), len(block.names)))
+    gram[np.ix_(at, at)] = numeric.T @ numeric
+    by_group = []
+    for f, (codes, columns) in enumerate(zip(block.factors, block.level_columns, strict=True)):
+        used = columns >= 0
+        for t, column in enumerate(numeric.T):
+            sums = np.bincount(codes, weights=column, minlength=len(columns))
+            gram[at[t], columns[used]] = gram[columns[used], at[t]] = sums[used]
+        by_group.append(_numbers(groups, codes))
+        for e in range(f + 1):
+            other = block.level_columns[e]
+            expected = by_group[e].T @ (by_group[f] / sizes)
+            together = _numbers(block.factors[e], codes) - expected
+            part = together[np.ix_(other >= 0, used)]
+            gram[np.ix_(other[other >= 0], columns[used])] = part
+            gram[np.ix_(columns[used], other[other >= 0])] = part.T
+    return gram
+
+
+def _numbers(left: IntArray, right: IntArray) -> IntArray:
+    """Count the cells of every combination of codes: (n_left, n_right)."""
+    n_left, n_right = left.max(initial=0) + 1, right.max(initial=0) + 1
+    return np.bincount(left * n_right + right, minlength=n_left * n_right).reshape(n_left, n_right)

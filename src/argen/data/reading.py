@@ -163,7 +163,7 @@ def _check_regressors(data: PerturbSeqData) -> None:
                 "cells: expected fewer levels than cells. If it holds numbers, make them numeric."
             )
     block = encode_covariates(data.covariates, data.formula)
-    n_needed = block.matrix.shape[1] + 2
+    n_needed = len(block.names) + 2
     if data.n_controls < n_needed:
         raise InputError(
             f"There are {data.n_controls} control cells for {n_needed} coefficients (intercept, "
@@ -171,7 +171,7 @@ def _check_regressors(data: PerturbSeqData) -> None:
             "Use fewer covariates or more control cells."
         )
     groups = data.node_of_cell + 1
-    explained = explained_columns(block.matrix, groups)
+    explained = explained_columns(block, groups)
     if explained:
         raise InputError(
             f"Covariate {first_few(block.names[c] for c in explained)} is collinear with the "

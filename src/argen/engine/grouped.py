@@ -54,9 +54,8 @@ class Genes:
         block = design.covariates
         group = np.where(design.controls, design.n_nodes, design.node_of_cell)
         self.layout, self.cells = group_layout(
-            group, design.n_nodes + 1, design.offset, block.factors,
-            block.matrix[:, block.numeric_columns],
-        )  # fmt: skip
+            group, design.n_nodes + 1, design.offset, block.factors, block.numeric
+        )
         self.place = np.argsort(self.cells)
         self.references: dict[int, GeneReference] = {}
 

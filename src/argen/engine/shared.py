@@ -138,17 +138,17 @@ def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]
     of a source after those of another, so that a cell is there once for each perturbation.
     """
     block = design.covariates
-    numeric = block.matrix[:, block.numeric_columns]
-    numeric = numeric - numeric[design.controls].mean(axis=0)
-    factors = sorted(block.factors, key=lambda codes: -int(codes.max(initial=0)))
-    codes = np.array(factors, dtype=np.int64).reshape(len(factors), len(numeric))
-    strata, stratum = np.unique(codes, axis=1, return_inverse=True)
-    stratum = stratum.ravel() if len(codes) else np.zeros(len(numeric), dtype=np.int64)
-    n_strata = strata.shape[1] if len(codes) else 1
+    numeric = block.numeric - block.numeric[design.controls].mean(axis=0)
+    # A factor of one level where there is none, so that there is always a main covariate.
+    codes = sorted(block.factors, key=lambda codes: -int(codes.max(initial=0)))
+    codes = codes or [np.zeros(len(numeric), dtype=np.int64)]
+    shape = [int(factor.max(initial=0)) + 1 for factor in codes]
+    combinations, stratum = np.unique(np.ravel_multi_index(codes, shape), return_inverse=True)
+    strata, n_strata = np.unravel_index(combinations, shape), len(combinations)
     indicators = [
         (strata[f] == value).astype(np.float64)
-        for f in range(1, len(factors))
-        for value in range(1, int(codes[f].max()) + 1)
+        for f in range(1, len(codes))
+        for value in range(1, shape[f])
     ]
     controls = _sorted_cells(design.controls, stratum)
     source_start = design.perturbations.indptr.astype(np.int64)
@@ -168,8 +168,8 @@ def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]
         perturbed_powers=_powers(series, numeric[perturbed], len(series.minus[0])),
         perturbed_stratum=stratum[perturbed],
         source_start=source_start,
-        level=strata[0] if len(codes) else np.zeros(1, dtype=np.int64),
-        n_levels=int(codes[0].max()) + 1 if len(codes) else 1,
+        level=strata[0],
+        n_levels=shape[0],
         n_numeric=n_numeric,
         indicators=np.array(indicators).reshape(len(indicators), n_strata),
         largest_norm=float(norm.max()),
