@@ -176,21 +176,25 @@ def test_series_of_exponentials(n_variables, rng):
 
 def test_newton_system_is_score_and_information_with_dummies(rng):
     """Profiling the level intercepts out is taking the Schur complement of their dummies."""
-    n, n_levels = 300, 4
+    n, n_levels, phi = 300, 4, 0.3
     level, flag = rng.integers(0, n_levels, n), rng.integers(0, 2, n)
     z, own = rng.normal(size=n), (rng.random(n) < 0.2).astype(float)
     y, mean = rng.poisson(2.0, n).astype(float), rng.gamma(2.0, 1.0, n)
-    stratum = 2 * level + flag
-    sums = np.array([np.bincount(stratum, mean * z**k, 2 * n_levels) for k in range(3)])
-    own_sums = np.array([np.bincount(stratum, own * mean * z**k, 2 * n_levels) for k in range(2)])
+    stratum = n_levels * flag + level
+    sums = np.array([np.bincount(stratum, mean * z**k, 2 * n_levels) for k in range(2)])
+    own_sums = np.bincount(stratum, own * mean, 2 * n_levels)
+    mean *= np.exp(phi * flag)
     level_counts = np.bincount(level, y)
     observed = np.array([y @ z, y @ flag, y @ own])
-    by_level, by_stratum = np.zeros((5, n_levels)), np.zeros((2, 2 * n_levels))
+    by_level, scale, rate = np.zeros((5, n_levels)), np.zeros(2), np.zeros(2 * n_levels)
     score, information = np.zeros(3), np.zeros((3, 3))
-    indicators = (np.arange(2 * n_levels) % 2)[None].astype(float)
+    indicators, e = np.array([[0.0, 1.0]]), np.array([0.0, phi, 0.0])
+    _controls.profile_levels(level_counts, indicators, sums, own_sums, e, by_level, scale, rate)
+    fitted = np.exp(-phi * flag) * mean * rate[stratum]
     _controls.newton_system(
-        np.repeat(np.arange(n_levels), 2), indicators, level_counts, observed, sums, own_sums, 1,
-        True, by_level, by_stratum, score, information,
+        level_counts, indicators, observed, sums, own_sums,
+        np.array([fitted @ own, fitted @ (own * z)]), np.array([[fitted @ z**2]]), by_level, rate,
+        score, information,
     )  # fmt: skip
     # The intercepts at their best: the means of a level add up to its counts.
     fitted = mean * (level_counts / np.bincount(level, mean))[level]

@@ -142,36 +142,40 @@ def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]
     # A factor of one level where there is none, so that there is always a main covariate.
     codes = sorted(block.factors, key=lambda codes: -int(codes.max(initial=0)))
     codes = codes or [np.zeros(len(numeric), dtype=np.int64)]
-    shape = [int(factor.max(initial=0)) + 1 for factor in codes]
-    combinations, stratum = np.unique(np.ravel_multi_index(codes, shape), return_inverse=True)
-    strata, n_strata = np.unravel_index(combinations, shape), len(combinations)
+    n_levels = [int(factor.max(initial=0)) + 1 for factor in codes]
+    combination = np.zeros(len(numeric), dtype=np.int64)
+    if len(codes) > 1:
+        combination = np.ravel_multi_index(codes[1:], n_levels[1:])
+    present, combination = np.unique(combination, return_inverse=True)
+    stratum = combination * n_levels[0] + codes[0]
+    others = np.unravel_index(present, n_levels[1:]) if len(codes) > 1 else ()
     indicators = [
-        (strata[f] == value).astype(np.float64)
-        for f in range(1, len(codes))
-        for value in range(1, shape[f])
+        (levels == value).astype(np.float64)
+        for levels, n in zip(others, n_levels[1:], strict=True)
+        for value in range(1, n)
     ]
     controls = _sorted_cells(design.controls, stratum)
     source_start = design.perturbations.indptr.astype(np.int64)
     perturbed = design.perturbations.indices.astype(np.int64)
     source = np.repeat(np.arange(design.n_nodes), np.diff(source_start))
-    perturbed = perturbed[np.lexsort((stratum[perturbed], source))]
+    perturbed = perturbed[_in_rounds(source, stratum[perturbed])]
     n_numeric = numeric.shape[1]
     mean_degree, degree = SERIES_DEGREES[n_numeric]
     series = monomials(n_numeric, degree)
     norm = np.sqrt(np.sum(numeric[controls] ** 2, axis=1))
     layout = _controls.Layout(
-        control_start=np.searchsorted(stratum[controls], np.arange(n_strata + 1)),
+        control_start=np.searchsorted(stratum[controls], np.arange(len(present) * n_levels[0] + 1)),
         control_log_size=design.offset[controls],
         control_powers=_powers(series, numeric[controls], len(series.exponents)),
         control_norms=norm ** np.arange(len(series.n_up_to) + 1)[:, None],
         perturbed_log_size=design.offset[perturbed],
-        perturbed_powers=_powers(series, numeric[perturbed], len(series.minus[0])),
-        perturbed_stratum=stratum[perturbed],
+        perturbed_z=np.ascontiguousarray(numeric[perturbed].T),
+        perturbed_stratum=stratum[perturbed].astype(np.uint32),
+        perturbed_norm=_largest_norms(numeric[perturbed], source_start),
         source_start=source_start,
-        level=strata[0],
-        n_levels=shape[0],
+        n_levels=n_levels[0],
         n_numeric=n_numeric,
-        indicators=np.array(indicators).reshape(len(indicators), n_strata),
+        indicators=np.array(indicators).reshape(len(indicators), len(present)),
         largest_norm=float(norm.max()),
         parent=series.parent,
         variable=series.variable,
@@ -187,6 +191,26 @@ def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]
 def _sorted_cells(chosen: BoolArray, stratum: IntArray) -> IntArray:
     cells = np.flatnonzero(chosen)
     return cells[np.argsort(stratum[cells], kind="stable")]
+
+
+def _in_rounds(source: IntArray, stratum: IntArray) -> IntArray:
+    """Sort cells by source, and then one cell of every stratum after the other.
+
+    Sums over strata run at half the speed where neighbours are of the same stratum, because
+    each addition waits for the one before.
+    """
+    order = np.lexsort((stratum, source))
+    first = np.append(True, (np.diff(source[order]) != 0) | (np.diff(stratum[order]) != 0))
+    places = np.arange(len(order))
+    turn = places - np.maximum.accumulate(np.where(first[: len(order)], places, 0))
+    return order[np.lexsort((stratum[order], turn, source[order]))]
+
+
+def _largest_norms(z: FloatArray, start: IntArray) -> FloatArray:
+    """Largest |z| of the rows from each start to the next."""
+    norm = np.sqrt(np.sum(z**2, axis=1))
+    bounds = zip(start[:-1].tolist(), start[1:].tolist(), strict=True)
+    return np.array([norm[a:b].max(initial=0.0) for a, b in bounds])
 
 
 def _powers(series: Monomials, z: FloatArray, n_monomials: int) -> FloatArray:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from argen._arrays import FloatArray, IntArray
 from argen.glm._compile import compiled
 from argen.glm._kernels import cholesky_dropping, solve_kept
-from argen.glm._series import FAST, exponentials
+from argen.glm._series import FAST, add_moments, exponentials, second_moments
 
 # The fit is where the series start, and it predicts the count of perturbed cells without one.
 CONTROL_STEP = 1e-6
@@ -21,21 +22,29 @@ SMALLEST_MEAN = 1e-290
 IDENTIFIED_SHARE = 1e-10
 
 
+# Unsigned, since loops then need not ask whether an index counts from the end.
+StratumArray: TypeAlias = NDArray[np.uint32]
+
+
 class Layout(NamedTuple):
-    """Cells sorted by stratum; everything that does not depend on the response."""
+    """Cells sorted by stratum; everything that does not depend on the response.
+
+    Level g of the main categorical covariate and combination c of levels of the others make
+    stratum ``c n_levels + g``, whether it has cells or not.
+    """
 
     control_start: IntArray  # (n_strata + 1,): controls of stratum s are start[s]:start[s + 1]
     control_log_size: FloatArray  # (n_controls,)
     control_powers: FloatArray  # (n_monomials, n_controls): the monomials of z
     control_norms: FloatArray  # (n_norms, n_controls): |z|^k for k = 0, 1, ...
     perturbed_log_size: FloatArray  # (n_perturbed,)
-    perturbed_powers: FloatArray  # (n_low, n_perturbed): the monomials up to degree 2
-    perturbed_stratum: IntArray  # (n_perturbed,)
+    perturbed_z: FloatArray  # (n_numeric, n_perturbed)
+    perturbed_stratum: StratumArray  # (n_perturbed,)
+    perturbed_norm: FloatArray  # (n_sources,): the largest |z| of its cells
     source_start: IntArray  # (n_sources + 1,): cells of source j are start[j]:start[j + 1]
-    level: IntArray  # (n_strata,): level of the main categorical covariate
-    n_levels: int
+    n_levels: int  # of the main categorical covariate
     n_numeric: int
-    indicators: FloatArray  # (n_indicators, n_strata): levels of the other covariates
+    indicators: FloatArray  # (n_indicators, n_combinations): levels of the other covariates
     largest_norm: float  # of a control cell
     parent: IntArray  # the monomials, see argen.glm.monomials
     variable: IntArray
@@ -77,82 +86,104 @@ def segment_sums(weights, powers, start, out):
 
 
 @compiled(fastmath=FAST)
-def newton_system(level, indicators, level_counts, observed, sums, own, n_numeric, with_own,
-                  by_level, by_stratum, score, information):  # fmt: skip
-    """Profile the level intercepts out and fill score and information of u = (e, d).
+def profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate):
+    """Profile the level intercepts out, given the moments of each stratum.
 
-    With f_g the first moments of level g and ``A_g = T_g / M_g``::
-
-        score = observed - sum_g A_g f_g
-        information = sum_s A_g m2_s - sum_g T_g (f_g / M_g) (f_g / M_g)'
-
-    ``by_level`` gets 1 / M_g, A_g and the rows of ``f_g / M_g``; ``by_stratum`` gets A_g of the
-    level of each stratum, and is scratch from there on.
+    With M_g the means and f_g the first moments of level g (of numeric covariates, indicators
+    and perturbation), T_g its counts and ``A_g = T_g / M_g``, ``by_level`` gets 1 / M_g, A_g
+    and the rows of ``f_g / M_g``; with phi the indicators' part of e, ``scale`` gets ``exp(phi'F)``
+    of each combination F of indicators, and ``rate`` its product with A_g for each stratum.
+    ``own`` has the means of perturbed cells; without any it is empty, and d is no parameter.
     """
-    n_strata, n_levels = sums.shape[1], level_counts.shape[0]
-    n_slopes = n_numeric + indicators.shape[0]
-    size = n_slopes + (1 if with_own else 0)
+    n_numeric, n_levels = sums.shape[0] - 1, level_counts.shape[0]
+    n_indicators, n_combinations = indicators.shape
     by_level[:, :] = 0.0
-    for a in range(1 + size):
-        # Row 0 the means, then the first moments.
-        if a <= n_numeric:
-            by_stratum[1] = sums[a]
-        elif a <= n_slopes:
-            by_stratum[1] = indicators[a - n_numeric - 1] * sums[0]
-        else:
-            by_stratum[1] = own[0]
-        row = a + 1 if a else 0
-        if n_levels == n_strata:
-            by_level[row] = by_stratum[1]
-        else:
-            for s in range(n_strata):
-                by_level[row, level[s]] += by_stratum[1, s]
+    for c in range(n_combinations):
+        shift = 0.0
+        for h in range(n_indicators):
+            shift += e[n_numeric + h] * indicators[h, c]
+        scale[c] = math.exp(shift)
+        first = c * n_levels
+        for g in range(n_levels):
+            by_level[0, g] += scale[c] * sums[0, first + g]
+        for t in range(n_numeric):
+            for g in range(n_levels):
+                by_level[2 + t, g] += scale[c] * sums[1 + t, first + g]
+        for h in range(n_indicators):
+            if indicators[h, c] != 0.0:
+                for g in range(n_levels):
+                    by_level[2 + n_numeric + h, g] += scale[c] * sums[0, first + g]
+        if own.shape[0] > 0:
+            for g in range(n_levels):
+                by_level[2 + n_numeric + n_indicators, g] += scale[c] * own[first + g]
     for g in range(n_levels):
         # A level without cells has no counts either, and drops out.
         by_level[0, g] = 1.0 / max(by_level[0, g], SMALLEST_MEAN)
         by_level[1, g] = level_counts[g] * by_level[0, g]
+    for a in range(2, by_level.shape[0]):
+        for g in range(n_levels):
+            by_level[a, g] *= by_level[0, g]
+    for c in range(n_combinations):
+        for g in range(n_levels):
+            rate[c * n_levels + g] = scale[c] * by_level[1, g]
+
+
+@compiled(fastmath=FAST)
+def newton_system(level_counts, indicators, observed, sums, own, own_moments, second, by_level,
+                  rate, score, information):  # fmt: skip
+    """Fill score and information of u = (e, d), the level intercepts being profiled out.
+
+    In terms of ``profile_levels``, with m2 the second moments, of which ``second`` has those of
+    the numeric covariates and ``own_moments`` those of D by D and by the numeric covariates::
+
+        score = observed - sum_g T_g (f_g / M_g)
+        information = sum_g A_g m2_g - sum_g T_g (f_g / M_g) (f_g / M_g)'
+    """
+    n_numeric, n_levels = sums.shape[0] - 1, level_counts.shape[0]
+    n_indicators, n_combinations = indicators.shape
+    n_slopes = n_numeric + n_indicators
+    size = score.shape[0]
+    information[:, :] = 0.0
+    for t in range(n_numeric):
+        for v in range(t, n_numeric):
+            information[t, v] = second[t, v]
+        if size > n_slopes:
+            information[t, n_slopes] = own_moments[1 + t]
+    if size > n_slopes:
+        information[n_slopes, n_slopes] = own_moments[0]
+    for c in range(n_combinations):
+        first = c * n_levels
+        for b in range(1 + n_numeric if n_indicators > 0 else 0):
+            total = 0.0
+            for g in range(n_levels):
+                total += rate[first + g] * sums[b, first + g]
+            for h in range(n_indicators):
+                share = total * indicators[h, c]
+                if b > 0:
+                    information[b - 1, n_numeric + h] += share
+                else:
+                    for k in range(h, n_indicators):
+                        information[n_numeric + h, n_numeric + k] += share * indicators[k, c]
+        if size > n_slopes and n_indicators > 0:
+            total = 0.0
+            for g in range(n_levels):
+                total += rate[first + g] * own[first + g]
+            for h in range(n_indicators):
+                information[n_numeric + h, n_slopes] += total * indicators[h, c]
     for a in range(size):
         total = 0.0
         for g in range(n_levels):
-            by_level[2 + a, g] *= by_level[0, g]
             total += level_counts[g] * by_level[2 + a, g]
         score[a] = observed[a] - total
-    for s in range(n_strata):
-        by_stratum[0, s] = by_level[1, level[s]]
-
-    second = 1 + n_numeric  # the row of z_0^2, and then of z_0 z_1, ..., z_1^2, ...
-    for b in range(size):
-        for a in range(b, size):
+        for b in range(a, size):
             total = 0.0
-            if a < n_numeric:
-                for s in range(n_strata):
-                    total += by_stratum[0, s] * sums[second, s]
-                second += 1
-            elif a < n_slopes:
-                other = by_stratum[1]
-                for s in range(n_strata):
-                    factor = indicators[b - n_numeric, s] * sums[0, s] if b >= n_numeric else (
-                        sums[1 + b, s]
-                    )  # fmt: skip
-                    other[s] = factor
-                for s in range(n_strata):
-                    total += by_stratum[0, s] * indicators[a - n_numeric, s] * other[s]
-            elif b < n_numeric:
-                for s in range(n_strata):
-                    total += by_stratum[0, s] * own[1 + b, s]
-            elif b < n_slopes:
-                for s in range(n_strata):
-                    total += by_stratum[0, s] * indicators[b - n_numeric, s] * own[0, s]
-            else:
-                for s in range(n_strata):
-                    total += by_stratum[0, s] * own[0, s]
-            uncentred = total
             for g in range(n_levels):
-                total -= level_counts[g] * by_level[2 + a, g] * by_level[2 + b, g]
-            if a == b and not total > IDENTIFIED_SHARE * uncentred:
-                total = 0.0
-            information[a, b] = total
-            information[b, a] = total
+                total += level_counts[g] * by_level[2 + a, g] * by_level[2 + b, g]
+            left = information[a, b] - total
+            if a == b and not left > IDENTIFIED_SHARE * information[a, b]:
+                left = 0.0
+            information[a, b] = left
+            information[b, a] = left
     for a in range(size):
         if information[a, a] == 0.0:
             for b in range(size):
@@ -174,65 +205,74 @@ def _fit_slopes(layout, y, level_counts, observed, weights, rate):
 
     Returns the slopes and whether they were found; ``rate`` gets exp of the level intercepts.
     """
-    n_controls, n_numeric = y.shape[0], layout.n_numeric
-    n_indicators, n_strata = layout.indicators.shape[0], layout.level.shape[0]
+    n_controls, n_numeric, n_levels = y.shape[0], layout.n_numeric, layout.n_levels
+    indicators, start, powers = layout.indicators, layout.control_start, layout.control_powers
+    n_indicators, n_combinations = indicators.shape
     n_slopes, n_low = n_numeric + n_indicators, layout.minus.shape[1]
-    start, powers = layout.control_start, layout.control_powers
+    n_strata = n_combinations * n_levels
     log_mean, scratch = np.empty(n_controls), np.empty(n_controls, np.int64)
     slopes, step, score = np.zeros(n_slopes), np.zeros(n_slopes), np.zeros(n_slopes)
     information, lower = np.zeros((n_slopes, n_slopes)), np.zeros((n_slopes, n_slopes))
     kept = np.zeros(n_slopes, np.bool_)
-    sums, own = np.zeros((n_low, n_strata)), np.zeros((1 + n_numeric, n_strata))
-    by_level = np.zeros((3 + n_slopes, layout.n_levels))
-    by_stratum = np.zeros((2, n_strata))
+    table, second = np.zeros((n_low, n_strata)), np.zeros((n_numeric, n_numeric))
+    first, contracted = np.zeros((1 + n_numeric, n_strata)), np.zeros(n_low)
+    by_level, by_stratum = np.zeros((2 + n_slopes, n_levels)), np.zeros(n_strata)
+    scale, one = np.zeros(n_combinations), np.ones(1)
+    no_slopes, nothing = np.zeros(n_slopes), np.zeros(0)  # the weights have the slopes already
     for _ in range(MAX_STEPS):
         log_mean[:] = layout.control_log_size
         for t in range(n_numeric):
             for i in range(n_controls):
                 log_mean[i] += slopes[t] * powers[1 + t, i]
-        if n_indicators > 0:
-            for s in range(n_strata):
-                shift = 0.0
-                for h in range(n_indicators):
-                    shift += slopes[n_numeric + h] * layout.indicators[h, s]
-                for i in range(start[s], start[s + 1]):
-                    log_mean[i] += shift
+        for c in range(n_combinations if n_indicators > 0 else 0):
+            shift = 0.0
+            for h in range(n_indicators):
+                shift += slopes[n_numeric + h] * indicators[h, c]
+            for i in range(start[c * n_levels], start[(c + 1) * n_levels]):
+                log_mean[i] += shift
         exponentials(log_mean, weights, scratch)
-        segment_sums(weights, powers, start, sums)
-        newton_system(layout.level, layout.indicators, level_counts, observed, sums, own,
-                      n_numeric, False, by_level, by_stratum, score, information)  # fmt: skip
+        segment_sums(weights, powers, start, table)
+        add_moments(table, one, layout.minus, 1, 1 + n_numeric, first)
+        profile_levels(level_counts, indicators, first, nothing, no_slopes, by_level, scale,
+                       by_stratum)  # fmt: skip
+        second_moments(table, one, layout.minus, 1, n_low, by_stratum, contracted, second)
+        newton_system(level_counts, indicators, observed, first, nothing, nothing, second,
+                      by_level, by_stratum, score, information)  # fmt: skip
         rate[:] = by_level[1]
         cholesky_dropping(information, lower, kept)
         solve_kept(lower, kept, score, step)
         longest = largest_component(step)
         if longest < CONTROL_STEP:
             return slopes, True
-        slopes += min(1.0, LONGEST_STEP / longest) * step
+        shrink = min(1.0, LONGEST_STEP / longest)
+        for a in range(n_slopes):
+            slopes[a] += shrink * step[a]
     return slopes, False
 
 
 @compiled(fastmath=FAST)
 def fit_controls(layout, y):
     """Fit the controls of one response and take the moments that its pairs share."""
-    n_controls, n_numeric = y.shape[0], layout.n_numeric
-    n_indicators, n_strata = layout.indicators.shape[0], layout.level.shape[0]
-    start, powers, level = layout.control_start, layout.control_powers, layout.level
-    level_counts = np.zeros(layout.n_levels)
+    n_controls, n_numeric, n_levels = y.shape[0], layout.n_numeric, layout.n_levels
+    n_indicators, n_combinations = layout.indicators.shape
+    n_strata = n_combinations * n_levels
+    start, powers = layout.control_start, layout.control_powers
+    level_counts = np.zeros(n_levels)
     observed = np.zeros(n_numeric + n_indicators)
     for s in range(n_strata):
         total = 0.0
         for i in range(start[s], start[s + 1]):
             total += y[i]
-        level_counts[level[s]] += total
+        level_counts[s % n_levels] += total
         for h in range(n_indicators):
-            observed[n_numeric + h] += layout.indicators[h, s] * total
+            observed[n_numeric + h] += layout.indicators[h, s // n_levels] * total
     for t in range(n_numeric):
         total = 0.0
         for i in range(n_controls):
             total += y[i] * powers[1 + t, i]
         observed[t] = total
 
-    weights, rate = np.empty(n_controls), np.zeros(layout.n_levels)
+    weights, rate = np.empty(n_controls), np.zeros(n_levels)
     slopes, found = _fit_slopes(layout, y, level_counts, observed, weights, rate)
     # A level without control counts gets the common rate: any finite value serves as a start.
     common = max(np.sum(level_counts), 1.0) / np.sum(weights)
@@ -242,8 +282,8 @@ def fit_controls(layout, y):
     freedom = -n_numeric - n_indicators
     pearson, spread, excess = 0.0, 0.0, 0.0
     for s in range(n_strata):
-        scale = math.exp(level_shift[level[s]])
-        used = 1.0 if level_counts[level[s]] > 0.0 else 0.0
+        scale = math.exp(level_shift[s % n_levels])
+        used = 1.0 if level_counts[s % n_levels] > 0.0 else 0.0
         freedom += int(used) * (start[s + 1] - start[s])
         for i in range(start[s], start[s + 1]):
             weights[i] *= scale

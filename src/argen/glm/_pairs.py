@@ -26,18 +26,24 @@ from argen.glm._controls import (
     MAX_STEPS,
     largest_component,
     newton_system,
+    profile_levels,
     segment_sums,
 )
 from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._series import (
     FAST,
-    add_influence,
+    SHORT_EXPONENT,
     add_moments,
     degree_of_means,
     degree_of_squares,
     exp_coefficients,
     exponentials,
+    second_moments,
+    short_exponentials,
+    weighted_coefficients,
 )
+
+ONE = np.ones(1)  # the coefficients of exp(0)
 
 # Outcomes of a pair.
 FITTED, FITTED_AFRESH, NO_PERTURBED_COUNTS, NO_FIT = 0, 1, 2, 3
@@ -48,150 +54,204 @@ LAST_STEP = 3e-7
 
 
 @compiled(fastmath=FAST)
-def _observe(begin, end, log_size, powers, stratum, level, indicators, y, slopes, shift,
-             log_mean, base, scratch, level_counts, observed, by_stratum):  # fmt: skip
-    """Predict the perturbed cells by the fit of the controls, and add their counts to the sums.
+def _predict(log_size, z, stratum, slopes, shift, base):
+    """``base_i = C_i exp(alpha_g + phi'F_s + beta'z_i)``: the controls' fit, of perturbed cells."""
+    n_numeric, n = z.shape
+    log_mean, scratch = np.empty(n), np.empty(n, np.int64)
+    for i in range(n):
+        log_mean[i] = log_size[i] + shift[stratum[i]]
+    for t in range(n_numeric):
+        for i in range(n):
+            log_mean[i] += slopes[t] * z[t, i]
+    exponentials(log_mean, base, scratch)
+
+
+@compiled(fastmath=FAST)
+def _observe(begin, end, y, base, z, stratum, indicators, seen, level_counts, observed):
+    """Add counts of the perturbed cells to T_g and to the sums of y z, y F and y D.
 
     Returns the count of the perturbed cells and the count that was to be expected.
     """
-    n, n_indicators = end - begin, indicators.shape[0]
-    n_numeric = slopes.shape[0] - n_indicators
-    for i in range(n):
-        log_mean[i] = log_size[begin + i] + shift[stratum[begin + i]]
-    for t in range(n_numeric):
-        for i in range(n):
-            log_mean[i] += slopes[t] * powers[1 + t, begin + i]
-    exponentials(log_mean[:n], base, scratch)
+    n_numeric, n_levels = z.shape[0], level_counts.shape[0]
+    n_indicators, n_combinations = indicators.shape
+    own, predicted, strata = y[begin:end], base[begin:end], stratum[begin:end]
     total, expected = 0.0, 0.0
-    for i in range(n):
-        total += y[begin + i]
-        expected += base[i]
-    by_stratum[0, :] = 0.0
-    for i in range(n):
-        by_stratum[0, stratum[begin + i]] += y[begin + i]
-    for s in range(level.shape[0]):
-        level_counts[level[s]] += by_stratum[0, s]
-    for h in range(n_indicators):
+    for i in range(own.shape[0]):
+        total += own[i]
+        expected += predicted[i]
+    seen[:] = 0.0
+    for i in range(own.shape[0]):
+        seen[strata[i]] += own[i]
+    for c in range(n_combinations):
         count = 0.0
-        for s in range(level.shape[0]):
-            count += indicators[h, s] * by_stratum[0, s]
-        observed[n_numeric + h] += count
+        for g in range(n_levels):
+            level_counts[g] += seen[c * n_levels + g]
+            count += seen[c * n_levels + g]
+        for h in range(n_indicators):
+            observed[n_numeric + h] += indicators[h, c] * count
     for t in range(n_numeric):
-        moment = 0.0
-        for i in range(n):
-            moment += y[begin + i] * powers[1 + t, begin + i]
+        row, moment = z[t, begin:end], 0.0
+        for i in range(own.shape[0]):
+            moment += own[i] * row[i]
         observed[t] += moment
     observed[n_numeric + n_indicators] = total
     return total, expected
 
 
 @compiled(fastmath=FAST)
-def _perturbed_means(begin, n, e, n_numeric, powers, base, log_mean, means, scratch):
-    """Means of the perturbed cells at e, without what indicators and levels add."""
-    scale = math.exp(e[e.shape[0] - 1])
-    length = 0.0
-    for t in range(n_numeric):
-        length += abs(e[t])
+def _perturbed_means(begin, end, e, z, length, base, exponent, means, scratch):
+    """``m_i = base_i exp(e'z_i + d)``, without what indicators and levels add.
+
+    ``length`` is the largest that e'z_i can be.
+    """
+    predicted, n = base[begin:end], end - begin
+    size = math.exp(e[e.shape[0] - 1])
     if length == 0.0:
         for i in range(n):
-            means[i] = scale * base[i]
+            means[i] = size * predicted[i]
         return
-    for i in range(n):
-        log_mean[i] = e[0] * powers[1, begin + i]
-    for t in range(1, n_numeric):
+    exponent[:n] = 0.0
+    for t in range(z.shape[0]):
+        row = z[t, begin:end]
         for i in range(n):
-            log_mean[i] += e[t] * powers[1 + t, begin + i]
-    exponentials(log_mean[:n], means, scratch)
+            exponent[i] += e[t] * row[i]
+    if length <= SHORT_EXPONENT:
+        short_exponentials(exponent[:n], means)
+    else:
+        exponentials(exponent[:n], means, scratch)
     for i in range(n):
-        means[i] *= scale * base[i]
+        means[i] *= size * predicted[i]
 
 
 @compiled(fastmath=FAST)
-def _add_perturbed(begin, n, means, powers, stratum, indicators, e, n_numeric, sums, own, scale):
-    """Add the perturbed cells to the moments, and multiply the strata by their indicators."""
-    own[:, :] = 0.0
-    for b in range(sums.shape[0]):
-        if b <= n_numeric:
+def _add_perturbed(begin, end, means, z, stratum, own, sums):
+    """Add ``sum m_i z_i^b`` over the perturbed cells of a stratum to ``sums``, b up to degree 1.
+
+    ``own`` gets those of b = 0 alone.
+    """
+    strata, n = stratum[begin:end], end - begin
+    own[:] = 0.0
+    for i in range(n):
+        own[strata[i]] += means[i]
+    for t in range(z.shape[0]):
+        row = z[t, begin:end]
+        for i in range(n):
+            sums[1 + t, strata[i]] += means[i] * row[i]
+    for s in range(own.shape[0]):
+        sums[0, s] += own[s]
+
+
+@compiled(fastmath=FAST)
+def _add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_moments, second):
+    """Add ``sum mu_i z_it z_iv`` over the perturbed cells, ``mu_i = rate_s m_i``, to ``second``.
+
+    ``own_moments`` gets ``sum mu_i`` and ``sum mu_i z_i``, ``fitted`` the means.
+    """
+    strata, n, total = stratum[begin:end], end - begin, 0.0
+    for i in range(n):
+        fitted[i] = rate[strata[i]] * means[i]
+        total += fitted[i]
+    own_moments[0] = total
+    for t in range(z.shape[0]):
+        row, total = z[t, begin:end], 0.0
+        for i in range(n):
+            total += fitted[i] * row[i]
+        own_moments[1 + t] = total
+        for v in range(t, z.shape[0]):
+            other, total = z[v, begin:end], 0.0
             for i in range(n):
-                own[b, stratum[begin + i]] += means[i] * powers[b, begin + i]
-            for s in range(sums.shape[1]):
-                sums[b, s] += own[b, s]
-        else:
-            for i in range(n):
-                sums[b, stratum[begin + i]] += means[i] * powers[b, begin + i]
-    if indicators.shape[0] == 0:
-        return
-    for s in range(sums.shape[1]):
+                total += fitted[i] * row[i] * other[i]
+            second[t, v] += total
+
+
+@compiled(fastmath=FAST)
+def _influences(by_level, indicators, weight, n_numeric, influence):
+    """``k_s = c_F'F_s - c'f_g / M_g``, so that cell i weighs ``r_i (k_s + c_z'z_i + c_d D_i)``."""
+    n_indicators, n_combinations = indicators.shape
+    n_levels = by_level.shape[1]
+    common = by_level[0]  # the means are not needed any more
+    common[:] = 0.0
+    for a in range(weight.shape[0]):
+        for g in range(n_levels):
+            common[g] -= weight[a] * by_level[2 + a, g]
+    for c in range(n_combinations):
         shift = 0.0
-        for h in range(indicators.shape[0]):
-            shift += e[n_numeric + h] * indicators[h, s]
-        scale[s] = math.exp(shift)
-    for b in range(sums.shape[0]):
-        for s in range(sums.shape[1]):
-            sums[b, s] *= scale[s]
-    for b in range(1 + n_numeric):
-        for s in range(sums.shape[1]):
-            own[b, s] *= scale[s]
+        for h in range(n_indicators):
+            shift += weight[n_numeric + h] * indicators[h, c]
+        for g in range(n_levels):
+            influence[c * n_levels + g] = shift + common[g]
 
 
 @compiled(fastmath=FAST)
-def _control_variance(squares, series, influence, scale, weight, n_numeric):
-    """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, from the series."""
-    meat = 0.0
-    for s in range(series.shape[1]):
-        k, b = influence[s], scale[s]
-        constant = squares[0, s] - 2.0 * b * series[0, s] + b * b * series[3, s]
-        linear = b * b * series[4, s] - 2.0 * b * series[1, s]
-        quadratic = b * b * series[5, s] - 2.0 * b * series[2, s]
-        second = 1 + n_numeric
-        for t in range(n_numeric):
-            linear += weight[t] * squares[1 + t, s]
-            for v in range(t, n_numeric):
-                double = 1.0 if t == v else 2.0
-                quadratic += double * weight[t] * weight[v] * squares[second, s]
-                second += 1
-        meat += k * k * constant + 2.0 * k * linear + quadratic
-    return meat
-
-
-@compiled(fastmath=FAST)
-def _perturbed_variance(begin, n, y, means, powers, stratum, influence, scale, weight, n_numeric,
-                        at):  # fmt: skip
-    """``sum_i (y_i - mu_i)^2 (k_s + c'z_i + c_d)^2`` over the perturbed cells."""
+def _perturbed_variance(begin, end, y, fitted, z, stratum, influence, weight, at):
+    """``sum_i (y_i - mu_i)^2 (k_s + c_z'z_i + c_d)^2`` over the perturbed cells."""
+    own, strata, n = y[begin:end], stratum[begin:end], end - begin
     for i in range(n):
-        at[i] = weight[weight.shape[0] - 1] + influence[stratum[begin + i]]
+        at[i] = weight[weight.shape[0] - 1] + influence[strata[i]]
+    for t in range(z.shape[0]):
+        row = z[t, begin:end]
+        for i in range(n):
+            at[i] += weight[t] * row[i]
+    variance = 0.0
+    for i in range(n):
+        variance += ((own[i] - fitted[i]) * at[i]) ** 2
+    return variance
+
+
+@compiled(fastmath=FAST)
+def _control_variance(squares, cross, mean_squares, coefficients, doubled, minus, n_coefficients,
+                      n_terms, weight, n_numeric, influence, rate):  # fmt: skip
+    """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, by the series.
+
+    ``mu_i = rate_s w_i exp(e'z_i)``; ``doubled`` are the coefficients of ``exp(2 e'z)``.
+    """
+    variance = 0.0
+    for a in range(squares.shape[0]):  # as a series of the one coefficient 1
+        constant, linear, quadratic = weighted_coefficients(
+            a, ONE, minus, 1, weight, n_numeric
+        )  # fmt: skip
+        for s in range(influence.shape[0]):
+            k = influence[s]
+            variance += squares[a, s] * (quadratic + k * (2.0 * linear + k * constant))
+    for a in range(n_terms):
+        constant, linear, quadratic = weighted_coefficients(
+            a, coefficients, minus, n_coefficients, weight, n_numeric
+        )
+        constant_2, linear_2, quadratic_2 = weighted_coefficients(
+            a, doubled, minus, n_coefficients, weight, n_numeric
+        )
+        for s in range(influence.shape[0]):
+            k, b = influence[s], rate[s]
+            once = quadratic + k * (2.0 * linear + k * constant)
+            twice = quadratic_2 + k * (2.0 * linear_2 + k * constant_2)
+            variance += b * (b * mean_squares[a, s] * twice - 2.0 * cross[a, s] * once)
+    return variance
+
+
+@compiled(fastmath=FAST)
+def _control_means(weights, e, n_numeric, powers, means):
+    """Means of the controls at e, cell by cell: where no series will do."""
+    n = weights.shape[0]
+    exponent, scratch = np.zeros(n), np.empty(n, np.int64)
     for t in range(n_numeric):
         for i in range(n):
-            at[i] += weight[t] * powers[1 + t, begin + i]
-    meat = 0.0
+            exponent[i] += e[t] * powers[1 + t, i]
+    exponentials(exponent, means, scratch)
     for i in range(n):
-        residual = y[begin + i] - scale[stratum[begin + i]] * means[i]
-        meat += (residual * at[i]) ** 2
-    return meat
+        means[i] *= weights[i]
 
 
 @compiled(fastmath=FAST)
-def _control_means(weights, e, n_numeric, powers, log_mean, means, scratch):
-    """Means of the controls at e, cell by cell: where no series will do."""
-    log_mean[:] = 0.0
-    for t in range(n_numeric):
-        for i in range(weights.shape[0]):
-            log_mean[i] += e[t] * powers[1 + t, i]
-    exponentials(log_mean, means, scratch)
-    means *= weights
-
-
-@compiled(fastmath=FAST)
-def _control_variance_afresh(y, means, powers, start, influence, scale, weight, n_numeric):
+def _control_variance_afresh(y, means, powers, start, influence, rate, weight, n_numeric):
     """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, cell by cell."""
-    meat = 0.0
+    variance = 0.0
     for s in range(start.shape[0] - 1):
         for i in range(start[s], start[s + 1]):
             at = influence[s]
             for t in range(n_numeric):
                 at += weight[t] * powers[1 + t, i]
-            meat += ((y[i] - scale[s] * means[i]) * at) ** 2
-    return meat
+            variance += ((y[i] - rate[s] * means[i]) * at) ** 2
+    return variance
 
 
 @compiled(fastmath=FAST)
@@ -202,140 +262,130 @@ def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcom
     ``expected`` of them without an effect; ``outcome`` says which of these hold, and whether
     the sums over controls had to be taken afresh because no series of the given degrees is
     close enough.
-
-    Newton's steps are steered by second moments cut after the first order in e; the last,
-    which the variance rests on, are taken in full.
     """
-    n_numeric, indicators = layout.n_numeric, layout.indicators
-    n_strata, n_levels, n_low = layout.level.shape[0], layout.n_levels, layout.minus.shape[1]
-    own_at = n_numeric + indicators.shape[0]
-    size = own_at + 1
-    level, stratum, powers = layout.level, layout.perturbed_stratum, layout.perturbed_powers
+    effect[:], variance[:], expected[:], outcome[:] = np.nan, np.nan, np.nan, NO_FIT
+    if not response.usable:
+        return
+    n_numeric, indicators, n_levels = layout.n_numeric, layout.indicators, layout.n_levels
+    n_indicators, n_combinations = indicators.shape
+    n_strata, n_slopes = n_combinations * n_levels, n_numeric + n_indicators
+    z, stratum, start = layout.perturbed_z, layout.perturbed_stratum, layout.source_start
     minus, n_up_to, mean_degree = layout.minus, layout.n_up_to, layout.mean_degree
-    start = layout.source_start
-    n_steering = n_up_to[min(3, mean_degree)]
-    longest_group = 0
-    for j in range(start.shape[0] - 1):
-        longest_group = max(longest_group, start[j + 1] - start[j])
-    log_mean, base = np.empty(longest_group), np.empty(longest_group)
-    means, scratch = np.empty(longest_group), np.empty(longest_group, np.int64)
-    shift, scale, influence = np.zeros(n_strata), np.ones(n_strata), np.zeros(n_strata)
-    for s in range(n_strata):
-        shift[s] = response.level_shift[level[s]]
-        for h in range(indicators.shape[0]):
-            shift[s] += response.slopes[n_numeric + h] * indicators[h, s]
-    level_counts, observed = np.zeros(n_levels), np.zeros(size)
+    parent, variable, power = layout.parent, layout.variable, layout.power
+    two_to_degree, perturbed_norm = layout.two_to_degree, layout.perturbed_norm
+    largest_norm, control_start = layout.largest_norm, layout.control_start
+    control_powers = layout.control_powers
+    weights, means_table, norms = response.weights, response.means, response.norms
+    square_norms, spread_ratio = response.square_norms, response.spread_ratio
+    squares, cross, mean_squares = response.squares, response.cross, response.mean_squares
+    control_counts, control_observed = response.level_counts, response.observed
+
+    shift = np.zeros(n_strata)
+    for c in range(n_combinations):
+        for g in range(n_levels):
+            shift[c * n_levels + g] = response.level_shift[g]
+            for h in range(n_indicators):
+                shift[c * n_levels + g] += response.slopes[n_numeric + h] * indicators[h, c]
+    base = np.empty(y.shape[0])
+    _predict(layout.perturbed_log_size, z, stratum, response.slopes, shift, base)
+
+    longest_group = np.max(np.diff(start))
+    means, fitted = np.empty(longest_group), np.empty(longest_group)
+    scratch = np.empty(longest_group, np.int64)
+    level_counts, observed = np.zeros(n_levels), np.zeros(n_slopes + 1)
+    size = n_slopes + 1
     e, step, score, weight = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size)
     unit, kept = np.zeros(size), np.zeros(size, np.bool_)
-    unit[own_at] = 1.0
+    unit[n_slopes] = 1.0
     information, lower = np.zeros((size, size)), np.zeros((size, size))
-    sums, own = np.zeros((n_low, n_strata)), np.zeros((1 + n_numeric, n_strata))
-    by_level, by_stratum = np.zeros((2 + size, n_levels)), np.zeros((2, n_strata))
-    coefficients, series = np.zeros(minus.shape[0]), np.zeros((6, n_strata))
-    weights, control_powers = response.weights, layout.control_powers
-    control_log_mean, control_means = np.empty(weights.shape[0]), np.empty(weights.shape[0])
-    control_scratch = np.empty(weights.shape[0], np.int64)
+    sums, own = np.zeros((1 + n_numeric, n_strata)), np.zeros(n_strata)
+    own_moments = np.zeros(1 + n_numeric)
+    second, contracted = np.zeros((n_numeric, n_numeric)), np.zeros(minus.shape[0])
+    by_level, rate = np.zeros((2 + size, n_levels)), np.zeros(n_strata)
+    scale, seen, influence = np.zeros(n_combinations), np.zeros(n_strata), np.zeros(n_strata)
+    coefficients, doubled = np.zeros(minus.shape[0]), np.zeros(minus.shape[0])
+    control_means, fresh = np.empty(weights.shape[0]), np.zeros((minus.shape[1], n_strata))
 
     for j in range(start.shape[0] - 1):
-        begin, n = start[j], start[j + 1] - start[j]
-        effect[j], variance[j], expected[j] = np.nan, np.nan, np.nan
-        outcome[j] = NO_FIT
-        if not response.usable:
-            continue
-        level_counts[:] = response.level_counts
-        observed[:own_at] = response.observed
+        begin, end = start[j], start[j + 1]
+        level_counts[:] = control_counts
+        observed[:n_slopes] = control_observed
         total, expectation = _observe(
-            begin, begin + n, layout.perturbed_log_size, powers, stratum, level, indicators, y,
-            response.slopes, shift, log_mean, base, scratch, level_counts, observed,
-            by_stratum,
-        )  # fmt: skip
+            begin, end, y, base, z, stratum, indicators, seen, level_counts, observed
+        )
         expected[j] = expectation
         if total == 0.0:
             # Levels that the controls have no count of are expected to have none.
-            for i in range(n):
-                if response.level_counts[level[stratum[begin + i]]] == 0.0:
+            for i in range(begin, end):
+                if control_counts[stratum[i] % n_levels] == 0.0:
                     expected[j] -= base[i]
             outcome[j] = NO_PERTURBED_COUNTS
             continue
 
         e[:] = 0.0
-        e[own_at] = math.log(total / expectation)
-        scale[:] = 1.0
-        length, converged, full, afresh = 0.0, False, False, False
+        e[n_slopes] = math.log(total / expectation)
+        length, converged, afresh = 0.0, False, False
         for _ in range(MAX_STEPS):
             length = 0.0
             for t in range(n_numeric):
                 length += e[t] * e[t]
             length = math.sqrt(length)
-            degree = degree_of_means(length, layout.largest_norm, response.norms, mean_degree)
+            degree = degree_of_means(length, largest_norm, norms, mean_degree)
             afresh = afresh or degree < 0
-            n_terms = n_up_to[max(degree, min(2, mean_degree))]
             if afresh:
-                full = True
-                _control_means(weights, e, n_numeric, control_powers, control_log_mean,
-                               control_means, control_scratch)  # fmt: skip
-                segment_sums(control_means, control_powers, layout.control_start, sums)
+                # At e itself the series has the one coefficient 1.
+                _control_means(weights, e, n_numeric, control_powers, control_means)
+                segment_sums(control_means, control_powers, control_start, fresh)
+                table, n_coefficients, n_terms = fresh, 1, minus.shape[1]
             else:
-                exp_coefficients(e, layout.parent, layout.variable, layout.power, n_terms,
-                                 coefficients)  # fmt: skip
-                add_moments(response.means, coefficients, minus, n_terms,
-                            n_terms if full else n_steering, n_numeric, sums)  # fmt: skip
-            _perturbed_means(begin, n, e, n_numeric, powers, base, log_mean, means, scratch)
-            _add_perturbed(begin, n, means, powers, stratum, indicators, e, n_numeric, sums, own,
-                           scale)  # fmt: skip
-            newton_system(level, indicators, level_counts, observed, sums, own, n_numeric, True,
-                          by_level, by_stratum, score, information)  # fmt: skip
+                table, n_terms = means_table, n_up_to[max(degree, min(2, mean_degree))]
+                n_coefficients = n_terms
+            exp_coefficients(e, parent, variable, power, n_coefficients, coefficients)
+            add_moments(table, coefficients, minus, n_coefficients, n_terms, sums)
+            _perturbed_means(begin, end, e, z, length * perturbed_norm[j], base, fitted, means,
+                             scratch)  # fmt: skip
+            _add_perturbed(begin, end, means, z, stratum, own, sums)
+            profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate)
+            second_moments(table, coefficients, minus, n_coefficients, n_terms, rate, contracted,
+                           second)  # fmt: skip
+            _add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_moments,
+                                   second)  # fmt: skip
+            newton_system(level_counts, indicators, observed, sums, own, own_moments, second,
+                          by_level, rate, score, information)  # fmt: skip
             cholesky_dropping(information, lower, kept)
             solve_kept(lower, kept, score, step)
             longest = largest_component(step)
             if longest < LAST_STEP:
-                if full or n_terms <= n_steering:
-                    converged = True
-                    break
-                full = True
-                continue
+                converged = True
+                break
             shrink = min(1.0, LONGEST_STEP / longest)
             for a in range(size):
                 e[a] += shrink * step[a]
-        if not converged or not kept[own_at]:
+        if not converged or not kept[n_slopes]:
             continue
 
         # Influence of cell i on d: r_i c'(x_i - f_g / M_g), c the row of d of the inverse
-        # information; within a stratum r_i (k_s + c_z'z_i).
+        # information.
         solve_kept(lower, kept, unit, weight)
-        for s in range(n_strata):
-            influence[s] = 0.0
-            scale[s] *= by_level[1, level[s]]
-        for a in range(size):
-            for s in range(n_strata):
-                influence[s] -= weight[a] * by_level[2 + a, level[s]]
-        for h in range(indicators.shape[0]):
-            for s in range(n_strata):
-                influence[s] += weight[n_numeric + h] * indicators[h, s]
-        degree = degree_of_squares(length, layout.largest_norm, response.square_norms,
-                                   response.spread_ratio, n_up_to.shape[0] - 3)  # fmt: skip
+        _influences(by_level, indicators, weight, n_numeric, influence)
+        meat = _perturbed_variance(begin, end, y, fitted, z, stratum, influence, weight, means)
+        degree = degree_of_squares(length, largest_norm, square_norms, spread_ratio,
+                                   n_up_to.shape[0] - 3)  # fmt: skip
         if degree < 0 and not afresh:
             afresh = True
-            _control_means(weights, e, n_numeric, control_powers, control_log_mean, control_means,
-                           control_scratch)  # fmt: skip
+            _control_means(weights, e, n_numeric, control_powers, control_means)
         if afresh:
-            meat = _control_variance_afresh(y_control, control_means, control_powers,
-                                            layout.control_start, influence, scale, weight,
-                                            n_numeric)  # fmt: skip
+            meat += _control_variance_afresh(y_control, control_means, control_powers,
+                                             control_start, influence, rate, weight,
+                                             n_numeric)  # fmt: skip
         else:
             n_coefficients, n_terms = n_up_to[degree], n_up_to[degree + 2]
-            exp_coefficients(e, layout.parent, layout.variable, layout.power, n_coefficients,
-                             coefficients)  # fmt: skip
-            series[:, :] = 0.0
-            add_influence(response.cross, coefficients, minus, n_coefficients, n_terms, weight,
-                          n_numeric, series, 0)  # fmt: skip
+            exp_coefficients(e, parent, variable, power, n_coefficients, coefficients)
             for a in range(n_coefficients):
-                coefficients[a] *= layout.two_to_degree[a]  # of exp(2 e'z)
-            add_influence(response.mean_squares, coefficients, minus, n_coefficients, n_terms,
-                          weight, n_numeric, series, 3)  # fmt: skip
-            meat = _control_variance(response.squares, series, influence, scale, weight, n_numeric)
-        meat += _perturbed_variance(begin, n, y, means, powers, stratum, influence, scale, weight,
-                                    n_numeric, log_mean)  # fmt: skip
+                doubled[a] = coefficients[a] * two_to_degree[a]
+            meat += _control_variance(squares, cross, mean_squares, coefficients, doubled, minus,
+                                      n_coefficients, n_terms, weight, n_numeric, influence,
+                                      rate)  # fmt: skip
         if meat > 0.0:
-            effect[j], variance[j] = e[own_at] + step[own_at], meat
+            effect[j], variance[j] = e[n_slopes] + step[n_slopes], meat
             outcome[j] = FITTED_AFRESH if afresh else FITTED

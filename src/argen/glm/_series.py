@@ -52,6 +52,28 @@ def exponentials(x, out, scratch):
         out[i] *= scale[i]
 
 
+# Where no exponent is larger, ten terms are enough: 0.25^11 / 11! is 6e-15.
+SHORT_EXPONENT = 0.25
+
+
+@compiled(fastmath={"contract"})
+def short_exponentials(x, out):
+    """``out = exp(x)`` for ``|x| <= SHORT_EXPONENT``: Taylor to degree 10."""
+    for i in range(x.shape[0]):
+        value = x[i]
+        p = 1.0 / 3628800.0
+        p = p * value + 1.0 / 362880.0
+        p = p * value + 1.0 / 40320.0
+        p = p * value + 1.0 / 5040.0
+        p = p * value + 1.0 / 720.0
+        p = p * value + 1.0 / 120.0
+        p = p * value + 1.0 / 24.0
+        p = p * value + 1.0 / 6.0
+        p = p * value + 0.5
+        p = p * value + 1.0
+        out[i] = p * value + 1.0
+
+
 @compiled(fastmath=FAST, forceinline=True)
 def exp_coefficients(e, parent, variable, power, n_terms, out):
     """Coefficients of ``exp(e'z)``."""
@@ -87,44 +109,57 @@ def degree_of_squares(length, largest, norms, ratio, highest):
 
 
 @compiled(fastmath=FAST)
-def add_moments(table, coefficients, minus, n_terms, n_steering, n_numeric, sums):
-    """``sums[b, s] = sum w exp(e'z) z^b`` over the controls of a stratum, by the series.
-
-    Second moments take the first ``n_steering`` terms.
-    """
-    n_strata = sums.shape[1]
+def add_moments(table, coefficients, minus, n_coefficients, n_terms, sums):
+    """``sums[b, s] = sum w exp(e'z) z^b`` over the controls of a stratum, b up to degree 1."""
     sums[:, :] = 0.0
     for a in range(n_terms):
-        for b in range(sums.shape[0] if a < n_steering else 1 + n_numeric):
+        for b in range(sums.shape[0]):
             at = minus[a, b]
-            if at >= 0:
+            if 0 <= at < n_coefficients:
                 coefficient = coefficients[at]
-                for s in range(n_strata):
+                for s in range(sums.shape[1]):
                     sums[b, s] += coefficient * table[a, s]
 
 
 @compiled(fastmath=FAST)
-def add_influence(table, coefficients, minus, n_coefficients, n_terms, weight, n_numeric, series,
-                  at):  # fmt: skip
-    """Series of ``exp(e'z)``, ``(c'z) exp(e'z)`` and ``(c'z)^2 exp(e'z)`` over the controls."""
-    for a in range(n_terms):
-        linear, quadratic, second = 0.0, 0.0, 1 + n_numeric
-        for t in range(n_numeric):
-            place = minus[a, 1 + t]
-            if 0 <= place < n_coefficients:
-                linear += weight[t] * coefficients[place]
-            for v in range(t, n_numeric):
-                place = minus[a, second]
-                if 0 <= place < n_coefficients:
-                    double = 1.0 if t == v else 2.0
-                    quadratic += double * weight[t] * weight[v] * coefficients[place]
-                second += 1
-        if a < n_coefficients:
-            for s in range(table.shape[1]):
-                series[at, s] += coefficients[a] * table[a, s]
-        if linear != 0.0:
-            for s in range(table.shape[1]):
-                series[at + 1, s] += linear * table[a, s]
-        if quadratic != 0.0:
-            for s in range(table.shape[1]):
-                series[at + 2, s] += quadratic * table[a, s]
+def second_moments(table, coefficients, minus, n_coefficients, n_terms, rate, contracted, second):
+    """``second[t, v] = sum_s rate_s sum w exp(e'z) z_t z_v`` over the controls, t <= v.
+
+    Strata are summed before the series is, of which one sum is then left for each monomial.
+    """
+    n_numeric = second.shape[0]
+    if n_numeric == 0:
+        return
+    for a in range(1 + n_numeric, n_terms):
+        total = 0.0
+        for s in range(rate.shape[0]):
+            total += rate[s] * table[a, s]
+        contracted[a] = total
+    b = 1 + n_numeric  # the row of z_0^2, and then of z_0 z_1, ..., z_1^2, ...
+    for t in range(n_numeric):
+        for v in range(t, n_numeric):
+            total = 0.0
+            for a in range(1 + n_numeric, n_terms):
+                at = minus[a, b]
+                if 0 <= at < n_coefficients:
+                    total += coefficients[at] * contracted[a]
+            second[t, v] = total
+            b += 1
+
+
+@compiled(fastmath=FAST)
+def weighted_coefficients(a, coefficients, minus, n_coefficients, weight, n_numeric):
+    """Coefficients of ``z^a`` in ``f``, ``(c'z) f`` and ``(c'z)^2 f``, those of f being given."""
+    constant = coefficients[a] if a < n_coefficients else 0.0
+    linear, quadratic, b = 0.0, 0.0, 1 + n_numeric
+    for t in range(n_numeric):
+        at = minus[a, 1 + t]
+        if 0 <= at < n_coefficients:
+            linear += weight[t] * coefficients[at]
+        for v in range(t, n_numeric):
+            at = minus[a, b]
+            if 0 <= at < n_coefficients:
+                double = 1.0 if t == v else 2.0
+                quadratic += double * weight[t] * weight[v] * coefficients[at]
+            b += 1
+    return constant, linear, quadratic
