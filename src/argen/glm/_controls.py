@@ -62,7 +62,7 @@ class Response(NamedTuple):
     slopes: FloatArray  # (n_numeric + n_indicators,): beta, phi
     level_counts: FloatArray  # (n_levels,): sum of y
     observed: FloatArray  # (n_numeric + n_indicators,): sum of y z, sum of y F
-    means: FloatArray  # (n_monomials of the means, n_strata): sum of w z^a
+    means: FloatArray  # (n_monomials, n_strata): sum of w z^a
     squares: FloatArray  # (n_low, n_strata): sum of y^2 z^a
     cross: FloatArray  # (n_monomials, n_strata): sum of y w z^a
     mean_squares: FloatArray  # (n_monomials, n_strata): sum of w^2 z^a
@@ -76,13 +76,16 @@ class Response(NamedTuple):
 
 @compiled(fastmath=FAST)
 def segment_sums(weights, powers, start, out):
-    """``out[a, s] = sum_{i in s} weights_i powers[a, i]``."""
-    for a in range(out.shape[0]):
-        for s in range(out.shape[1]):
-            total = 0.0
-            for i in range(start[s], start[s + 1]):
-                total += weights[i] * powers[a, i]
-            out[a, s] = total
+    """``out[k, a, s] = sum_{i in s} weights[k, i] powers[a, i]``, for the first rows of powers."""
+    for s in range(out.shape[2]):
+        begin, end = start[s], start[s + 1]
+        for a in range(out.shape[1]):
+            row = powers[a, begin:end]
+            for k in range(out.shape[0]):
+                weight, total = weights[k, begin:end], 0.0
+                for i in range(row.shape[0]):
+                    total += weight[i] * row[i]
+                out[k, a, s] = total
 
 
 @compiled(fastmath=FAST)
@@ -200,8 +203,8 @@ def largest_component(step):
 
 
 @compiled(fastmath=FAST)
-def _fit_slopes(layout, y, level_counts, observed, weights, rate):
-    """Newton on the slopes of the controls; ``weights`` get the means without level intercepts.
+def _fit_slopes(layout, y, level_counts, observed, products, rate):
+    """Newton on the slopes of the controls; ``products[0]`` gets the means without intercepts.
 
     Returns the slopes and whether they were found; ``rate`` gets exp of the level intercepts.
     """
@@ -214,7 +217,8 @@ def _fit_slopes(layout, y, level_counts, observed, weights, rate):
     slopes, step, score = np.zeros(n_slopes), np.zeros(n_slopes), np.zeros(n_slopes)
     information, lower = np.zeros((n_slopes, n_slopes)), np.zeros((n_slopes, n_slopes))
     kept = np.zeros(n_slopes, np.bool_)
-    table, second = np.zeros((n_low, n_strata)), np.zeros((n_numeric, n_numeric))
+    tables, second = np.zeros((1, n_low, n_strata)), np.zeros((n_numeric, n_numeric))
+    table, weights = tables[0], products[0]
     first, contracted = np.zeros((1 + n_numeric, n_strata)), np.zeros(n_low)
     by_level, by_stratum = np.zeros((2 + n_slopes, n_levels)), np.zeros(n_strata)
     scale, one = np.zeros(n_combinations), np.ones(1)
@@ -231,7 +235,7 @@ def _fit_slopes(layout, y, level_counts, observed, weights, rate):
             for i in range(start[c * n_levels], start[(c + 1) * n_levels]):
                 log_mean[i] += shift
         exponentials(log_mean, weights, scratch)
-        segment_sums(weights, powers, start, table)
+        segment_sums(products[:1], powers, start, tables)
         add_moments(table, one, layout.minus, 1, 1 + n_numeric, first)
         profile_levels(level_counts, indicators, first, nothing, no_slopes, by_level, scale,
                        by_stratum)  # fmt: skip
@@ -272,45 +276,51 @@ def fit_controls(layout, y):
             total += y[i] * powers[1 + t, i]
         observed[t] = total
 
-    weights, rate = np.empty(n_controls), np.zeros(n_levels)
-    slopes, found = _fit_slopes(layout, y, level_counts, observed, weights, rate)
+    products, rate = np.empty((3, n_controls)), np.zeros(n_levels)
+    slopes, found = _fit_slopes(layout, y, level_counts, observed, products, rate)
+    weights = products[0]
     # A level without control counts gets the common rate: any finite value serves as a start.
     common = max(np.sum(level_counts), 1.0) / np.sum(weights)
-    level_shift = np.empty(layout.n_levels)
-    for g in range(layout.n_levels):
+    level_shift = np.empty(n_levels)
+    for g in range(n_levels):
         level_shift[g] = math.log(rate[g] if rate[g] > 0.0 else common)
     freedom = -n_numeric - n_indicators
     pearson, spread, excess = 0.0, 0.0, 0.0
     for s in range(n_strata):
+        begin, end = start[s], start[s + 1]
+        mean, count = weights[begin:end], y[begin:end]
         scale = math.exp(level_shift[s % n_levels])
-        used = 1.0 if level_counts[s % n_levels] > 0.0 else 0.0
-        freedom += int(used) * (start[s + 1] - start[s])
-        for i in range(start[s], start[s + 1]):
-            weights[i] *= scale
-            squared = (y[i] - weights[i]) ** 2
-            pearson += used * squared / max(weights[i], SMALLEST_MEAN)
+        used = level_counts[s % n_levels] > 0.0
+        freedom += end - begin if used else 0
+        total = 0.0
+        for i in range(mean.shape[0]):
+            mean[i] *= scale
+            squared = (count[i] - mean[i]) ** 2
+            total += squared / max(mean[i], SMALLEST_MEAN)
             spread += squared
-            excess += (2.0 * y[i] + weights[i]) * weights[i]
-    for g in range(layout.n_levels):
+            excess += (2.0 * count[i] + mean[i]) * mean[i]
+        pearson += total if used else 0.0
+    for g in range(n_levels):
         freedom -= 1 if level_counts[g] > 0.0 else 0
 
-    n_low = layout.minus.shape[1]
-    means = np.empty((layout.n_up_to[layout.mean_degree], n_strata))
-    squares, cross = np.empty((n_low, n_strata)), np.empty((powers.shape[0], n_strata))
-    mean_squares = np.empty((powers.shape[0], n_strata))
-    segment_sums(weights, powers, start, means)
+    for i in range(n_controls):
+        products[1, i] = y[i] * weights[i]
+        products[2, i] = weights[i] * weights[i]
+    tables = np.empty((3, powers.shape[0], n_strata))
+    segment_sums(products, powers, start, tables)
     norms = _weighted_norms(weights, layout.control_norms)
-    products = y * y
-    segment_sums(products, powers, start, squares)
-    products[:] = y * weights
-    segment_sums(products, powers, start, cross)
-    products[:] = weights * weights
-    segment_sums(products, powers, start, mean_squares)
-    square_norms = _weighted_norms(products, layout.control_norms)
+    square_norms = _weighted_norms(products[2], layout.control_norms)
+    squared_counts, squares = (
+        np.empty((1, n_controls)),
+        np.empty((1, layout.minus.shape[1], n_strata)),
+    )
+    for i in range(n_controls):
+        squared_counts[0, i] = y[i] * y[i]
+    segment_sums(squared_counts, powers, start, squares)
     return Response(
-        level_shift, slopes, level_counts, observed, means, squares, cross, mean_squares, norms,
-        square_norms, excess / max(spread, SMALLEST_MEAN), max(1.0, pearson / max(freedom, 1)),
-        weights, found and np.sum(level_counts) > 0.0,
+        level_shift, slopes, level_counts, observed, tables[0], squares[0], tables[1], tables[2],
+        norms, square_norms, excess / max(spread, SMALLEST_MEAN),
+        max(1.0, pearson / max(freedom, 1)), weights, found and np.sum(level_counts) > 0.0,
     )  # fmt: skip
 
 

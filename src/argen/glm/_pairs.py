@@ -304,7 +304,7 @@ def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcom
     by_level, rate = np.zeros((2 + size, n_levels)), np.zeros(n_strata)
     scale, seen, influence = np.zeros(n_combinations), np.zeros(n_strata), np.zeros(n_strata)
     coefficients, doubled = np.zeros(minus.shape[0]), np.zeros(minus.shape[0])
-    control_means, fresh = np.empty(weights.shape[0]), np.zeros((minus.shape[1], n_strata))
+    control_means, fresh = np.empty((1, weights.shape[0])), np.zeros((1, minus.shape[1], n_strata))
 
     for j in range(start.shape[0] - 1):
         begin, end = start[j], start[j + 1]
@@ -334,9 +334,9 @@ def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcom
             afresh = afresh or degree < 0
             if afresh:
                 # At e itself the series has the one coefficient 1.
-                _control_means(weights, e, n_numeric, control_powers, control_means)
+                _control_means(weights, e, n_numeric, control_powers, control_means[0])
                 segment_sums(control_means, control_powers, control_start, fresh)
-                table, n_coefficients, n_terms = fresh, 1, minus.shape[1]
+                table, n_coefficients, n_terms = fresh[0], 1, minus.shape[1]
             else:
                 table, n_terms = means_table, n_up_to[max(degree, min(2, mean_degree))]
                 n_coefficients = n_terms
@@ -373,9 +373,9 @@ def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcom
                                    n_up_to.shape[0] - 3)  # fmt: skip
         if degree < 0 and not afresh:
             afresh = True
-            _control_means(weights, e, n_numeric, control_powers, control_means)
+            _control_means(weights, e, n_numeric, control_powers, control_means[0])
         if afresh:
-            meat += _control_variance_afresh(y_control, control_means, control_powers,
+            meat += _control_variance_afresh(y_control, control_means[0], control_powers,
                                              control_start, influence, rate, weight,
                                              n_numeric)  # fmt: skip
         else:
