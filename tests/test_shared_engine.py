@@ -13,7 +13,7 @@ from argen.design import build_design
 from argen.engine import ExactEngine, SharedEngine
 from argen.engine.shared import SERIES_DEGREES, SharedScreener
 from argen.errors import FitStatus
-from argen.glm import _controls, _series
+from argen.glm import _controls, _pairs, _series
 from argen.glm.monomials import monomials
 
 from .screens import screen_of
@@ -157,6 +157,14 @@ def test_exponentials(values):
     np.testing.assert_allclose(out, np.exp(x), rtol=1e-15)
 
 
+@given(st.lists(st.floats(-0.25, 0.25), min_size=1, max_size=50))
+@settings(deadline=None)
+def test_short_exponentials(values):
+    out = np.empty(len(values))
+    _series.short_exponentials(np.array(values), out)
+    np.testing.assert_allclose(out, np.exp(values), rtol=2e-14)
+
+
 @pytest.mark.parametrize("n_variables", range(5))
 def test_series_of_exponentials(n_variables, rng):
     """``sum_a coefficient_a z^a`` is ``exp(e'z)``, and its shifted twin ``z^b exp(e'z)``."""
@@ -207,3 +215,44 @@ def test_newton_system_is_score_and_information_with_dummies(rng):
         hessian[:n_levels, :n_levels], corner.T
     )
     np.testing.assert_allclose(information, schur, rtol=1e-10)
+
+
+@pytest.mark.parametrize("n_numeric", range(4))
+def test_sums_over_controls_are_those_of_their_cells(n_numeric, rng):
+    """Series against plain sums over cells: the moments at e, and the variance."""
+    n, n_strata, series = 200, 3, monomials(n_numeric, 9)
+    stratum = np.sort(rng.integers(0, n_strata, n))
+    start = np.searchsorted(stratum, np.arange(n_strata + 1))
+    z, e = rng.uniform(-1, 1, (n_numeric, n)), rng.normal(0, 0.02, n_numeric)
+    y, w = rng.poisson(2.0, n).astype(float), rng.gamma(2.0, 1.0, n)
+    rate, influence = rng.gamma(2.0, 0.5, n_strata), rng.normal(size=n_strata)
+    weight = rng.normal(size=n_numeric)
+    powers = np.prod(z[None] ** series.exponents[:, :, None], axis=1)
+    tables = np.empty((4, len(powers), n_strata))
+    _controls.segment_sums(np.array([w, y * y, y * w, w * w]), powers, start, tables)
+
+    coefficients, n_terms = np.empty(len(powers)), len(powers)
+    _series.exp_coefficients(e, series.parent, series.variable, series.power, n_terms, coefficients)
+    sums, second = np.empty((1 + n_numeric, n_strata)), np.zeros((n_numeric, n_numeric))
+    terms = coefficients, series.minus, n_terms, n_terms
+    _series.add_moments(tables[0], *terms, sums)
+    _series.second_moments(tables[0], *terms, rate, np.empty(n_terms), second)
+    mean = w * np.exp(e @ z)
+    first = np.vstack([mean, mean * z])
+    np.testing.assert_allclose(sums, [np.bincount(stratum, row, n_strata) for row in first])
+    plain = np.triu((rate[stratum] * mean * z) @ z.T)
+    np.testing.assert_allclose(second, plain, rtol=1e-9, atol=1e-9)
+
+    doubled = coefficients * 2.0 ** series.exponents.sum(axis=1)
+    n_low, n_coefficients = series.minus.shape[1], series.n_up_to[-3]
+    variance = _pairs._control_variance(
+        tables[1, :n_low], tables[2], tables[3], coefficients, doubled, series.minus,
+        n_coefficients, n_terms, weight, n_numeric, influence, rate,
+    )  # fmt: skip
+    at = influence[stratum] + weight @ z
+    plain = np.sum(((y - rate[stratum] * mean) * at) ** 2)
+    np.testing.assert_allclose(variance, plain, rtol=1e-9)
+    afresh = _pairs._control_variance_afresh(
+        y, mean, powers, start, influence, rate, weight, n_numeric
+    )
+    np.testing.assert_allclose(afresh, plain, rtol=1e-12)

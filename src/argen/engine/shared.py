@@ -83,12 +83,11 @@ class SharedScreener:
         in_order = np.empty(self.n_places)
         counts.scatter(column, self.place, in_order)
         in_order[self.again] = in_order[self.first]
-        controls, perturbed = np.split(in_order, [self.n_controls])
-        response = _controls.fit_controls(self.layout, controls)
+        controls, perturbed = in_order[: self.n_controls], in_order[self.n_controls :]
         effect, variance, expected = np.empty((3, n_sources))
         outcome = np.empty(n_sources, dtype=np.int64)
-        _pairs.fit_pairs(
-            self.layout, response, controls, perturbed, effect, variance, expected, outcome
+        dispersion = _pairs.fit_target(
+            self.layout, controls, perturbed, effect, variance, expected, outcome
         )
         std_error = np.sqrt(variance)
         fitted = outcome <= _pairs.FITTED_AFRESH
@@ -100,7 +99,7 @@ class SharedScreener:
         found.effect[empty, column] = -np.inf
         found.status[empty, column] = FitStatus.ZERO_COUNTS_PERTURBED
         found.p_value[empty, column], found.log10_p[empty, column] = zero_count_test(
-            total, expected[empty] / (expected[empty] + total), response.dispersion
+            total, expected[empty] / (expected[empty] + total), dispersion
         )
         # Where neither side has a count nothing can be said, and nothing needs fitting.
         if total == 0.0:

@@ -11,7 +11,9 @@ perturbed cells. A pair moves the slopes only by a small ``e`` from there. Given
 intercepts have a closed form, ``exp(alpha_g)`` being multiplied by ``A_g = T_g / M_g``, the counts
 of the level over its means, so Newton runs on u = (e, d) alone. The sums over controls that it
 needs are ``sum_i w_i exp(e'z_i) z_i^b``, series in e with the moments ``sum_i w_i z_i^a`` of each
-stratum as coefficients; the perturbed cells are summed afresh.
+stratum as coefficients; the perturbed cells are summed afresh. Level intercepts need the sums of
+b up to degree 1 by stratum; those of degree 2 are needed in total alone, weighted by
+``A_g exp(phi'F_s)``, so that strata are summed first.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from argen.glm._compile import compiled
 from argen.glm._controls import (
     LONGEST_STEP,
     MAX_STEPS,
+    fit_controls,
     largest_component,
     newton_system,
     profile_levels,
@@ -54,16 +57,26 @@ LAST_STEP = 3e-7
 
 
 @compiled(fastmath=FAST)
-def _predict(log_size, z, stratum, slopes, shift, base):
+def _predict(layout, response):
     """``base_i = C_i exp(alpha_g + phi'F_s + beta'z_i)``: the controls' fit, of perturbed cells."""
-    n_numeric, n = z.shape
-    log_mean, scratch = np.empty(n), np.empty(n, np.int64)
+    z, stratum, indicators = layout.perturbed_z, layout.perturbed_stratum, layout.indicators
+    (n_numeric, n), n_levels = z.shape, layout.n_levels
+    n_indicators, n_combinations = indicators.shape
+    slopes, shift = response.slopes, np.empty(n_combinations * n_levels)
+    for c in range(n_combinations):
+        of_indicators = 0.0
+        for h in range(n_indicators):
+            of_indicators += slopes[n_numeric + h] * indicators[h, c]
+        for g in range(n_levels):
+            shift[c * n_levels + g] = response.level_shift[g] + of_indicators
+    log_mean, base, scratch = np.empty(n), np.empty(n), np.empty(n, np.int64)
     for i in range(n):
-        log_mean[i] = log_size[i] + shift[stratum[i]]
+        log_mean[i] = layout.perturbed_log_size[i] + shift[stratum[i]]
     for t in range(n_numeric):
         for i in range(n):
             log_mean[i] += slopes[t] * z[t, i]
     exponentials(log_mean, base, scratch)
+    return base
 
 
 @compiled(fastmath=FAST)
@@ -207,9 +220,7 @@ def _control_variance(squares, cross, mean_squares, coefficients, doubled, minus
     """
     variance = 0.0
     for a in range(squares.shape[0]):  # as a series of the one coefficient 1
-        constant, linear, quadratic = weighted_coefficients(
-            a, ONE, minus, 1, weight, n_numeric
-        )  # fmt: skip
+        constant, linear, quadratic = weighted_coefficients(a, ONE, minus, 1, weight, n_numeric)
         for s in range(influence.shape[0]):
             k = influence[s]
             variance += squares[a, s] * (quadratic + k * (2.0 * linear + k * constant))
@@ -255,15 +266,18 @@ def _control_variance_afresh(y, means, powers, start, influence, rate, weight, n
 
 
 @compiled(fastmath=FAST)
-def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcome):
+def _fit_pairs(layout, response, y_control, y, effect, variance, expected, outcome):
     """Fit one response under every source; fills (n_sources,) arrays.
 
     ``effect`` and ``variance`` (HC0) of d; where the perturbed cells have no count, the count
     ``expected`` of them without an effect; ``outcome`` says which of these hold, and whether
     the sums over controls had to be taken afresh because no series of the given degrees is
     close enough.
+
+    One long function, since handing its arrays on for every pair takes a third of the time.
     """
-    effect[:], variance[:], expected[:], outcome[:] = np.nan, np.nan, np.nan, NO_FIT
+    effect[:], variance[:], expected[:] = np.nan, np.nan, np.nan
+    outcome[:] = NO_FIT
     if not response.usable:
         return
     n_numeric, indicators, n_levels = layout.n_numeric, layout.indicators, layout.n_levels
@@ -280,15 +294,7 @@ def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcom
     squares, cross, mean_squares = response.squares, response.cross, response.mean_squares
     control_counts, control_observed = response.level_counts, response.observed
 
-    shift = np.zeros(n_strata)
-    for c in range(n_combinations):
-        for g in range(n_levels):
-            shift[c * n_levels + g] = response.level_shift[g]
-            for h in range(n_indicators):
-                shift[c * n_levels + g] += response.slopes[n_numeric + h] * indicators[h, c]
-    base = np.empty(y.shape[0])
-    _predict(layout.perturbed_log_size, z, stratum, response.slopes, shift, base)
-
+    base = _predict(layout, response)
     longest_group = np.max(np.diff(start))
     means, fitted = np.empty(longest_group), np.empty(longest_group)
     scratch = np.empty(longest_group, np.int64)
@@ -389,3 +395,14 @@ def fit_pairs(layout, response, y_control, y, effect, variance, expected, outcom
         if meat > 0.0:
             effect[j], variance[j] = e[n_slopes] + step[n_slopes], meat
             outcome[j] = FITTED_AFRESH if afresh else FITTED
+
+
+@compiled()
+def fit_target(layout, y_control, y, effect, variance, expected, outcome):
+    """Fit the controls of one response and then all its pairs, see ``_fit_pairs``.
+
+    Returns Pearson's dispersion of the controls, at least 1.
+    """
+    response = fit_controls(layout, y_control)
+    _fit_pairs(layout, response, y_control, y, effect, variance, expected, outcome)
+    return response.dispersion
