@@ -40,7 +40,9 @@ def test_formats_page_has_every_file_and_column(tmp_path):
     assert "input_sha256" in json.loads((folder / "run.json").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("module", ["data.reading", "pipeline", "descendants", "iv"])
+@pytest.mark.parametrize(
+    "module", ["data.reading", "pipeline", "descendants", "iv", "simulate.screen"]
+)
 def test_docstring_examples_run(module):
     outcome = doctest.testmod(importlib.import_module(f"argen.{module}"))
     assert outcome.attempted > 0

@@ -15,7 +15,16 @@ from argen.order import CausalOrder, causal_order
 from argen.parents import ParentTests, search_parents
 from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
-from argen.simulate import Truth, simulate_paper_screen, simulated_anndata
+from argen.simulate import (
+    ScreenModel,
+    ScreenProfile,
+    Truth,
+    like,
+    simulate_paper_screen,
+    simulate_screen,
+    simulated_anndata,
+    write_screen,
+)
 
 __version__ = version("argen")
 
@@ -33,16 +42,21 @@ __all__ = [
     "InputError",
     "ParentTests",
     "PerturbSeqData",
+    "ScreenModel",
+    "ScreenProfile",
     "Truth",
     "baselines",
     "build_design",
     "causal_order",
     "infer_network",
     "iv_poisson",
+    "like",
     "read_perturbseq",
     "screen_descendants",
     "search_parents",
     "select_edges",
     "simulate_paper_screen",
+    "simulate_screen",
     "simulated_anndata",
+    "write_screen",
 ]

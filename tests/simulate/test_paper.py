@@ -49,6 +49,22 @@ def test_file_layout():
     assert adata.uns["truth"]["effect"].tolist() == truth.to_frame()["effect"].tolist()
 
 
+def test_a_hidden_mediator_leaves_its_path():
+    _, truth = argen.simulate_paper_screen(rng=0, n_cells=500, hidden=("X2",))
+    effects = truth.to_frame().set_index(["source", "target"])["effect"]
+    # X1 -> X3 directly (-0.5), and through the hidden X2 (0.5 * 0.5).
+    assert effects["X1", "X3"] == pytest.approx(-0.25)
+
+
+def test_labels_and_covariate_can_stay_while_counts_change():
+    first, second = (
+        argen.simulate_paper_screen(rng=seed, n_cells=500, assignment_rng=5)[0] for seed in (1, 2)
+    )
+    assert (first.node_of_cell == second.node_of_cell).all()
+    assert first.covariates.equals(second.covariates)
+    assert (first.counts.totals() != second.counts.totals()).any()
+
+
 def test_unknown_hidden_gene():
     with pytest.raises(argen.InputError, match="hidden must name at most six of X1"):
         argen.simulate_paper_screen(rng=0, hidden=("X9",))

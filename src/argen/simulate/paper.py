@@ -1,23 +1,14 @@
-"""Screens with a known network: structural equations to counts."""
+"""The simulation of the ARGEN paper."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
-from argen._arrays import FloatArray
 from argen.counts import GeneCounts
 from argen.errors import InputError, first_few
 from argen.perturbseq import CONTROL, PerturbSeqData, left_out_table, perturbations_of
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-CONTROL_LABEL = "non-targeting"
+from argen.simulate.truth import Truth
 
 _PAPER_EDGES = {
     ("X7", "X1"): -0.5, ("X7", "X2"): -0.5, ("X7", "X3"): 0.5,
@@ -27,37 +18,12 @@ _PAPER_EDGES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What a simulator put in: direct effects, (n_nodes, n_nodes), [source, target]."""
-
-    nodes: tuple[str, ...]
-    direct: FloatArray
-
-    @property
-    def total(self) -> FloatArray:
-        """Effects over all paths, ``(I - B)^-1 - I`` for direct effects B."""
-        identity = np.eye(len(self.nodes))
-        return np.asarray(np.linalg.solve(identity - self.direct, identity) - identity)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per edge: source, target, effect."""
-        source, target = np.nonzero(self.direct)
-        names = np.array(self.nodes, dtype=object)
-        return pd.DataFrame(
-            {
-                "source": names[source],
-                "target": names[target],
-                "effect": self.direct[source, target],
-            }
-        )
-
-
 def simulate_paper_screen(
     *,
     rng: np.random.Generator | int,
     n_cells: int = 8000,
     hidden: tuple[str, ...] = (),
+    assignment_rng: np.random.Generator | int | None = None,
 ) -> tuple[PerturbSeqData, Truth]:
     """Simulate the eight-gene screen of the ARGEN paper.
 
@@ -80,6 +46,9 @@ def simulate_paper_screen(
     hidden
         Genes whose counts, and whose perturbed cells, are removed; X7 and X8 are the common
         causes of the others.
+    assignment_rng
+        Generator or seed of L and of who carries what, which the paper keeps over its
+        replicates; ``rng`` when None.
     """
     nodes = tuple(f"X{j}" for j in range(1, 9))
     unknown = [gene for gene in hidden if gene not in nodes]
@@ -88,14 +57,15 @@ def simulate_paper_screen(
             f"hidden must name at most six of {', '.join(nodes)}, not {first_few(hidden)}."
         )
     rng = np.random.default_rng(rng)
+    assignment = rng if assignment_rng is None else np.random.default_rng(assignment_rng)
     direct = np.zeros((8, 8))
     for (source, target), effect in _PAPER_EDGES.items():
         direct[nodes.index(source), nodes.index(target)] = effect
 
-    observed = rng.normal(size=n_cells)
+    observed = assignment.normal(size=n_cells)
     logits = np.column_stack([np.log(50) + 5 * observed, *[observed] * 8])
     # The largest of logits plus Gumbel noise is a draw from their softmax.
-    node_of_cell = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1) - 1
+    node_of_cell = (logits + assignment.gumbel(size=logits.shape)).argmax(axis=1) - 1
     unobserved = rng.normal(0.5 * observed, 1.0)
     library_size = np.maximum(rng.poisson(10, n_cells), 1).astype(np.float64)
     perturbed = node_of_cell[:, None] == np.arange(8)
@@ -127,24 +97,4 @@ def simulate_paper_screen(
         left_out=left_out_table(left_out),
         source="simulated: paper screen",
     )
-    return data, Truth(visible, direct[np.ix_(kept_nodes, kept_nodes)])
-
-
-def simulated_anndata(data: PerturbSeqData, truth: Truth) -> AnnData:
-    """Lay out a simulated screen as a user's file would be.
-
-    ``obs`` has ``perturbation``, ``library_size`` and the covariates; the control label is
-    ``non-targeting``; ``uns["truth"]`` is the table of true direct effects.
-    """
-    from anndata import AnnData
-
-    labels = np.array([*data.nodes, CONTROL_LABEL], dtype=object)[data.node_of_cell]
-    obs = data.covariates.set_axis(data.cells.astype(str), axis=0)
-    obs["perturbation"] = pd.Categorical(labels)
-    obs["library_size"] = data.library_size
-    return AnnData(
-        X=sparse.csr_matrix(data.counts.to_csc()),
-        obs=obs,
-        var=pd.DataFrame(index=list(data.genes)),
-        uns={"truth": truth.to_frame()},
-    )
+    return data, Truth(nodes, direct).keep(visible)

@@ -1,0 +1,96 @@
+"""Simulated screens laid out as a user's file would be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from argen.perturbseq import PerturbSeqData
+from argen.simulate.model import ScreenModel
+from argen.simulate.profile import ScreenProfile
+from argen.simulate.screen import cell_names, planned
+from argen.simulate.truth import Truth
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+CONTROL_LABEL = "non-targeting"
+
+
+def simulated_anndata(data: PerturbSeqData, truth: Truth) -> AnnData:
+    """Lay out a simulated screen as a user's file would be.
+
+    ``obs`` has ``perturbation``, ``library_size`` and the covariates; the control label is
+    ``non-targeting``; ``uns["truth"]`` is the table of true direct effects.
+    """
+    from anndata import AnnData
+
+    covariates = data.covariates.set_axis(data.cells.astype(str), axis=0)
+    return AnnData(
+        X=sparse.csr_matrix(data.counts.to_csc()),
+        obs=_labelled(covariates, data.nodes, data.node_of_cell, data.library_size),
+        var=pd.DataFrame(index=list(data.genes)),
+        uns={"truth": truth.to_frame()},
+    )
+
+
+def write_screen(
+    path: str | Path,
+    model: ScreenModel | None = None,
+    *,
+    rng: np.random.Generator | int,
+    direct: Any = None,
+    profile: ScreenProfile | None = None,
+) -> Truth:
+    """Write the screen of ``simulate_screen`` as an ``.h5ad`` file, one block of cells at a time.
+
+    The file is laid out as by ``simulated_anndata``, and has the same counts for the same seed.
+    Memory holds one block, and what is known of each cell, however large the screen is.
+
+    Returns
+    -------
+    Truth
+        The true network, which ``uns["truth"]`` of the file has as a table too.
+    """
+    import h5py
+    from anndata import AnnData
+
+    plan = planned(model, rng, direct, profile)
+    cells, truth = plan.cells, plan.truth
+    covariates = cells.covariates.set_axis(cell_names(plan), axis=0)
+    nothing = sparse.csr_matrix((len(covariates), len(truth.genes)), dtype=np.float32)
+    AnnData(
+        X=nothing,
+        obs=_labelled(covariates, truth.nodes, cells.node_of_cell, cells.library_size),
+        var=pd.DataFrame(index=list(truth.genes)),
+        uns={"truth": truth.to_frame()},
+    ).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        matrix = file["X"]
+        for name, dtype in (("data", np.float32), ("indices", np.int32)):
+            del matrix[name]
+            matrix.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(2**20,))
+        starts = [np.zeros(1, dtype=np.int64)]
+        for number in range(plan.n_blocks):
+            block = plan.block(number)
+            n_before = starts[-1][-1]
+            for name, values in (("data", block.data), ("indices", block.indices)):
+                matrix[name].resize((n_before + block.nnz,))
+                matrix[name][n_before:] = values
+            starts.append(n_before + block.indptr[1:].astype(np.int64))
+        del matrix["indptr"]
+        matrix["indptr"] = np.concatenate(starts)
+    return truth
+
+
+def _labelled(
+    covariates: pd.DataFrame, nodes: tuple[str, ...], node_of_cell: Any, library_size: Any
+) -> pd.DataFrame:
+    """Add perturbation and library size to the covariates."""
+    labels = np.array([*nodes, CONTROL_LABEL], dtype=object)[node_of_cell]
+    perturbation = pd.Categorical(labels)
+    return covariates.assign(perturbation=perturbation, library_size=library_size)
