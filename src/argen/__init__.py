@@ -10,6 +10,7 @@ from argen.descendants import DescendantScreen, screen_descendants
 from argen.design import Design, build_design
 from argen.errors import ArgenError, ArgenWarning, FitStatus, InputError
 from argen.iv import IVPoissonResult, iv_poisson
+from argen.methods import infer_by
 from argen.network import CausalNetwork, select_edges
 from argen.order import CausalOrder, causal_order
 from argen.parents import ParentTests, search_parents
@@ -48,6 +49,7 @@ __all__ = [
     "baselines",
     "build_design",
     "causal_order",
+    "infer_by",
     "infer_network",
     "iv_poisson",
     "like",

@@ -118,11 +118,11 @@ class CausalNetwork:
         lines = [
             f"Causal network of {len(self.nodes)} genes{sinks}: {len(edges)} edges "
             f"selected of {len(self.candidates)} candidates",
+            f"  method     {run.get('method', 'argen')}",
             f"  cells      {run['n_cells']:,} ({run['n_controls']:,} control)",
             f"  screen     {int(screened.is_descendant.sum())} of {n_pairs} ordered pairs are "
             f"descendants at {self.config.screen_adjustment} < {self.config.level_of_screen:g}",
-            f"  selection  {self.config.edge_adjustment} at {self.config.level_of_edges:g}, "
-            f"family {self.config.family}",
+            f"  selection  {run.get('selection', self._rule())}",
             f"  order      {_shorten(self.order)}",
         ]
         lines += [f"  note       {note}" for note in self._notes()]
@@ -132,6 +132,10 @@ class CausalNetwork:
             title = "Edges" if len(edges) <= 10 else "The ten edges with the strongest evidence"
             lines += ["", f"{title}:", shown[columns].to_string(index=False, float_format="%.3g")]
         return "\n".join(lines)
+
+    def _rule(self) -> str:
+        config = self.config
+        return f"{config.edge_adjustment} at {config.level_of_edges:g}, family {config.family}"
 
     def _notes(self) -> list[str]:
         notes = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,13 +11,16 @@ from typing import Any
 
 from argen.blocks import Executor, Progress
 from argen.config import InferenceConfig
-from argen.descendants import screen_descendants
-from argen.design import build_design
+from argen.descendants import DescendantScreen, screen_descendants
+from argen.design import Design, build_design
 from argen.engine import Engine
 from argen.network import CausalNetwork, select_edges
-from argen.order import causal_order
-from argen.parents import search_parents
+from argen.order import CausalOrder, causal_order
+from argen.parents import ParentTests, search_parents
 from argen.perturbseq import PerturbSeqData
+
+ParentSearch = Callable[[Design, DescendantScreen, CausalOrder], ParentTests]
+"""From design, screen and order to a test for each pair that can be an edge."""
 
 
 def infer_network(
@@ -25,6 +28,7 @@ def infer_network(
     config: InferenceConfig | None = None,
     *,
     engine: Engine | None = None,
+    search: ParentSearch | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
     command: str | None = None,
@@ -45,6 +49,8 @@ def infer_network(
         Options; the defaults are those of the paper.
     engine
         What computes the regressions; ``SharedEngine`` when None.
+    search
+        Step three; ``search_parents`` when None. Other methods put their own in its place.
     executor
         Where they are computed; in this process when None. No result depends on it.
     progress
@@ -71,9 +77,12 @@ def infer_network(
     with clock.time("order"):
         order = causal_order(screen.is_descendant, screen.p_value)
     with clock.time("parents"):
-        tests = search_parents(
-            design, order, config, engine=engine, executor=executor, progress=progress
-        )
+        if search is None:
+            tests = search_parents(
+                design, order, config, engine=engine, executor=executor, progress=progress
+            )
+        else:
+            tests = search(design, screen, order)
     return select_edges(
         tests,
         screen,
@@ -102,6 +111,7 @@ def _provenance(
 ) -> dict[str, Any]:
     packages = ("argen", "numpy", "scipy", "numba", "pandas")
     return {
+        "method": "argen",
         "versions": {name: version(name) for name in packages},
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from argen.blocks import Executor, Progress
+from argen.baselines.running import HowToRun, named
 from argen.config import InferenceConfig
 from argen.design import Design
 from argen.engine import Effects, ParentJob, ParentTester, SharedEngine
@@ -67,13 +69,16 @@ class NaiveParentTester(ExactParentTester):
 def infer_naive(
     data: PerturbSeqData,
     config: InferenceConfig | None = None,
-    *,
-    executor: Executor | None = None,
-    progress: Progress | None = None,
+    **how: Unpack[HowToRun],
 ) -> CausalNetwork:
     """Infer a network by naive regression, the comparison of the paper.
 
     Screen, order, candidates and error control are those of ``infer_network``; only the
     parent tests differ, and they are biased by hidden confounders.
+
+    Parameters
+    ----------
+    how
+        ``executor``, ``progress`` and ``command``, as for ``infer_network``.
     """
-    return infer_network(data, config, engine=NaiveEngine(), executor=executor, progress=progress)
+    return named(infer_network(data, config, engine=NaiveEngine(), **how), "naive")

@@ -1,0 +1,22 @@
+"""What all baselines share: how they are run, and how their results are named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypedDict
+
+from argen.blocks import Executor, Progress
+from argen.network import CausalNetwork
+
+
+class HowToRun(TypedDict, total=False):
+    """Arguments of ``infer_network`` that no result depends on."""
+
+    executor: Executor | None
+    progress: Progress | None
+    command: str | None
+
+
+def named(network: CausalNetwork, method: str, **about: object) -> CausalNetwork:
+    """Return the network with the method that made it, and more about it, in its provenance."""
+    return replace(network, provenance=network.provenance | {"method": method} | about)
