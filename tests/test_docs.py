@@ -41,7 +41,7 @@ def test_formats_page_has_every_file_and_column(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["data.reading", "pipeline", "descendants", "iv", "simulate.screen"]
+    "module", ["data.reading", "pipeline", "descendants", "iv", "simulate.screen", "evaluate"]
 )
 def test_docstring_examples_run(module):
     outcome = doctest.testmod(importlib.import_module(f"argen.{module}"))

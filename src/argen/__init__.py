@@ -9,6 +9,7 @@ from argen.data import read_perturbseq
 from argen.descendants import DescendantScreen, screen_descendants
 from argen.design import Design, build_design
 from argen.errors import ArgenError, ArgenWarning, FitStatus, InputError
+from argen.evaluate import Evaluation, evaluate
 from argen.iv import IVPoissonResult, iv_poisson
 from argen.methods import infer_by
 from argen.network import CausalNetwork, select_edges
@@ -36,6 +37,7 @@ __all__ = [
     "CausalOrder",
     "DescendantScreen",
     "Design",
+    "Evaluation",
     "FitStatus",
     "GeneCounts",
     "IVPoissonResult",
@@ -49,6 +51,7 @@ __all__ = [
     "baselines",
     "build_design",
     "causal_order",
+    "evaluate",
     "infer_by",
     "infer_network",
     "iv_poisson",
