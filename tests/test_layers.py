@@ -13,7 +13,7 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 KERNELS = {"_arrays", "errors", "glm", "order", "fdr"}
-SHELL = {"data", "scale", "plot", "report", "cli", "__main__", "__init__"}
+SHELL = {"data", "scale", "study", "plot", "report", "cli", "__main__", "__init__"}
 FOREIGN_TO_KERNELS = {"anndata", "dask", "matplotlib", "pandas", "rich"}
 
 

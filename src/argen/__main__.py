@@ -2,4 +2,5 @@
 
 from argen.cli import main
 
-main()
+if __name__ == "__main__":  # other processes of a study import this file too
+    main()

@@ -1,0 +1,103 @@
+"""What the grid of the study declares: screens to simulate, and methods to try on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, get_args
+
+from argen.config import InferenceConfig
+from argen.errors import InputError, first_few, nearest
+from argen.methods import Method
+from argen.simulate import ScreenModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A named way to simulate screens."""
+
+    name: str
+    model: ScreenModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A method with its options."""
+
+    method: Method = "argen"
+    config: InferenceConfig = InferenceConfig(threads=1)  # the grid runs on processes
+
+
+VARIANTS: Mapping[str, Variant] = MappingProxyType(
+    {name: Variant(method=name) for name in get_args(Method)}
+    | {
+        "argen-nested": Variant(config=InferenceConfig(first_stage="nested", threads=1)),
+        "argen-strict-screen": Variant(config=InferenceConfig(screen_alpha=0.001, threads=1)),
+    }
+)
+"""Methods by the name that they have in the tables: every method as it is, and variants of ours."""
+
+# One thing is changed at a time, from a screen with hidden confounding of middling strength.
+_CHANGES: dict[str, dict[str, Any]] = {
+    "base": {},
+    "no-confounding": {"n_factors": 0},
+    "strong-confounding": {"factor_effect": 1.0},
+    "cell-states": {"n_states": 4, "state_effect": 1.0},
+    "hidden-genes": {"n_hidden_genes": 0.5},  # of the number of nodes
+    "shallow": {"mean_count": 0.5},
+    "deep": {"mean_count": 8.0},
+    "few-cells": {"cells_per_node": 50},
+    "many-cells": {"cells_per_node": 400},
+    "overdispersed": {"dispersion": 1.0},
+    "incomplete-penetrance": {"penetrance": 0.6},
+    "scale-free": {"graph": "scale-free"},
+    "few-controls": {"n_controls": 300},
+    "failed-guides": {"failed": 0.2},
+    "off-target": {"off_target": 0.2},
+    "feedback": {"n_feedback": 0.1},  # of the number of nodes
+    "dense": {"n_parents": 3.0},
+}
+_SIZES = (8, 30, 100)
+_OF_LARGE = (
+    "base", "no-confounding", "strong-confounding", "hidden-genes", "shallow", "few-cells",
+    "overdispersed", "incomplete-penetrance",
+)  # fmt: skip
+
+
+def declared_grid() -> tuple[Setting, ...]:
+    """Return the settings: 17 ways to be, at 8, 30 and 100 nodes, and 8 of them at 200."""
+    found = [(n_nodes, change) for n_nodes in _SIZES for change in _CHANGES]
+    found += [(200, change) for change in _OF_LARGE]
+    return tuple(_setting(n_nodes, change) for n_nodes, change in found)
+
+
+def _setting(n_nodes: int, change: str) -> Setting:
+    base = ScreenModel(n_nodes=n_nodes, cells_per_node=200, n_controls=2000, n_batches=3)
+    values = dict(_CHANGES[change])
+    for name in ("n_hidden_genes", "n_feedback"):
+        if name in values:
+            values[name] = round(values[name] * n_nodes)
+    return Setting(name=f"p{n_nodes}-{change}", model=replace(base, **values))
+
+
+def chosen_settings(names: Iterable[str] | None = None) -> tuple[Setting, ...]:
+    """Return the declared settings of some names; all when None."""
+    declared = {setting.name: setting for setting in declared_grid()}
+    chosen = _chosen("settings", names, declared)
+    return tuple(declared[name] for name in chosen)
+
+
+def chosen_variants(names: Iterable[str] | None = None) -> dict[str, Variant]:
+    """Return the variants of some names; all when None."""
+    return {name: VARIANTS[name] for name in _chosen("methods", names, VARIANTS)}
+
+
+def _chosen(what: str, names: Iterable[str] | None, known: Mapping[str, Any]) -> list[str]:
+    chosen = list(known) if names is None else list(dict.fromkeys(names))
+    if unknown := [name for name in chosen if name not in known]:
+        raise InputError(
+            f"{what} has {first_few(unknown)}, which is not declared."
+            f"{nearest(unknown[0], known)} Declared are {first_few(known, len(known))}."
+        )
+    return chosen
