@@ -33,6 +33,7 @@ types: .venv/.with-lint
 
 bench: .venv/.with-bench
 	$(BIN)/python benchmarks/fit_time.py
+	$(BIN)/python benchmarks/reading.py
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py --more-covariates
 

@@ -147,3 +147,15 @@ def test_module_and_version():
     command = [sys.executable, "-m", "argen", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == argen.__version__
+
+
+def test_fit_with_sinks_and_kept_counts(screen, tmp_path, capsys):
+    """The same tables from either side of the memory limit."""
+    options = ["--nodes", "X1,X2,X3", "--sinks", "X4,X5", "--scratch", str(tmp_path / "scratch")]
+    for folder, memory in (("a", "0 B"), ("b", "1 GB")):
+        out = ["--out", str(tmp_path / folder), "--memory", memory]
+        assert run("fit", str(screen), *COLUMNS, *options, *out) == 0
+        assert "2 sinks" in capsys.readouterr().out
+    left, right = (tmp_path / folder / "descendants.tsv" for folder in "ab")
+    assert left.read_bytes() == right.read_bytes()
+    assert "X5" in left.read_text("utf-8")

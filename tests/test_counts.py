@@ -49,6 +49,10 @@ def test_answers_are_those_of_the_matrix(
     n_cells, n_genes = matrix.shape
     assert counts.shape == (n_cells, n_genes)
     np.testing.assert_array_equal(counts.totals(), matrix.sum(axis=0))
+    cells, genes = np.random.default_rng(0).random(n_cells) < 0.5, np.arange(n_genes)[::-1]
+    np.testing.assert_array_equal(counts.totals(cells), matrix[cells].sum(axis=0))
+    fewer = GeneCounts(tuple(counts.select(cells, genes)), n_genes)
+    np.testing.assert_array_equal(fewer.to_csc().toarray(), matrix[cells][:, genes])
     everything = counts.to_csc()
     np.testing.assert_array_equal(everything.toarray(), matrix)
     assert everything.nnz == np.count_nonzero(matrix)
@@ -59,6 +63,19 @@ def test_answers_are_those_of_the_matrix(
     assert dense.flags.c_contiguous
     np.testing.assert_array_equal(dense, matrix[:, some].T)
     np.testing.assert_array_equal(counts.block(some).to_csc().toarray(), matrix[:, some])
+
+
+@given(matrix=matrices(), cells_of_a_tile=st.integers(1, 50), entries=st.integers(1, 200))
+@settings(deadline=None)
+def test_genes_come_in_the_same_portions_from_any_tiles(matrix, cells_of_a_tile, entries):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("argen.counts.ENTRIES_AT_ONCE", entries)
+        whole = list(GeneCounts.from_matrix(matrix).by_genes())
+        cut = list(GeneCounts.from_matrix(matrix, cells_of_a_tile=cells_of_a_tile).by_genes())
+    assert [part.shape for part in whole] == [part.shape for part in cut]
+    assert sum(part.n_genes for part in whole) == matrix.shape[1]
+    for part in cut:
+        assert part.n_genes == 1 or part.to_csc().nnz <= entries
 
 
 @given(matrix=matrices(), cells_of_a_tile=st.integers(1, 50), seed=st.integers(0, 99))

@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import argen
@@ -75,6 +76,34 @@ def test_checksum_knows_all_content(data):
         changed(data, formula="~ 1"),
     ]
     assert len({variant.checksum() for variant in variants}) == len(variants)
+
+
+def test_summary_says_how_each_covariate_enters(rng):
+    table = pd.DataFrame(
+        {
+            "p_mito": rng.random(76),
+            "lane": rng.choice(list("abc"), 76),
+            "batch": rng.integers(0, 4, 76),
+            "n_genes": np.arange(76),
+        }
+    )
+    data = screen_of(rng.poisson(1.0, (76, 3)), rng.integers(-1, 3, 76), table)
+    summary = data.summary()
+    expected = "covariates: p_mito (numeric), lane (3 levels), batch (numeric), n_genes (numeric)\n"
+    assert expected in summary
+    assert "covariate batch is a number with 4 values and has one slope; write C(batch)" in summary
+    assert summary.count("is a number with") == 1
+    by_level = changed(data, formula="~ p_mito + lane + C(batch) + n_genes")
+    assert "batch (4 levels)" in by_level.summary()
+    assert "is a number with" not in by_level.summary()
+    assert "covariates: none" in screen_of(rng.poisson(1.0, (9, 2)), [-1] * 9).summary()
+
+
+@pytest.mark.parametrize("step", [argen.infer_network, argen.screen_descendants])
+@pytest.mark.parametrize("given", ["screen.h5ad", pd.DataFrame()])
+def test_what_was_not_read_is_refused(step, given):
+    with pytest.raises(argen.InputError, match=r"^Expected PerturbSeqData, not .*read_perturbseq"):
+        step(given)
 
 
 def test_it_is_shown_in_one_line(data):

@@ -48,9 +48,11 @@ class ScreenOptions:
     Parameters
     ----------
     target
-        Column of obs with the perturbed gene of each cell.
+        Column of obs with the perturbed gene of each cell, or table of obsm with a column of
+        0 and 1 for each perturbed gene.
     control
-        Label of the control cells in that column; repeat it for several.
+        Label of the control cells in that column; repeat it for several. Not needed when the
+        target is a table of obsm, where cells without any perturbation are the controls.
     library_size
         Column of obs with the depth of each cell; the row sums when left out.
     covariates
@@ -64,21 +66,40 @@ class ScreenOptions:
     nodes
         Genes of the network, as A,B, or a file with one a line; when left out, every gene
         both perturbed and measured.
+    sinks
+        Genes that are targets without being nodes, as A,B, a file with one a line, or "all"
+        for every measured gene.
+    min_sink_mean
+        Fewest counts of a sink, in the mean over cells.
     min_cells
         Fewest perturbed cells of a node.
+    separator
+        What joins the genes in the label of a cell with several perturbations, such as "+".
+    target_names
+        Names of the columns when the target is a table of obsm: a key of uns.
+    memory
+        How much memory the counts may take, such as "4 GB"; half of what is free when left out.
+    scratch
+        Folder for counts that do not fit in memory, used again in the next run.
     strict
         Stop where genes would be dropped with a warning.
     """
 
     target: str
-    control: tuple[str, ...]
+    control: tuple[str, ...] = ()
     library_size: str | None = None
     covariates: str = ""
     cells: str | None = None
     layer: str | None = None
     gene_symbols: str | None = None
     nodes: str | None = None
+    sinks: str | None = None
+    min_sink_mean: float = 0.0
     min_cells: int = 10
+    separator: str | None = None
+    target_names: str | None = None
+    memory: str | None = None
+    scratch: Path | None = None
     strict: bool = False
 
 
@@ -97,7 +118,7 @@ def fit(
     Parameters
     ----------
     file
-        AnnData file (.h5ad) with raw counts and one perturbation per cell.
+        AnnData file (.h5ad) or zarr store with raw counts.
     out
         Folder for the results; files of an earlier run are replaced.
     quiet
@@ -113,9 +134,15 @@ def fit(
         covariates=_covariates(screen.covariates),
         layer=screen.layer,
         cells=screen.cells,
-        nodes=_node_list(screen.nodes),
+        nodes=_gene_list(screen.nodes, "--nodes"),
+        sinks="all" if screen.sinks == "all" else _gene_list(screen.sinks, "--sinks"),
+        min_sink_mean=screen.min_sink_mean,
         gene_symbols=screen.gene_symbols,
         min_cells=screen.min_cells,
+        separator=screen.separator,
+        target_names=screen.target_names,
+        memory=screen.memory,
+        scratch=screen.scratch,
         strict=screen.strict,
     )
     _make_folder(out)
@@ -294,14 +321,14 @@ def _covariates(text: str) -> str | list[str]:
     return text.strip() if text.strip().startswith("~") else _split(text)
 
 
-def _node_list(text: str | None) -> list[str] | None:
+def _gene_list(text: str | None, option: str) -> list[str] | None:
     """Genes from a file with one a line, or from a list with commas."""
     if text is None:
         return None
     if not os.path.isfile(text):  # unlike Path.is_file, False for a list too long to be a path
         if "," not in text:
             raise InputError(
-                f"--nodes {text!r} is neither a file nor a list with commas, as A,B: expected at "
+                f"{option} {text!r} is neither a file nor a list with commas, as A,B: expected at "
                 "least two genes."
             )
         return _split(text)
@@ -309,7 +336,7 @@ def _node_list(text: str | None) -> list[str] | None:
         lines = Path(text).read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"--nodes {text!r} cannot be read: {error}. Expected plain text in UTF-8 with one "
+            f"{option} {text!r} cannot be read: {error}. Expected plain text in UTF-8 with one "
             "gene a line."
         ) from error
     return [line.strip() for line in lines if line.strip()]

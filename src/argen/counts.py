@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from argen._arrays import FloatArray, IntArray
+from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.glm._compile import compiled
 
 # The places of so many cells in a tile fit two bytes.
 MOST_CELLS_OF_A_TILE = 2**16
-# Genes of which the counts are looked at in one go where all are needed, but not at once.
-GENES_AT_ONCE = 64
+# Where all genes are needed but not at once: genes of a tile, and entries of all tiles.
+GENES_AT_ONCE, ENTRIES_AT_ONCE = 64, 2**20
 
 UnsignedArray: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
@@ -81,6 +81,14 @@ class Tile:
             cell=_joined([cell for cell, _ in parts], self.cell.dtype),
             count=_joined([count for _, count in parts], self.count.dtype),
         )
+
+    def cells(self, kept: BoolArray) -> Tile:
+        """Take some of the cells into memory."""
+        cell, count = self.cell[:], self.count[:]
+        stays = kept[cell]
+        n_before = np.append(0, np.cumsum(stays))
+        number = (np.cumsum(kept) - 1).astype(np.uint16)
+        return Tile(int(kept.sum()), n_before[self.start], number[cell[stays]], count[stays])
 
     def write(self, path: Path) -> Tile:
         """Move the entries to a file: all cells, then all counts."""
@@ -146,6 +154,23 @@ class GeneCounts:
         genes = np.asarray(genes, dtype=np.int64)
         return GeneCounts(tuple(tile.genes(genes) for tile in self.tiles), len(genes))
 
+    def select(self, cells: BoolArray, genes: IntArray) -> Iterator[Tile]:
+        """Yield the tiles of some cells and genes, each in memory."""
+        for first_cell, tile in self._placed_tiles():
+            yield tile.genes(genes).cells(cells[first_cell : first_cell + tile.n_cells])
+
+    def by_genes(self) -> Iterator[GeneCounts]:
+        """Yield all genes in memory, a few at a time; how few depends on the counts alone."""
+        n_entries = np.zeros(self.n_genes + 1, dtype=np.int64)
+        for tile in self.tiles:
+            n_entries += tile.start
+        first = 0
+        while first < self.n_genes:
+            full = n_entries[first] + ENTRIES_AT_ONCE
+            last = max(first + 1, int(np.searchsorted(n_entries, full, side="right")) - 1)
+            yield self.block(np.arange(first, last))
+            first = last
+
     def dense(self, genes: IntArray) -> FloatArray:
         """Return the counts of some genes: (n_chosen, n_cells)."""
         block = self.block(genes)
@@ -170,13 +195,15 @@ class GeneCounts:
             cell, count = tile.entries(gene, gene + 1)
             _scatter(cell, count, place[first_cell : first_cell + tile.n_cells], out)
 
-    def totals(self) -> FloatArray:
-        """Sum of the counts of each gene: (n_genes,)."""
+    def totals(self, cells: BoolArray | None = None) -> FloatArray:
+        """Sum of the counts of each gene, over all cells or some of them: (n_genes,)."""
         totals = np.zeros(self.n_genes)
         for first in range(0, self.n_genes, GENES_AT_ONCE):
             last = min(first + GENES_AT_ONCE, self.n_genes)
-            for tile in self.tiles:
-                _, count = tile.entries(first, last)
+            for first_cell, tile in self._placed_tiles():
+                cell, count = tile.entries(first, last)
+                if cells is not None:
+                    count = count * cells[first_cell : first_cell + tile.n_cells][cell]
                 bounds = tile.start[first : last + 1] - tile.start[first]
                 totals[first:last] += np.diff(np.cumsum(np.append(0, count))[bounds])
         return totals

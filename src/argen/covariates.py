@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from argen.errors import InputError, first_few
 
 # Of a column less than this share of its variance is left once the others are known.
 COLLINEAR_SHARE = 1e-9
+# Whole numbers of no more values than this may be names of groups.
+MOST_NUMBERS_OF_LEVELS = 20
 # Stands for the column of a level that none indicates.
 REFERENCE = -1
 
@@ -53,6 +56,33 @@ def is_categorical(column: pd.Series) -> bool:
 def first_line(error: Exception) -> str:
     """Return what an error of another library says, in one line."""
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+def covariate_lines(table: pd.DataFrame, formula: str | None) -> list[str]:
+    """Say how covariates enter: as numbers or by level."""
+    shown = []
+    few = {}
+    for name in table.columns:
+        n_values = table[name].nunique()
+        if is_categorical(table[name]) or _is_by_level(str(name), formula):
+            shown.append(f"{name} ({n_values} levels)")
+            continue
+        shown.append(f"{name} (numeric)")
+        values = table[name].to_numpy(dtype=np.float64)
+        if 2 < n_values <= MOST_NUMBERS_OF_LEVELS and (values == np.floor(values)).all():
+            few[name] = n_values
+    how = f"{formula}: " if formula else ""
+    return [f"covariates: {how}{', '.join(shown) or 'none'}"] + [
+        f"covariate {name} is a number with {n_values} values and has one slope; write C({name}) "
+        "in a formula if the numbers are names of groups"
+        for name, n_values in few.items()
+    ]
+
+
+def _is_by_level(name: str, formula: str | None) -> bool:
+    return formula is not None and bool(
+        re.search(rf"C\(\s*(`{re.escape(name)}`|{re.escape(name)})\s*[,)]", formula)
+    )
 
 
 def encode_covariates(table: pd.DataFrame, formula: str | None = None) -> CovariateBlock:

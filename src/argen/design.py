@@ -10,6 +10,7 @@ from scipy import sparse
 from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.counts import GeneCounts
 from argen.covariates import CovariateBlock, encode_covariates
+from argen.errors import InputError
 from argen.perturbseq import PerturbSeqData, is_one_per_cell, node_of_cell
 
 
@@ -79,6 +80,11 @@ class Design:
 
 def build_design(data: PerturbSeqData) -> Design:
     """Code the covariates and take the log of the library size; counts are not copied."""
+    if not isinstance(data, PerturbSeqData):
+        raise InputError(
+            f"Expected PerturbSeqData, not {type(data).__name__}: read the screen first, with "
+            "read_perturbseq(path_or_anndata, target=..., control=...)."
+        )
     return Design(
         genes=data.genes,
         n_nodes=data.n_nodes,

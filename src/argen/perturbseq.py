@@ -11,7 +11,9 @@ import pandas as pd
 from scipy import sparse
 
 from argen._arrays import FloatArray, IntArray
-from argen.counts import GENES_AT_ONCE, GeneCounts
+from argen.counts import GeneCounts
+from argen.covariates import covariate_lines
+from argen.errors import first_few
 
 CONTROL = -1
 
@@ -78,7 +80,7 @@ class PerturbSeqData:
     library_size_source: str
     covariates: pd.DataFrame  # (n_cells, n_covariates)
     formula: str | None  # of the covariates; None: every column as it is
-    left_out: pd.DataFrame  # kind ("target" or "cells"), name, n_cells, reason
+    left_out: pd.DataFrame  # kind (cells, target, node, sink), name, n_cells, reason
     source: str  # where the counts come from
 
     def __repr__(self) -> str:
@@ -129,9 +131,8 @@ class PerturbSeqData:
     def checksum(self) -> str:
         """SHA-256 of everything the answer depends on, the same for a file and its copy."""
         digest = hashlib.sha256()
-        for first in range(0, self.counts.n_genes, GENES_AT_ONCE):
-            genes = np.arange(first, min(first + GENES_AT_ONCE, self.counts.n_genes))
-            _update(digest, self.counts.block(genes).to_csc())
+        for block in self.counts.by_genes():
+            _update(digest, block.to_csc())
         _update(digest, self.perturbations)
         digest.update(np.ascontiguousarray(self.library_size, dtype=np.float64).tobytes())
         digest.update("\0".join((*self.nodes, "", *self.sinks, self.formula or "")).encode())
@@ -140,18 +141,35 @@ class PerturbSeqData:
 
     def summary(self) -> str:
         """Return what is used and what is left out, in plain words."""
-        covariates = self.formula or ", ".join(map(str, self.covariates.columns)) or "none"
         lines = [
             f"{self.n_cells:,} cells: {self.n_controls:,} control, "
             f"{self.n_cells - self.n_controls:,} perturbed",
+            *self._several_perturbations(),
             f"{self.n_nodes:,} nodes (perturbed and measured) of {self.n_measured:,} genes; "
             f"{self.n_perturbed.min():,} to {self.n_perturbed.max():,} cells each",
+            *([f"{len(self.sinks):,} sinks (targets that nobody perturbed)"] if self.sinks else []),
             f"library size: {self.library_size_source}",
-            f"covariates: {covariates}",
+            *covariate_lines(self.covariates, self.formula),
+            *self._left_out_lines(),
         ]
-        for row in self.left_out.itertuples(index=False):
-            lines.append(f"left out: {row.kind} {row.name} ({row.n_cells:,} cells): {row.reason}")
         return "\n".join(lines)
+
+    def _several_perturbations(self) -> list[str]:
+        n_carried = np.bincount(self.perturbations.indices, minlength=1)
+        n_several = int((n_carried > 1).sum())
+        if not n_several:
+            return []
+        return [f"{n_several:,} cells carry several perturbations, up to {n_carried.max()}"]
+
+    def _left_out_lines(self) -> list[str]:
+        is_sink = self.left_out["kind"] == "sink"
+        lines = [
+            f"left out: {row.kind} {row.name} ({row.n_cells:,} cells): {row.reason}"
+            for row in self.left_out[~is_sink].itertuples(index=False)
+        ]
+        for reason, rows in self.left_out[is_sink].groupby("reason"):
+            lines.append(f"left out: {len(rows):,} sinks ({first_few(rows['name'])}): {reason}")
+        return lines
 
 
 def _update(digest: hashlib._Hash, matrix: sparse.csc_array) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pytest
 
@@ -79,8 +80,8 @@ def test_dixit_2016_has_cells_without_counts(read):
 def test_gasperini_2019_has_several_perturbations_in_a_cell(read):
     words = (
         r"none is\. Measured: 'ENSG.*333 labels, such as 'CITED2_TSS\+COX4I1_TSS', list several "
-        r"perturbations: expected one in each cell\. No measured gene is called 'CITED2_TSS'\. "
-        r"Did you mean 'CITED2'\?"
+        r"perturbations: expected one in each cell, or the separator that joins them\. "
+        r"No measured gene is called 'CITED2_TSS'\. Did you mean 'CITED2'\?"
     )
     with pytest.raises(argen.InputError, match=words):
         read(
@@ -106,3 +107,16 @@ def test_gasperini_2019_with_labels_that_are_symbols(read):
     )
     assert "CITED2" in data.nodes
     assert data.left_out["reason"].str.startswith("several perturbations, joined by '+'").any()
+
+
+def test_gasperini_2019_with_its_table_of_indicators(read):
+    """The ten targets by promoter are genes; the others, in 3,500 cells, are enhancers."""
+    path = screen_path("gasperini2019_k562_highmoi.h5ad")
+    names = [str(n).removesuffix("_TSS") for n in anndata.read_h5ad(path).uns["grna_target_names"]]
+    options = {"target_names": names, "gene_symbols": "symbol", "library_size": "total_umi"}
+    data = read(path, target="grna_target_indicator", **options)
+    assert len(data.nodes) == 10
+    assert not data.one_per_cell
+    assert data.n_controls == 32_364 + 2047
+    assert "cells carry several perturbations" in data.summary()
+    assert set(data.left_out["kind"]) == {"target"}

@@ -41,7 +41,7 @@ def cell_filter(obs: pd.DataFrame, cells: str | None) -> BoolArray:
             )
         if not set(chosen.unique()) <= {True, False}:
             value = chosen.iloc[0]
-            example = f"{_in_query(cells)} == {getattr(value, 'item', lambda: value)()!r}"
+            example = f"{in_query(cells)} == {getattr(value, 'item', lambda: value)()!r}"
             raise InputError(
                 f"The cell filter {cells!r} holds {first_few(chosen.unique())}: expected True or "
                 f'False. Write a query instead, such as "{example}".'
@@ -77,52 +77,9 @@ def _query(obs: pd.DataFrame, query: str) -> BoolArray:
     return np.asarray(answer.fillna(False).to_numpy(dtype=bool))
 
 
-def _in_query(name: str) -> str:
+def in_query(name: str) -> str:
     """How a query names a column."""
     return name if name.isidentifier() else f"`{name}`"
-
-
-def target_labels(obs: pd.DataFrame, target: str) -> pd.Series:
-    """Return the perturbation label of every cell as text."""
-    labels = column(obs, target, "target labels")
-    missing = labels.isna()
-    if missing.all():
-        raise InputError(
-            f"Every label in obs[{target!r}] is missing: expected the perturbed gene, or the "
-            "control label, of each cell."
-        )
-    if missing.any():
-        raise InputError(
-            f"obs[{target!r}] is missing in {int(missing.sum()):,} of {len(obs):,} cells (first: "
-            f"{first_few(obs.index[missing])}). Leave them out with a cell filter, such as "
-            f'cells="{_in_query(target)}.notna()", or label them.'
-        )
-    return labels.astype(str)
-
-
-def control_cells(labels: pd.Series, control: list[str], all_labels: pd.Index) -> BoolArray:
-    """Return which cells carry a control label.
-
-    ``all_labels`` are those before the cell filter, the most frequent first: controls often are.
-    """
-    if not control:
-        raise InputError("control is empty: expected the label of the control cells.")
-    for label in control:
-        if label not in all_labels:
-            is_list = set(label.split(",")) <= set(all_labels)
-            hint = " Name them one by one." if is_list else nearest(label, all_labels)
-            raise InputError(
-                f"No cell has the control label {label!r}.{hint} "
-                f"Labels: {first_few(all_labels, 8)}."
-            )
-    is_control = labels.isin(control).to_numpy()
-    if not is_control.any():
-        raise InputError(
-            f"The cell filter leaves no control cell ({first_few(control)}): the {len(labels):,} "
-            f"cells that pass it have the labels {first_few(sorted(labels.unique()), 8)}. Widen "
-            "the filter."
-        )
-    return np.asarray(is_control)
 
 
 def library_size(
@@ -142,7 +99,7 @@ def library_size(
         remedy = (
             "Name a column of obs with the depth of each cell, or leave those cells out."
             if name is None
-            else f'Leave those cells out with a cell filter, such as cells="{_in_query(name)} > 0".'
+            else f'Leave those cells out with a cell filter, such as cells="{in_query(name)} > 0".'
         )
         raise InputError(
             f"The library size ({source}) is zero, negative, missing or infinite in "

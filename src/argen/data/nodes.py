@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from argen._arrays import BoolArray, IntArray
+from argen.data.targets import Carried
 from argen.errors import ArgenWarning, InputError, first_few, nearest
-from argen.perturbseq import CONTROL
 
 # Kind, name, number of cells and reason of what is left out.
 Fate: TypeAlias = tuple[str, str, int, str]
@@ -58,13 +58,15 @@ class GeneNames:
 
 @dataclass(frozen=True, slots=True)
 class NodeSelection:
-    """Nodes in the column order of the matrix, and the fate of everything else."""
+    """Which labels are nodes, and the fate of the others.
 
-    names: tuple[str, ...]
-    columns: IntArray  # (n_nodes,)
-    node_of_cell: IntArray  # (n_cells_kept,)
-    kept: BoolArray  # (n_cells,)
+    Cells that carry anything but nodes are not used: they are neither controls nor instruments.
+    """
+
+    columns: dict[str, int]  # label -> column of the matrix, in the order of the columns
+    used: BoolArray  # (n_cells,) of those that passed the filter
     left_out: list[Fate]
+    dropped: list[Fate]
 
 
 def gene_names(genes: pd.DataFrame, symbols: str | None) -> GeneNames:
@@ -90,45 +92,84 @@ def gene_names(genes: pd.DataFrame, symbols: str | None) -> GeneNames:
 
 
 def select_nodes(
-    counts: sparse.csc_array,
-    labels: pd.Series,
-    is_control: BoolArray,
+    carried: Carried,
     *,
     genes: GeneNames,
     gene_table: pd.DataFrame,
     wanted: list[str] | None,
-    all_labels: set[str],
     min_cells: int,
     strict: bool,
 ) -> NodeSelection:
-    """Choose the genes that are both perturbed and measured.
-
-    Genes with too few cells or without counts are dropped with a warning; with ``strict``
-    that is an error. Their cells go with them, and so do the cells of targets that are not
-    nodes: these are neither controls nor instruments.
+    """Choose the genes that are both perturbed and measured, and have enough cells.
 
     Parameters
     ----------
-    counts
-        (n_cells, n_genes) of the cells that passed the filter.
-    labels
-        (n_cells,) of the same cells.
     wanted
         Names given by the user; None for every gene that qualifies.
-    all_labels
-        Labels of perturbations before the cell filter, to tell a typing error from an empty
-        group.
     """
-    sizes = labels[~is_control].value_counts()
-    wanted_columns = None if wanted is None else _wanted_columns(wanted, genes, all_labels, sizes)
+    sizes = carried.sizes
+    wanted_columns = None
+    if wanted is not None:
+        wanted_columns = _wanted_columns(wanted, genes, carried.all_labels, sizes)
     columns, left_out = _match_labels(sizes, genes, wanted_columns)
-    columns, dropped = _drop_unusable(columns, counts, labels, is_control, genes, min_cells)
-    if strict and dropped:
-        raise InputError(
-            f"{_cannot_be_nodes(dropped)} Leave them out by a list of nodes, or do without strict."
+    ordered = dict(sorted(columns.items(), key=lambda item: item[1]))
+    start = NodeSelection(ordered, ~carried.outside(list(ordered)), left_out, [])
+    chosen = drop_nodes(start, carried, genes, min_cells=min_cells)
+    check_enough(chosen, genes, gene_table, strict=strict)
+    return chosen
+
+
+def drop_nodes(
+    chosen: NodeSelection,
+    carried: Carried,
+    genes: GeneNames,
+    *,
+    min_cells: int,
+    without_counts: Callable[[NodeSelection], list[str]] = lambda chosen: [],
+) -> NodeSelection:
+    """Drop genes with too few cells or without counts, and their cells with them.
+
+    Those cells may have been the last of another gene, or have had all its counts.
+    """
+    sizes = carried.sizes
+    while True:
+        reasons = {}
+        n_used = carried.cells_of_labels(chosen.used)
+        for label in chosen.columns:
+            if n_used.get(label, 0) < min_cells:
+                few = f"fewer than {min_cells} perturbed cells"
+                reasons[label] = few if label in sizes else "no perturbed cell"
+        if not reasons:
+            reasons = dict.fromkeys(without_counts(chosen), "no count in any cell that is used")
+        if not reasons:
+            return chosen
+        left = {label: k for label, k in chosen.columns.items() if label not in reasons}
+        dropped = [
+            ("node", genes.display(chosen.columns[label]), int(sizes.get(label, 0)), reason)
+            for label, reason in sorted(reasons.items())
+        ]
+        chosen = NodeSelection(
+            left, ~carried.outside(list(left)), chosen.left_out, chosen.dropped + dropped
         )
-    if len(columns) < 2:
-        raise InputError(_too_few(columns, left_out, dropped, genes, gene_table))
+
+
+def check_enough(
+    chosen: NodeSelection, genes: GeneNames, gene_table: pd.DataFrame, *, strict: bool
+) -> None:
+    """Refuse a network of fewer than two genes; with ``strict`` also one that drops any."""
+    if strict and chosen.dropped:
+        raise InputError(
+            f"{_cannot_be_nodes(chosen.dropped)} Leave them out by a list of nodes, or do without "
+            "strict."
+        )
+    if len(chosen.columns) < 2:
+        raise InputError(
+            _too_few(chosen.columns, chosen.left_out, chosen.dropped, genes, gene_table)
+        )
+
+
+def report_dropped(dropped: list[Fate]) -> None:
+    """Warn of genes that cannot be nodes."""
     if dropped:
         warnings.warn(
             f"{_cannot_be_nodes(dropped)} They were dropped, their cells too; left_out lists them.",
@@ -136,17 +177,28 @@ def select_nodes(
             stacklevel=3,
         )
 
-    used = is_control | labels.isin(list(columns)).to_numpy()
-    ordered = sorted(columns.items(), key=lambda item: item[1])
-    code = {label: node for node, (label, _) in enumerate(ordered)}
-    code_of_cell = np.asarray(labels.map(code).fillna(CONTROL), dtype=np.int64)
-    return NodeSelection(
-        names=tuple(genes.display(column) for _, column in ordered),
-        columns=np.array([column for _, column in ordered], dtype=np.int64),
-        node_of_cell=code_of_cell[used],
-        kept=used,
-        left_out=left_out + dropped,
-    )
+
+def select_sinks(
+    sinks: str | list[str] | None, nodes: Collection[int], genes: GeneNames
+) -> IntArray:
+    """Return the columns of measured genes that are targets without being nodes."""
+    if sinks is None:
+        return np.empty(0, dtype=np.int64)
+    if sinks == "all":
+        return np.array(
+            [k for k in range(len(genes.identifiers)) if k not in nodes], dtype=np.int64
+        )
+    columns: dict[int, str] = {}
+    for name in sinks:
+        column, reason = genes.find(name)
+        if column is None:
+            raise InputError(
+                f"{name!r}, in the list of sinks, is {reason}.{nearest(name, genes.all_names())}"
+            )
+        if column in columns:
+            raise InputError(f"{name!r}, in the list of sinks, is there by its other name too.")
+        columns[column] = name
+    return np.array(sorted(k for k in columns if k not in nodes), dtype=np.int64)
 
 
 def _match_labels(
@@ -175,36 +227,6 @@ def _joins_others(label: str, labels: pd.Index) -> str:
         if len(parts) > 1 and any(part in labels for part in parts):
             return f"several perturbations, joined by {separator!r}"
     return ""
-
-
-def _drop_unusable(
-    columns: dict[str, int],
-    counts: sparse.csc_array,
-    labels: pd.Series,
-    is_control: BoolArray,
-    genes: GeneNames,
-    min_cells: int,
-) -> tuple[dict[str, int], list[Fate]]:
-    """Return the genes with enough cells and some count, and the others with the reason."""
-    sizes = labels.value_counts()
-    reasons = {}
-    for label in columns:
-        if sizes.get(label, 0) < min_cells:
-            few = f"fewer than {min_cells} perturbed cells"
-            reasons[label] = few if label in sizes else "no perturbed cell"
-    while True:
-        kept = {label: column for label, column in columns.items() if label not in reasons}
-        used = is_control | labels.isin(list(kept)).to_numpy()
-        dead = [label for label, column in kept.items() if counts[:, [column]][used].sum() == 0]
-        if not dead:
-            break
-        # The cells of a dropped gene go too, and with them perhaps all counts of another.
-        reasons |= dict.fromkeys(dead, "no count in any cell that is used")
-    dropped = [
-        ("node", genes.display(columns[label]), int(sizes.get(label, 0)), reason)
-        for label, reason in reasons.items()
-    ]
-    return kept, dropped
 
 
 def _wanted_columns(
@@ -271,7 +293,7 @@ def _too_few(
     if joined:
         message += (
             f" {len(joined):,} labels, such as {joined[0]!r}, list several perturbations: expected "
-            "one in each cell."
+            "one in each cell, or the separator that joins them."
         )
     for candidate, values in gene_table.items():
         if genes.symbols is None and values.astype(str).isin(targets).any():

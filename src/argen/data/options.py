@@ -5,6 +5,8 @@ from __future__ import annotations
 import numbers
 from collections.abc import Iterable
 
+import numpy as np
+
 from argen.errors import InputError, first_few
 
 
@@ -42,3 +44,29 @@ def check_min_cells(value: object) -> None:
 def _shown(value: object) -> str:
     text = repr(value).splitlines()[0]
     return f"{text if len(text) <= 40 else text[:40] + '...'} ({type(value).__name__})"
+
+
+def check_separator(value: str | None) -> str | None:
+    """Refuse a separator without a character."""
+    if value == "":
+        raise InputError("separator must have a character, such as '+'.")
+    return value
+
+
+def check_mean(value: object) -> float:
+    """Refuse anything but a number from 0."""
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not value >= 0:
+        raise InputError(f"min_sink_mean must be a number from 0, not {_shown(value)}.")
+    return float(value)
+
+
+def optional_names(value: object, option: str) -> str | list[str] | None:
+    """Return None, one text, or a list of names without repetitions."""
+    return value if value is None or isinstance(value, str) else name_list(value, option)
+
+
+def sink_names(value: object) -> str | list[str] | None:
+    """Return None, ``"all"``, or a list of names."""
+    if value is None or (isinstance(value, str) and value == "all"):
+        return value
+    return name_list(value, "sinks")

@@ -7,16 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
-from argen.counts import GeneCounts
+from argen._arrays import IntArray
 from argen.covariates import encode_covariates, explained_columns, is_categorical
 from argen.data import cells as cell_table
-from argen.data.counts import check_raw_counts, find_matrix, take_cells
-from argen.data.files import anndata_and_source
-from argen.data.nodes import gene_names, select_nodes
-from argen.data.options import check_min_cells, check_name, name_list
+from argen.data.files import open_screen
+from argen.data.nodes import report_dropped
+from argen.data.options import (
+    check_mean,
+    check_min_cells,
+    check_name,
+    check_separator,
+    name_list,
+    optional_names,
+    sink_names,
+)
+from argen.data.scratch import check_scratch, most_bytes
+from argen.data.selection import Selection, Storage, select_from
 from argen.errors import InputError, first_few
-from argen.perturbseq import PerturbSeqData, left_out_table, perturbations_of
+from argen.perturbseq import PerturbSeqData, left_out_table
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,14 +36,20 @@ def read_perturbseq(
     path_or_anndata: str | Path | AnnData,
     *,
     target: str,
-    control: str | Sequence[str],
+    control: str | Sequence[str] = (),
     library_size: str | None = None,
     covariates: str | Sequence[str] = (),
     layer: str | None = None,
     cells: str | None = None,
     nodes: Sequence[str] | None = None,
+    sinks: str | Sequence[str] | None = None,
+    min_sink_mean: float = 0.0,
     gene_symbols: str | None = None,
     min_cells: int = 10,
+    separator: str | None = None,
+    target_names: str | Sequence[str] | None = None,
+    memory: str | int | None = None,
+    scratch: str | Path | None = None,
     strict: bool = False,
 ) -> PerturbSeqData:
     """Read a Perturb-seq screen and check that the method can use it.
@@ -41,11 +57,15 @@ def read_perturbseq(
     Parameters
     ----------
     path_or_anndata
-        An ``.h5ad`` file or an AnnData object, with one perturbation per cell.
+        An ``.h5ad`` file, a zarr store of AnnData, or an AnnData object. Counts of a file are
+        read once, in blocks.
     target
-        Column of ``obs`` with the perturbed gene of each cell.
+        Column of ``obs`` with the perturbed gene of each cell, or table of ``obsm`` with a
+        column of 0 and 1 for each perturbed gene.
     control
-        Label, or labels, of the control cells in that column.
+        Label, or labels, of the control cells in that column. In a table, cells without any
+        perturbation are the controls, and ``control`` names the columns of guides that target
+        nothing, if there are any.
     library_size
         Column of ``obs`` with the depth of each cell; only ratios matter. None: the row sums
         of all measured genes of the matrix, before nodes are chosen.
@@ -57,11 +77,27 @@ def read_perturbseq(
         Boolean column of ``obs``, or a pandas query on it, for the cells to use.
     nodes
         Genes of the network; None: every gene both perturbed and measured.
+    sinks
+        Measured genes that are targets without being nodes: ``"all"``, or a list. None: none.
+    min_sink_mean
+        Fewest counts of a sink, in the mean over the cells that are used.
     gene_symbols
         Column of ``var`` with symbols. They are shown in place of the identifiers, and labels
         may use either.
     min_cells
         Fewest perturbed cells of a node.
+    separator
+        What joins the genes in the label of a cell with several perturbations, such as ``"+"``.
+        A cell that carries anything but nodes and controls is left out. None: labels are whole.
+    target_names
+        Names of the columns of a table without names: a list, or a key of ``uns``.
+    memory
+        How much memory the counts may take, such as ``"4 GB"``, or bytes; half of what is free
+        when None. Where they need more, they are kept in files.
+    scratch
+        Folder for these files. They go when the process ends; when a folder is named, those of
+        an ``.h5ad`` file or zarr store stay there, and are used again while the file and the
+        choice of cells and genes are the same.
     strict
         Make an error of what is otherwise a warning: genes that cannot be nodes.
 
@@ -93,60 +129,47 @@ def read_perturbseq(
         (layer, "layer"),
         (cells, "cells"),
         (gene_symbols, "gene_symbols"),
+        (separator, "separator"),
     ):
         check_name(name, option)
     check_min_cells(min_cells)
-    control_labels = name_list(control, "control")
-    wanted = None if nodes is None else name_list(nodes, "nodes")
     covariate_names = (
         covariates if isinstance(covariates, str) else name_list(covariates, "covariates")
     )
-
-    adata, source = anndata_and_source(path_or_anndata)
-    matrix, gene_table, matrix_name = find_matrix(adata, layer)
-    genes = gene_names(gene_table, gene_symbols)
-
-    passed = cell_table.cell_filter(adata.obs, cells)
-    obs = adata.obs[passed]
-    labels = cell_table.target_labels(obs, target)
-    all_labels = adata.obs[target].dropna().astype(str).value_counts().index
-    is_control = cell_table.control_cells(labels, control_labels, all_labels)
-    counts = take_cells(matrix, passed, matrix_name)
-    check_raw_counts(counts, adata, matrix_name, cells=obs.index, genes=genes.identifiers)
-
-    chosen = select_nodes(
-        counts,
-        labels,
-        is_control,
-        genes=genes,
-        gene_table=gene_table,
-        wanted=wanted,
-        all_labels=set(all_labels) - set(control_labels),
-        min_cells=min_cells,
+    selection = Selection(
+        target=target,
+        control=name_list(control, "control"),
+        separator=check_separator(separator),
+        target_names=optional_names(target_names, "target_names"),
+        layer=layer,
+        cells=cells,
+        nodes=None if nodes is None else name_list(nodes, "nodes"),
+        sinks=sink_names(sinks),
+        min_sink_mean=check_mean(min_sink_mean),
+        gene_symbols=gene_symbols,
+        min_cells=int(min_cells),
         strict=strict,
+        storage=Storage(most_bytes(memory), check_scratch(scratch)),
     )
-    row_sums = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()[chosen.kept]
-    obs = obs[chosen.kept]
-    sizes, size_source = cell_table.library_size(obs, library_size, row_sums)
-    table, formula = cell_table.covariate_table(obs, covariate_names)
-
-    left_out = chosen.left_out
-    if not passed.all():
-        n_filtered = int((~passed).sum())
-        left_out = [("cells", "filtered", n_filtered, f"not in {cells!r}"), *left_out]
+    with open_screen(path_or_anndata) as screen:
+        selected = select_from(screen, selection)
+        report_dropped(selected.nodes.dropped)
+        obs = screen.obs[selected.kept]
+        sizes, size_source = cell_table.library_size(obs, library_size, selected.row_sums)
+        table, formula = cell_table.covariate_table(obs, covariate_names)
     data = PerturbSeqData(
-        counts=GeneCounts.from_matrix(counts[:, chosen.columns].tocsr()[chosen.kept]),
-        genes=chosen.names,
-        n_nodes=len(chosen.names),
-        n_measured=len(genes.identifiers),
+        counts=selected.counts,
+        genes=selected.genes,
+        n_nodes=len(selected.nodes.columns),
+        n_measured=selected.n_measured,
         cells=obs.index,
-        perturbations=perturbations_of(chosen.node_of_cell, len(chosen.names)),
+        perturbations=selected.perturbations,
         library_size=sizes,
         library_size_source=size_source,
         covariates=table.reset_index(drop=True),
         formula=formula,
-        left_out=left_out_table(left_out),
-        source=source,
+        left_out=left_out_table(selected.left_out),
+        source=screen.source,
     )
     _check_regressors(data)
     return data
@@ -170,7 +193,7 @@ def _check_regressors(data: PerturbSeqData) -> None:
             f"perturbation, {n_needed - 2} of covariates): expected more cells than coefficients. "
             "Use fewer covariates or more control cells."
         )
-    groups = data.node_of_cell + 1
+    groups = _groups(data.perturbations)
     explained = explained_columns(block, groups)
     if explained:
         raise InputError(
@@ -178,3 +201,11 @@ def _check_regressors(data: PerturbSeqData) -> None:
             "perturbations: within each perturbation and the controls it does not vary, so its "
             "effect cannot be told from theirs. Leave it out."
         )
+
+
+def _groups(perturbations: sparse.csc_array) -> IntArray:
+    """Give cells that carry the same the same number: (n_cells,)."""
+    # Sums of random numbers tell the sets that occur, but for a chance of some 2^-40.
+    codes = np.random.default_rng(0).integers(2**62, size=perturbations.shape[1], dtype=np.uint64)
+    _, groups = np.unique(perturbations.astype(np.uint64) @ codes, return_inverse=True)
+    return np.asarray(groups, dtype=np.int64).ravel()

@@ -1,0 +1,140 @@
+"""Cells with several perturbations: joined labels, and tables of indicators."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import argen
+
+GENES = ["STAT1", "STAT2", "JAK2"]
+
+
+@pytest.fixture
+def carried(screen):
+    """Indicators of six genes and a guide that targets nothing: (300, 7)."""
+    rng = np.random.default_rng(5)
+    names = [*GENES, "IRF1", "non-targeting"]
+    table = pd.DataFrame(rng.random((300, 5)) < 0.15, columns=names, index=screen.obs_names)
+    table.iloc[:60] = False
+    table.iloc[:30, 4] = True
+    return table
+
+
+def joined(table, sep):
+    """Label of each cell; cells without anything get the control label."""
+    return [sep.join(row.index[row]) or "non-targeting" for _, row in table.iterrows()]
+
+
+def assert_is(data, table):
+    """The data are those of a table: who carries what, and who is left out."""
+    used = ~table["IRF1"].to_numpy()
+    assert data.nodes == ("STAT1", "STAT2", "JAK2")
+    assert data.cells.tolist() == table.index[used].tolist()
+    np.testing.assert_array_equal(
+        data.perturbations.toarray() == 1, table.loc[used, list(data.nodes)]
+    )
+    assert data.perturbations.has_sorted_indices
+    left_out = data.left_out.set_index("name")
+    assert left_out.loc["IRF1", "n_cells"] == table["IRF1"].sum()
+
+
+@pytest.mark.parametrize("separator", ["+", " & "])
+def test_joined_labels(screen, read, carried, separator):
+    screen.obs["perturbation"] = joined(carried, separator)
+    data = read(screen, separator=separator)
+    assert_is(data, carried)
+    several = int((data.perturbations.sum(axis=1) > 1).sum())
+    assert f"{several} cells carry several perturbations, up to 3" in data.summary()
+    assert not data.one_per_cell
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+def test_tables_of_indicators(screen, read, carried, wrap):
+    screen.obs["perturbation"] = joined(carried, "+")
+    expected = read(screen, separator="+")
+    screen.obsm["guides"] = carried.astype(int)
+    data = read(screen, target="guides")
+    assert_is(data, carried)
+    assert data.checksum() == expected.checksum()
+    screen.obsm["matrix"] = wrap(carried.to_numpy().astype(np.int8))
+    names = list(carried.columns)
+    assert read(screen, target="matrix", target_names=names).checksum() == data.checksum()
+    screen.uns["names"] = np.array(names)
+    assert read(screen, target="matrix", target_names="names").checksum() == data.checksum()
+
+
+def test_tables_in_files(screen, read, carried, tmp_path):
+    screen.obsm["guides"] = carried
+    screen.write_h5ad(tmp_path / "screen.h5ad")
+    from_file = read(tmp_path / "screen.h5ad", target="guides")
+    assert from_file.checksum() == read(screen, target="guides").checksum()
+
+
+def test_cells_without_any_perturbation_are_the_controls_of_a_table(screen, read, carried):
+    screen.obsm["guides"] = carried.drop(columns="non-targeting")
+    data = argen.read_perturbseq(screen, target="guides")
+    assert_is(data, carried)
+    assert data.n_controls == (~carried.drop(columns="non-targeting").any(axis=1)).sum()
+    with pytest.raises(argen.InputError, match=r"obsm\['guides'\] has no column 'non-targeting'"):
+        read(screen, target="guides")
+
+
+def test_no_separator_leaves_labels_whole(screen, read, carried):
+    screen.obs["perturbation"] = joined(carried, "+")
+    data = read(screen, min_cells=5)
+    assert data.one_per_cell
+    assert "STAT1+STAT2" in set(data.left_out["name"])
+
+
+def test_a_node_loses_the_cells_that_carry_something_else(screen, read, carried):
+    """All cells of JAK2 but four carry IRF1, which is not measured."""
+    carried.loc[carried["JAK2"], "IRF1"] = True
+    carried.iloc[60:64] = False
+    carried.iloc[60:64, 2] = True
+    screen.obs["perturbation"] = joined(carried, "+")
+    words = rf"'JAK2 \({carried['JAK2'].sum()} cells, fewer than 10 perturbed cells\)'"
+    with pytest.warns(argen.ArgenWarning, match=words):
+        data = read(screen, separator="+")
+    assert data.nodes == ("STAT1", "STAT2")
+
+
+def test_one_perturbation_per_cell_is_the_same_either_way(screen, read):
+    assert read(screen, separator="+").checksum() == read(screen).checksum()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (lambda t: t.astype(int) * 2, {}, "holds something else than 0 and 1"),
+        (lambda t: t.astype(object), {}, "holds something else than 0 and 1"),
+        (lambda t: t.to_numpy(), {}, r"have no names\. Name them by target_names"),
+        (lambda t: t.to_numpy(), {"target_names": ["A", "B"]}, "has 5 columns and 2 different"),
+        (lambda t: t.to_numpy(), {"target_names": "absent"}, "There is no 'absent' in uns"),
+        (lambda t: t.to_numpy(), {"target_names": [1]}, "target_names must be text"),
+        (lambda t: t | True, {}, "Every cell has a perturbation"),
+        (lambda t: t, {"separator": "+"}, r"obsm\['guides'\] is a table of indicators"),
+    ],
+)
+def test_tables_that_cannot_be_used(screen, read, carried, change, options, words):
+    screen.obsm["guides"] = change(carried)
+    with pytest.raises(argen.InputError, match=words):
+        read(screen, target="guides", **options)
+
+
+def test_options_that_do_not_go_with_labels(screen, read):
+    with pytest.raises(argen.InputError, match="target_names is for a table of indicators"):
+        read(screen, target_names=["a"])
+    with pytest.raises(argen.InputError, match="separator must have a character"):
+        read(screen, separator="")
+    screen.obsm["guides"] = np.zeros((300, 2))
+    with pytest.raises(
+        argen.InputError, match=r"no table of that name in obsm\. Did you mean 'gui"
+    ):
+        read(screen, target="guide")
+
+
+def test_the_network_of_such_a_screen(screen, read, carried):
+    screen.obs["perturbation"] = joined(carried, "+")
+    network = argen.infer_network(read(screen, separator="+", sinks="all"))
+    assert np.isfinite(network.screen.effect[network.screen.pairs]).all()
