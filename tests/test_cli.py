@@ -83,6 +83,12 @@ def test_show(screen, tmp_path, capsys):
         (["fit", "SCREEN", *COLUMNS, "--min-cells", "350", "--strict"], "cannot be nodes"),
         (["fit", "SCREEN", *COLUMNS, "--out", "SCREEN"], "is a file: expected a folder"),
         (["fit", "SCREEN", *COLUMNS, "--out", "SCREEN/in"], "cannot be written: Not a directory"),
+        (["fit", "SCREEN", *COLUMNS, "--out", ""], "expected a path, not an empty text"),
+        (["fit", "SCREEN", *COLUMNS, "--threads", "1.5"], "expected a whole number, not '1.5'"),
+        (["fit", "SCREEN", *COLUMNS, "--threads", "0"], "threads must be a whole number from 1"),
+        (["fit", "SCREEN", *COLUMNS, "--min-cells", "1e1"], "expected a whole number, not '1e1'"),
+        (["fit", "SCREEN", *COLUMNS, "--workers", "2"], "are for --executor dask: add it"),
+        (["fit", "SCREEN", *COLUMNS, "--executor", "disk"], "Invalid value"),
         (["show", "absent"], "There is no file 'absent'"),
         (["simulate", "--out", "screen.csv"], "must be an .h5ad file"),
         (["simulate", "--out", "screen.h5ad", "--hide", "X9"], "hidden must name"),
@@ -141,6 +147,12 @@ def test_failures_exit_with_1(screen, tmp_path, capsys, monkeypatch):
     assert "Traceback" not in said
     assert run("--debug", "fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["fit"], ["show"]])
+def test_help_knows_debug(command, capsys):
+    assert run(*command, "--help") == 0
+    assert "--debug" in capsys.readouterr().out
 
 
 def test_module_and_version():

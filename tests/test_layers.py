@@ -13,7 +13,8 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 KERNELS = {"_arrays", "errors", "glm", "order", "fdr"}
-SHELL = {"data", "scale", "study", "plot", "report", "cli", "__main__", "__init__"}
+SHELL = {"data", "scale", "progress", "study", "plot", "report"}
+SHELL |= {"cli", "cli_options", "__main__", "__init__"}
 FOREIGN_TO_KERNELS = {"anndata", "dask", "matplotlib", "pandas", "rich"}
 
 
@@ -47,6 +48,12 @@ def test_arrows_point_to_lower_layers(module):
     if layer(module) == 0:
         foreign = {name.split(".")[0] for name in imported} & FOREIGN_TO_KERNELS
         assert not foreign, f"the kernel {module} must not import {sorted(foreign)}"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_dask_is_imported_in_one_place(module):
+    uses = {name.split(".")[0] for name in imports(MODULES[module])} & {"dask", "distributed"}
+    assert not uses or module == "scale"
 
 
 def test_only_the_command_line_exits_or_prints():

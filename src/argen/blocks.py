@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from argen.checkpoint import StageCheckpoint
 from argen.engine import Fitted
 
 Progress = Callable[[str, int, int], None]
@@ -46,14 +47,26 @@ class SerialExecutor:
 
 
 def run_stage(
-    stage: Stage[Block], *, executor: Executor | None = None, progress: Progress | None = None
+    stage: Stage[Block],
+    *,
+    executor: Executor | None = None,
+    kept: StageCheckpoint | None = None,
+    progress: Progress | None = None,
 ) -> list[Fitted]:
-    """Compute every block of a stage; results are in the sequence of the blocks."""
-    results: dict[int, Fitted] = {}
-    done, total = 0, sum(stage.n_tests)
+    """Compute the blocks of a stage that are not kept yet, and keep them.
+
+    Results are in the sequence of the blocks.
+    """
+    results = {} if kept is None else kept.finished(len(stage.blocks))
+    done, total = sum(stage.n_tests[number] for number in results), sum(stage.n_tests)
     if progress is not None:
         progress(stage.name, done, total)
-    for number, result in (executor or SerialExecutor()).run(stage.compute, stage.blocks):
+    left = [number for number in range(len(stage.blocks)) if number not in results]
+    blocks = [stage.blocks[number] for number in left]
+    for place, result in (executor or SerialExecutor()).run(stage.compute, blocks):
+        number = left[place]
+        if kept is not None:
+            kept.keep(number, result)
         results[number] = result
         done += stage.n_tests[number]
         if progress is not None:

@@ -4,103 +4,51 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 import tempfile
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TextIO
 
-from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError, validators
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError, validators
 from rich.console import Console
 
 from argen import __version__
-from argen.blocks import Progress
+from argen.blocks import Executor, SerialExecutor
+from argen.checkpoint import Checkpoint
+from argen.cli_options import (
+    METHOD,
+    OUTPUT,
+    RunOptions,
+    ScreenOptions,
+    covariates_of,
+    exactly,
+    gene_list,
+    split_list,
+)
 from argen.config import InferenceConfig
 from argen.errors import ArgenError, ArgenWarning, InputError, first_few
+from argen.perturbseq import PerturbSeqData
+from argen.progress import shown_progress
 
 EXIT_FAILURE, EXIT_BAD_INPUT = 1, 2
-
-_INPUT = Group("Input columns", sort_key=1)
-_METHOD = Group("Method", sort_key=2)
-_OUTPUT = Group("Output", sort_key=3)
+CHECKPOINT = "checkpoint"  # within the folder of the results
 
 app = App(
     name="argen",
     help="Causal gene networks from Perturb-seq, robust to hidden confounders.",
     version=__version__,
     help_format="plaintext",
-    default_parameter=Parameter(negative=()),
+    help_epilogue="With --debug, anywhere on the line, a failure prints its traceback.",
+    default_parameter=Parameter(negative=(), converter=exactly),
     suppress_keyboard_interrupt=False,
 )
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-
-
-@Parameter(name="*", group=_INPUT)
-@dataclass(frozen=True, kw_only=True)
-class ScreenOptions:
-    """Where a screen's labels, depth and covariates are.
-
-    Parameters
-    ----------
-    target
-        Column of obs with the perturbed gene of each cell, or table of obsm with a column of
-        0 and 1 for each perturbed gene.
-    control
-        Label of the control cells in that column; repeat it for several. Not needed when the
-        target is a table of obsm, where cells without any perturbation are the controls.
-    library_size
-        Column of obs with the depth of each cell; the row sums when left out.
-    covariates
-        Columns of obs, as A,B, or a formula, as "~ A + C(B)".
-    cells
-        Cells to use: a boolean column of obs, or a pandas query.
-    layer
-        Layer with the raw counts, or "raw"; X when left out.
-    gene_symbols
-        Column of var with gene symbols to show and to match labels with.
-    nodes
-        Genes of the network, as A,B, or a file with one a line; when left out, every gene
-        both perturbed and measured.
-    sinks
-        Genes that are targets without being nodes, as A,B, a file with one a line, or "all"
-        for every measured gene.
-    min_sink_mean
-        Fewest counts of a sink, in the mean over cells.
-    min_cells
-        Fewest perturbed cells of a node.
-    separator
-        What joins the genes in the label of a cell with several perturbations, such as "+".
-    target_names
-        Names of the columns when the target is a table of obsm: a key of uns.
-    memory
-        How much memory the counts may take, such as "4 GB"; half of what is free when left out.
-    scratch
-        Folder for counts that do not fit in memory, used again in the next run.
-    strict
-        Stop where genes would be dropped with a warning.
-    """
-
-    target: str
-    control: tuple[str, ...] = ()
-    library_size: str | None = None
-    covariates: str = ""
-    cells: str | None = None
-    layer: str | None = None
-    gene_symbols: str | None = None
-    nodes: str | None = None
-    sinks: str | None = None
-    min_sink_mean: float = 0.0
-    min_cells: int = 10
-    separator: str | None = None
-    target_names: str | None = None
-    memory: str | None = None
-    scratch: Path | None = None
-    strict: bool = False
 
 
 @app.command
@@ -109,9 +57,10 @@ def fit(
     /,
     *,
     screen: ScreenOptions,
-    config: Annotated[InferenceConfig, Parameter(name="*", group=_METHOD)] = InferenceConfig(),
-    out: Annotated[Path, Parameter(group=_OUTPUT)] = Path("argen_results"),
-    quiet: Annotated[bool, Parameter(group=_OUTPUT)] = False,
+    config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
+    run: RunOptions = RunOptions(),
+    out: Annotated[Path, Parameter(group=OUTPUT)] = Path("argen_results"),
+    quiet: Annotated[bool, Parameter(group=OUTPUT)] = False,
 ) -> None:
     """Infer the causal network of a screen and write the results folder.
 
@@ -124,33 +73,26 @@ def fit(
     quiet
         Print nothing but warnings and errors.
     """
-    from argen import infer_network, read_perturbseq
+    from argen import infer_network
 
-    data = read_perturbseq(
-        file,
-        target=screen.target,
-        control=screen.control,
-        library_size=screen.library_size,
-        covariates=_covariates(screen.covariates),
-        layer=screen.layer,
-        cells=screen.cells,
-        nodes=_gene_list(screen.nodes, "--nodes"),
-        sinks="all" if screen.sinks == "all" else _gene_list(screen.sinks, "--sinks"),
-        min_sink_mean=screen.min_sink_mean,
-        gene_symbols=screen.gene_symbols,
-        min_cells=screen.min_cells,
-        separator=screen.separator,
-        target_names=screen.target_names,
-        memory=screen.memory,
-        scratch=screen.scratch,
-        strict=screen.strict,
-    )
     _make_folder(out)
-    if not quiet:
-        _out.print(f"{data.summary()}\n")
-    with _progress_bar(quiet) as progress:
-        network = infer_network(data, config, progress=progress, command=shlex.join(sys.argv))
-    network.write_results(out)
+    _refuse_to_begin_again(out, resume=run.resume)
+    with _executor(run, config) as executor:
+        data = _read(file, screen)
+        if not quiet:
+            _out.print(f"{data.summary()}\n")
+        checkpoint = Checkpoint(out / CHECKPOINT, data.checksum())
+        with _how_to_go_on(checkpoint), shown_progress(_err, quiet=quiet) as progress:
+            network = infer_network(
+                data,
+                config,
+                executor=executor,
+                checkpoint=checkpoint,
+                progress=progress,
+                command=shlex.join(sys.argv),
+            )
+            network.write_results(out)
+    checkpoint.remove()
     if not quiet:
         _out.print(f"{network.summary()}\n\nThe results are in {out}")
 
@@ -207,7 +149,7 @@ def simulate(
 
     if out.suffix != ".h5ad" or not out.parent.is_dir():
         raise InputError(f"--out must be an .h5ad file in a folder that exists, not {str(out)!r}.")
-    data, truth = simulate_paper_screen(rng=seed, n_cells=n_cells, hidden=tuple(_split(hide)))
+    data, truth = simulate_paper_screen(rng=seed, n_cells=n_cells, hidden=tuple(split_list(hide)))
     try:
         simulated_anndata(data, truth).write_h5ad(out)
     except OSError as error:
@@ -224,7 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
-    with _plain_warnings():
+    with _plain_warnings(), _ended_like_interrupted():
         try:
             app(arguments, exit_on_error=False, print_error=False)
         except CycloptsError as error:
@@ -277,23 +219,84 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
+def _read(file: Path, screen: ScreenOptions) -> PerturbSeqData:
+    from argen import read_perturbseq
+
+    return read_perturbseq(
+        file,
+        target=screen.target,
+        control=screen.control,
+        library_size=screen.library_size,
+        covariates=covariates_of(screen.covariates),
+        layer=screen.layer,
+        cells=screen.cells,
+        nodes=gene_list(screen.nodes, "--nodes"),
+        sinks="all" if screen.sinks == "all" else gene_list(screen.sinks, "--sinks"),
+        min_sink_mean=screen.min_sink_mean,
+        gene_symbols=screen.gene_symbols,
+        min_cells=screen.min_cells,
+        separator=screen.separator,
+        target_names=screen.target_names,
+        memory=screen.memory,
+        scratch=screen.scratch,
+        strict=screen.strict,
+    )
+
+
 @contextmanager
-def _progress_bar(quiet: bool) -> Iterator[Progress | None]:
-    if quiet or not _err.is_terminal:
-        yield None
+def _executor(run: RunOptions, config: InferenceConfig) -> Iterator[Executor]:
+    """Find or start whoever computes, before anything is read."""
+    if run.executor == "serial":
+        if run.scheduler is not None or run.workers is not None:
+            raise InputError("--scheduler and --workers are for --executor dask: add it.")
+        yield SerialExecutor()
         return
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from argen.scale import DaskExecutor
 
-    with Bar(console=_err, transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
+    with DaskExecutor(
+        scheduler=run.scheduler, n_workers=run.workers, threads_per_worker=config.threads or 1
+    ) as executor:
+        yield executor
 
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
 
-        yield report
+def _refuse_to_begin_again(out: Path, *, resume: bool) -> None:
+    n_blocks = Checkpoint(out / CHECKPOINT, "").n_finished()
+    if n_blocks and not resume:
+        raise InputError(
+            f"{str(out / CHECKPOINT)!r} has {n_blocks} finished blocks of a run that was ended. "
+            "Add --resume to go on with it, or delete that folder to begin again."
+        )
+
+
+@contextmanager
+def _how_to_go_on(checkpoint: Checkpoint) -> Iterator[None]:
+    """Say what is kept of a run that is ended, and how to go on."""
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException:
+        if n_blocks := checkpoint.n_finished():
+            again = [a for a in sys.argv[1:] if a != "--resume"]
+            _err.print(
+                f"{n_blocks} finished blocks are kept in {checkpoint.folder}. To go on:\n"
+                f"  {shlex.join(['argen', *again, '--resume'])}"
+            )
+        raise
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """Take the signal of batch systems that ends a process like an interrupt from the keyboard."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _make_folder(folder: Path) -> None:
@@ -311,32 +314,3 @@ def _make_folder(folder: Path) -> None:
 def _cannot_write(path: Path, error: OSError) -> InputError:
     why = os.strerror(error.errno) if error.errno else error
     return InputError(f"--out {str(path)!r} cannot be written: {why}. Name another place.")
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _covariates(text: str) -> str | list[str]:
-    return text.strip() if text.strip().startswith("~") else _split(text)
-
-
-def _gene_list(text: str | None, option: str) -> list[str] | None:
-    """Genes from a file with one a line, or from a list with commas."""
-    if text is None:
-        return None
-    if not os.path.isfile(text):  # unlike Path.is_file, False for a list too long to be a path
-        if "," not in text:
-            raise InputError(
-                f"{option} {text!r} is neither a file nor a list with commas, as A,B: expected at "
-                "least two genes."
-            )
-        return _split(text)
-    try:
-        lines = Path(text).read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{option} {text!r} cannot be read: {error}. Expected plain text in UTF-8 with one "
-            "gene a line."
-        ) from error
-    return [line.strip() for line in lines if line.strip()]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from argen._arrays import BoolArray, FloatArray, StatusArray
 from argen.blocks import Executor, Progress, Stage, run_stage, sum_of_fits
+from argen.checkpoint import Checkpoint
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
 from argen.engine import Effects, Engine, Fitted, SharedEngine, using_threads
@@ -96,6 +97,7 @@ def screen_descendants(
     *,
     engine: Engine | None = None,
     executor: Executor | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> DescendantScreen:
     """Test every ordered pair of nodes for a total effect.
@@ -125,15 +127,16 @@ def screen_descendants(
     >>> screen.effect.shape
     (8, 8)
     """
-    config = config or InferenceConfig()
+    config, engine = config or InferenceConfig(), engine or SharedEngine()
     design = data if isinstance(data, Design) else build_design(data)
     starts = range(0, design.n_genes, BLOCK_OF_TARGETS)
     blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, design.n_genes)) for a in starts]
+    kept = checkpoint.stage("screen", config, engine, blocks) if checkpoint else None
     with using_threads(config.threads):
-        screener = (engine or SharedEngine()).screen(design)
+        screener = engine.screen(design)
         n_tests = [design.n_nodes * len(targets) for targets in blocks]
         stage = Stage("screen", screener.total_effects, blocks, n_tests)
-        results = run_stage(stage, executor=executor, progress=progress)
+        results = run_stage(stage, executor=executor, kept=kept, progress=progress)
     return assemble_screen(design.genes, results, config)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from argen._arrays import IntArray
 from argen.blocks import Executor, Progress, Stage, run_stage, sum_of_fits
+from argen.checkpoint import Checkpoint
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
 from argen.engine import Effects, Engine, ParentJob, SharedEngine, using_threads
@@ -58,6 +59,7 @@ def search_parents(
     *,
     engine: Engine | None = None,
     executor: Executor | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> ParentTests:
     """Estimate and test the direct effect of every candidate on its target.
@@ -81,16 +83,18 @@ def search_parents(
        the remaining candidates of the target keep their tests;
     3. a perturbed group without counts gets half a count (see ``FitStatus.HALF_COUNT``).
     """
-    config = config or InferenceConfig()
+    config, engine = config or InferenceConfig(), engine or SharedEngine()
     design = data if isinstance(data, Design) else build_design(data)
     jobs = [ParentJob(int(t), order.candidates(int(t))) for t in order.order]
     jobs = [job for job in jobs if len(job.candidates)]
     blocks = blocks_of_jobs(jobs)
+    numbers = [_numbers(block) for block in blocks]
+    kept = checkpoint.stage("parents", config, engine, numbers) if checkpoint else None
     with using_threads(config.threads):
-        tester = (engine or SharedEngine()).parents(design, order, config)
+        tester = engine.parents(design, order, config)
         n_tests = [sum(len(job.candidates) for job in block) for block in blocks]
         stage = Stage("parents", tester.direct_effects, blocks, n_tests)
-        results = run_stage(stage, executor=executor, progress=progress)
+        results = run_stage(stage, executor=executor, kept=kept, progress=progress)
     no_index = np.empty(0, dtype=np.int64)
     targets = [np.full(len(job.candidates), job.target) for job in jobs]
     return ParentTests(
@@ -113,3 +117,10 @@ def blocks_of_jobs(jobs: Sequence[ParentJob]) -> list[list[ParentJob]]:
         blocks[-1].append(job)
         n_pairs += len(job.candidates) ** 2
     return blocks
+
+
+def _numbers(block: Sequence[ParentJob]) -> IntArray:
+    """Write a block as one vector: target, number of candidates, and candidates of each job."""
+    return np.concatenate(
+        [np.array([job.target, len(job.candidates), *job.candidates]) for job in block]
+    )

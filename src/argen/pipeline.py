@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 from argen.blocks import Executor, Progress
+from argen.checkpoint import Checkpoint
 from argen.config import InferenceConfig
 from argen.descendants import DescendantScreen, screen_descendants
 from argen.design import Design, build_design
@@ -30,6 +32,7 @@ def infer_network(
     engine: Engine | None = None,
     search: ParentSearch | None = None,
     executor: Executor | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
     progress: Progress | None = None,
     command: str | None = None,
 ) -> CausalNetwork:
@@ -53,6 +56,10 @@ def infer_network(
         Step three; ``search_parents`` when None. Other methods put their own in its place.
     executor
         Where they are computed; in this process when None. No result depends on it.
+    checkpoint
+        Folder to keep finished blocks in. What an earlier run on the same input with the same
+        options has left there is not computed again. The folder is removed at the end, unless
+        it is given as a ``Checkpoint``, which the caller removes once the result is safe.
     progress
         Called with the name of a stage, the tests done, and the tests in all.
     command
@@ -70,27 +77,48 @@ def infer_network(
     clock = _Clock()
     with clock.time("design"):
         design = build_design(data)
-    with clock.time("screen"):
-        screen = screen_descendants(
-            design, config, engine=engine, executor=executor, progress=progress
+    input_sha256 = data.checksum()
+    with _kept_blocks(checkpoint, input_sha256) as kept:
+        how = _How(engine=engine, executor=executor, checkpoint=kept, progress=progress)
+        with clock.time("screen"):
+            screen = screen_descendants(design, config, **how)
+        with clock.time("order"):
+            order = causal_order(screen.is_descendant, screen.p_value)
+        with clock.time("parents"):
+            if search is None:
+                tests = search_parents(design, order, config, **how)
+            else:
+                tests = search(design, screen, order)
+        return select_edges(
+            tests,
+            screen,
+            order,
+            config,
+            left_out=data.left_out,
+            provenance=_provenance(data, input_sha256, clock.seconds, command),
         )
-    with clock.time("order"):
-        order = causal_order(screen.is_descendant, screen.p_value)
-    with clock.time("parents"):
-        if search is None:
-            tests = search_parents(
-                design, order, config, engine=engine, executor=executor, progress=progress
-            )
-        else:
-            tests = search(design, screen, order)
-    return select_edges(
-        tests,
-        screen,
-        order,
-        config,
-        left_out=data.left_out,
-        provenance=_provenance(data, clock.seconds, command),
-    )
+
+
+class _How(TypedDict):
+    """What both steps are given and no result depends on."""
+
+    engine: Engine | None
+    executor: Executor | None
+    checkpoint: Checkpoint | None
+    progress: Progress | None
+
+
+@contextmanager
+def _kept_blocks(
+    checkpoint: str | Path | Checkpoint | None, input_sha256: str
+) -> Iterator[Checkpoint | None]:
+    """Open a checkpoint given by its folder, and remove it when all has gone well."""
+    if not isinstance(checkpoint, str | Path):
+        yield checkpoint
+        return
+    kept = Checkpoint(Path(checkpoint), input_sha256)
+    yield kept
+    kept.remove()
 
 
 class _Clock:
@@ -107,7 +135,7 @@ class _Clock:
 
 
 def _provenance(
-    data: PerturbSeqData, seconds: dict[str, float], command: str | None
+    data: PerturbSeqData, input_sha256: str, seconds: dict[str, float], command: str | None
 ) -> dict[str, Any]:
     packages = ("argen", "numpy", "scipy", "numba", "pandas")
     return {
@@ -116,7 +144,7 @@ def _provenance(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "source": data.source,
-        "input_sha256": data.checksum(),
+        "input_sha256": input_sha256,
         "n_cells": data.n_cells,
         "n_controls": data.n_controls,
         "n_nodes": len(data.nodes),
