@@ -52,7 +52,11 @@ def test_arrows_point_to_lower_layers(module):
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_dask_is_imported_in_one_place(module):
-    uses = {name.split(".")[0] for name in imports(MODULES[module])} & {"dask", "distributed"}
+    uses = {name.split(".")[0] for name in imports(MODULES[module])} & {
+        "cloudpickle",
+        "dask",
+        "distributed",
+    }
     assert not uses or module == "scale"
 
 

@@ -5,6 +5,7 @@ import signal
 import sys
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 
 import argen
@@ -56,6 +57,23 @@ def test_same_bits_when_workers_are_killed(n_killed, executor, data):
         network = argen.infer_network(data, executor=executor, progress=kill)
     assert len(computed) == 11
     assert_same_network(network, argen.infer_network(data))
+
+
+class OddState:
+    """Arrays that do not fit into a message at multiples of eight bytes."""
+
+    def __init__(self) -> None:
+        self.arrays = [np.arange(n, dtype=t) for n in (3, 99_999) for t in (np.uint8, np.float64)]
+
+    def are_aligned(self, block):
+        """Whether every array, of the state and of the block, is as numba expects it."""
+        arrays = [*self.arrays, *block]
+        return all(array.flags.aligned and array.flags.writeable for array in arrays)
+
+
+def test_arrays_arrive_in_memory_of_their_own(executor):
+    state, block = OddState(), OddState().arrays
+    assert list(executor.run(state.are_aligned, [block])) == [(0, True)]
 
 
 def end_worker(_: int) -> argen.engine.Fitted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from numbers import Integral
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from argen.blocks import Block
 from argen.engine import Fitted, using_threads
@@ -20,6 +21,8 @@ from argen.errors import ArgenError, ArgenWarning, InputError, first_few
 if TYPE_CHECKING:
     from distributed import Client
     from distributed.deploy.cluster import Cluster
+
+Sent = TypeVar("Sent")
 
 # A block that raises is computed again so often: storage on a network can fail for a moment.
 RETRIES = 2
@@ -122,9 +125,9 @@ class DaskExecutor:
         """Send the state and compute some blocks, as far as the state is not lost on the way."""
         from distributed import CancelledError, KilledWorker, as_completed
 
-        state = self.client.scatter(compute, broadcast=True, hash=False)
+        state = self.client.scatter(_Aligned(compute), broadcast=True, hash=False)
         number_of = {
-            self.client.submit(_compute, state, blocks[n], pure=False, retries=RETRIES): n
+            self.client.submit(_compute, state, _Aligned(blocks[n]), pure=False, retries=RETRIES): n
             for n in numbers
         }
         try:
@@ -211,9 +214,30 @@ def _version() -> str:
     return version("argen")
 
 
-def _compute(compute: Callable[[Block], Fitted], block: Block) -> Fitted:
+class _Aligned(Generic[Sent]):
+    """Whatever is sent, so that its arrays arrive in memory of their own.
+
+    Dask leaves arrays where they stand in its messages, at any byte. For such arrays numba
+    compiles other loops, which may add in another sequence and so differ in the last bits.
+    """
+
+    def __init__(self, value: Sent) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import cloudpickle
+
+        # Protocol 4 copies arrays; later ones hand them to Dask's messages.
+        return _arrived, (cloudpickle.dumps(self.value, protocol=4),)
+
+
+def _arrived(sent: bytes) -> _Aligned[Any]:
+    return _Aligned(pickle.loads(sent))  # noqa: S301, own state, over Dask's own connection
+
+
+def _compute(compute: _Aligned[Callable[[Block], Fitted]], block: _Aligned[Block]) -> Fitted:
     """Compute a block on a worker, with the threads that the worker has."""
     from distributed import get_worker
 
     with _turn, using_threads(get_worker().state.nthreads):
-        return compute(block)
+        return compute.value(block.value)
