@@ -13,7 +13,13 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
 
     A read-only installation and a home that cannot be written, as in some containers, must
     not keep the package from being imported.
+
+    Loops that may reassociate sums are compiled into whoever calls them. As functions of their
+    own they exist in several versions, each with its sequence of additions, and which of them
+    runs depends on what was compiled in this process and what was loaded from the cache.
     """
+    if "fastmath" in options:
+        options = {"forceinline": True, **options}
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
