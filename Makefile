@@ -36,6 +36,8 @@ bench: .venv/.with-bench
 	$(BIN)/python benchmarks/reading.py
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py --more-covariates
+	$(BIN)/python benchmarks/limit.py
+	$(BIN)/python benchmarks/scaling.py
 
 docs: .venv/.with-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

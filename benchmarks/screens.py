@@ -1,12 +1,18 @@
-"""A screen of the shape of a genome-scale experiment, drawn fast."""
+"""Screens of the shape of genome-scale experiments, drawn fast, in memory or into a file."""
 
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from scipy import sparse
 
 import argen
 from argen.counts import GeneCounts
 from argen.perturbseq import left_out_table, perturbations_of
+
+CELLS_OF_A_BLOCK = 5_000
 
 
 def k562_like_screen(
@@ -57,3 +63,79 @@ def k562_like_screen(
         left_out=left_out_table([]),
         source="simulated",
     )
+
+
+def write_screen(
+    path: Path,
+    *,
+    n_nodes: int,
+    n_sinks: int = 0,
+    cells_per_node: int = 150,
+    n_controls: int = 10_000,
+    n_levels: int = 48,
+    n_modules: int = 12,
+    seed: int = 0,
+) -> int:
+    """Write a screen as an .h5ad file of compressed rows, block by block; returns its counts.
+
+    The nodes fall into modules; in a module each gene acts on all later ones, so that with
+    twelve modules about 4 % of the ordered pairs are true descendants. Each sink hangs on the
+    first half of one module. Cells come in random order.
+    """
+    rng = np.random.default_rng(seed)
+    n_genes = n_nodes + n_sinks
+    carried = np.repeat(np.arange(-1, n_nodes), [n_controls, *[cells_per_node] * n_nodes])
+    rng.shuffle(carried)
+    n_cells = len(carried)
+    gem_group = rng.integers(0, n_levels, n_cells)
+    p_mito, log_size = rng.normal(size=n_cells), rng.normal(0.0, 0.35, n_cells)
+    base = np.append(rng.normal(0.0, 1.2, n_nodes), rng.normal(-1.5, 1.0, n_sinks))
+    of_level = rng.normal(0.0, 0.1, (n_levels, n_genes)).astype(np.float32)
+    effects = _effects_of_modules(rng, n_nodes, n_sinks, n_modules)
+    names = np.array([*(f"g{k}" for k in range(n_nodes)), "non-targeting"], dtype=object)
+    obs = pd.DataFrame(
+        {
+            "perturbation": pd.Categorical(names[carried]),
+            "gem_group": pd.Categorical(gem_group.astype(str)),
+            "p_mito": p_mito,
+            "library_size": np.exp(log_size),
+        },
+        index=[f"cell{i}" for i in range(n_cells)],
+    )
+    genes = [*names[:-1], *(f"s{k}" for k in range(n_sinks))]
+    nothing = sparse.csr_matrix((n_cells, n_genes), dtype=np.float32)
+    AnnData(X=nothing, obs=obs, var=pd.DataFrame(index=genes)).write_h5ad(path)
+    starts = range(0, n_cells, CELLS_OF_A_BLOCK)
+    with h5py.File(path, "r+") as file:
+        indptr, n_entries = [np.zeros(1, np.int64)], 0
+        for name, dtype in (("data", np.float32), ("indices", np.int32)):
+            del file["X"][name]
+            file["X"].create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(2**20,))
+        for start in starts:
+            cells = slice(start, start + CELLS_OF_A_BLOCK)
+            log_mean = base + effects[carried[cells]] + of_level[gem_group[cells]]
+            log_mean += (log_size[cells] + 0.1 * p_mito[cells])[:, None]
+            mean = np.exp(log_mean, dtype=np.float32)
+            mean *= rng.standard_gamma(4.0, mean.shape, dtype=np.float32) / 4
+            block = sparse.csr_array(rng.poisson(mean).astype(np.float32))
+            for name, values in (("data", block.data), ("indices", block.indices)):
+                file["X"][name].resize((n_entries + block.nnz,))
+                file["X"][name][n_entries:] = values
+            indptr.append(n_entries + block.indptr[1:].astype(np.int64))
+            n_entries += block.nnz
+        del file["X"]["indptr"]
+        file["X"]["indptr"] = np.concatenate(indptr)
+    return n_entries
+
+
+def _effects_of_modules(rng, n_nodes: int, n_sinks: int, n_modules: int) -> np.ndarray:
+    """Total effects of each perturbation, the last row that of the controls: (n_nodes + 1, ...)."""
+    effects = np.zeros((n_nodes + 1, n_nodes + n_sinks), dtype=np.float32)
+    for module in np.array_split(np.arange(n_nodes), n_modules):
+        drawn = rng.normal(0.0, 0.5, (len(module), len(module)))
+        effects[np.ix_(module, module)] = np.triu(drawn, 1) - 2.0 * np.eye(len(module))
+    for sink, module in enumerate(rng.integers(0, n_modules, n_sinks)):
+        upstream = np.array_split(np.arange(n_nodes), n_modules)[module]
+        upstream = upstream[: (len(upstream) + 1) // 2]
+        effects[upstream, n_nodes + sink] = rng.normal(0.0, 0.5, len(upstream))
+    return effects

@@ -7,14 +7,27 @@ from pathlib import Path
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
+def output_of(*command: str) -> str:
+    full = [sys.executable, str(BENCHMARKS / command[0]), *command[1:]]
+    return subprocess.run(full, capture_output=True, text=True, check=True).stdout
+
+
 def test_reading():
-    command = [sys.executable, str(BENCHMARKS / "reading.py"), "--cells", "500", "--genes", "60"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.count("argen, kept before") == 2
+    shown = output_of("reading.py", "--cells", "500", "--genes", "60")
+    assert shown.count("argen, kept before") == 2
 
 
 def test_speed():
-    command = [sys.executable, str(BENCHMARKS / "speed.py"), "--toy"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "argen" in done.stdout
-    assert "largest disagreement with exact fits over 20 pairs" in done.stdout
+    shown = output_of("speed.py", "--toy")
+    assert "argen" in shown
+    assert "largest disagreement with exact fits over 20 pairs" in shown
+
+
+def test_scaling():
+    shown = output_of("scaling.py", "--sinks", "10", "--toy")
+    assert shown.count("per-target") == shown.count("nested") == 3  # two sizes and the exponents
+    assert "screen p^" in shown
+
+
+def test_limit():
+    assert "screen_descendants" in output_of("limit.py", "--toy")
