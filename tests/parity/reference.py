@@ -17,6 +17,7 @@ import pytest
 from scipy import sparse
 
 import argen
+from argen.engine import ExactEngine, SharedEngine
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 REFERENCE = SHARED / "reference"
@@ -96,6 +97,9 @@ needs_reference = pytest.mark.skipif(
     not REFERENCE.is_dir(), reason="the reference numbers are not beside this checkout"
 )
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_engine = pytest.mark.parametrize(
+    "engine", [SharedEngine(), ExactEngine()], ids=["shared", "exact"]
+)
 
 
 def assert_log10_p_close(ours: np.ndarray, p_value: np.ndarray) -> None:

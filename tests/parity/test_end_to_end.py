@@ -1,6 +1,7 @@
 """The whole method against the reference, from counts to edges."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import argen
@@ -12,10 +13,14 @@ from .reference import (
     Case,
     assert_log10_p_close,
     every_case,
+    every_engine,
     needs_reference,
 )
 
 THP1 = SHARED / "data" / "papalexi2021_thp1_eccite.h5ad"
+needs_thp1 = pytest.mark.skipif(
+    not THP1.is_file(), reason="the THP-1 screen is not beside this checkout"
+)
 
 
 def assert_same_network(network: argen.CausalNetwork, case: Case) -> None:
@@ -42,12 +47,13 @@ def assert_same_network(network: argen.CausalNetwork, case: Case) -> None:
 
 @needs_reference
 @every_case
-def test_network(case):
-    assert_same_network(argen.infer_network(case.data, case.config), case)
+@every_engine
+def test_network(case, engine):
+    assert_same_network(argen.infer_network(case.data, case.config, engine=engine), case)
 
 
 @needs_reference
-@pytest.mark.skipif(not THP1.is_file(), reason="the THP-1 screen is not beside this checkout")
+@needs_thp1
 def test_network_of_the_raw_thp1_file():
     data = argen.read_perturbseq(
         THP1,
@@ -62,3 +68,21 @@ def test_network_of_the_raw_thp1_file():
     assert_same_network(network, case)
     assert len(network.nodes) == 9
     assert len(network.edges) == 10
+
+
+@needs_thp1
+def test_sinks_leave_the_thp1_network_as_it_is():
+    """With the 290 genes that nobody perturbed as targets, the nine nodes keep every bit."""
+    columns = {
+        "target": "perturbation",
+        "control": "non-targeting",
+        "library_size": "total_umi",
+        "covariates": ["p_mito", "bio_rep"],
+        "cells": "confident_single",
+    }
+    alone = argen.infer_network(argen.read_perturbseq(THP1, **columns))
+    whole = argen.infer_network(argen.read_perturbseq(THP1, sinks="all", **columns))
+    assert len(whole.sinks) > 250
+    assert whole.candidates["sink"].any()
+    among_nodes = whole.candidates[~whole.candidates["sink"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(among_nodes, alone.candidates, check_exact=True)

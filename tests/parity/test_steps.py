@@ -14,6 +14,7 @@ from .reference import (
     STD_ERROR_TOLERANCE,
     assert_log10_p_close,
     every_case,
+    every_engine,
     needs_reference,
 )
 
@@ -21,8 +22,9 @@ pytestmark = needs_reference
 
 
 @every_case
-def test_screen(case):
-    screen = screen_descendants(case.data, case.config)
+@every_engine
+def test_screen(case, engine):
+    screen = screen_descendants(case.data, case.config, engine=engine)
     off_diagonal = ~np.eye(len(case.data.nodes), dtype=bool)
     assert_log10_p_close(screen.log10_p[off_diagonal], case.matrix("p_value")[off_diagonal])
     np.testing.assert_array_equal(screen.is_descendant, case.flags("descendant"))
@@ -51,13 +53,14 @@ def test_order_from_the_reference_screen(case):
 
 
 @every_case
-def test_parents_from_the_reference_order(case):
+@every_engine
+def test_parents_from_the_reference_order(case, engine):
     nodes = list(case.data.nodes)
     order = CausalOrder(
         np.array([nodes.index(gene) for gene in case.table("causal_order")["gene"]]),
         case.flags("descendant_closure"),
     )
-    tests = search_parents(case.data, order, case.config).to_frame()
+    tests = search_parents(case.data, order, case.config, engine=engine).to_frame()
     theirs = case.table("parents")
     both = tests.merge(theirs, on=["source", "target"], suffixes=("", "_reference"))
     assert len(both) == len(tests) == len(theirs)

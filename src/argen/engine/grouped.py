@@ -14,12 +14,9 @@ rows w_j, and ``variances`` [j, k] is w_j' V_k w_j.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-import numba
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
@@ -28,22 +25,14 @@ from argen.config import InferenceConfig
 from argen.design import Design
 from argen.engine.exact import ExactParentTester
 from argen.engine.protocol import Effects, Fitted, ParentJob
+from argen.engine.threads import in_threads
 from argen.errors import FitStatus
 from argen.glm.groups import GeneReference, GroupedGene, GroupFit, group_layout
 from argen.glm.wald import two_sided
 from argen.order import CausalOrder
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-
 # Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
 SMALLEST_CONDITION = 1e-10
-
-
-def in_threads(function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-    """Apply a function to every item, each in one thread, so that no bit depends on them."""
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-        return list(pool.map(function, items))
 
 
 class Genes:

@@ -1,17 +1,22 @@
-"""How many cores the compiled loops use."""
+"""How many cores the compiled loops use, and how work is shared among them."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numba
 from threadpoolctl import threadpool_limits
 
 CGROUP = Path("/sys/fs/cgroup")
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 @contextmanager
@@ -27,6 +32,12 @@ def using_threads(threads: int | None) -> Iterator[None]:
             yield
     finally:
         numba.set_num_threads(before)
+
+
+def in_threads(function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    """Apply a function to every item, each in one thread, so that no bit depends on them."""
+    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        return list(pool.map(function, items))
 
 
 def usable_cores() -> int:
