@@ -269,7 +269,7 @@ def add_all_cells(layout, table, change, factor, power, scale, sums):
     exp_coefficients(exponent, layout.parent, layout.variable, layout.power, n_monomials,
                      coefficients)  # fmt: skip
     moments = np.empty((layout.minus.shape[1], table.shape[1]))
-    add_moments(table, coefficients, layout.minus, n_monomials, n_monomials, n_numeric, moments)
+    add_moments(table, coefficients, layout.minus, n_monomials, n_monomials, moments)
     add_by_stratum(moments, factor, power, scale, sums)
 
 

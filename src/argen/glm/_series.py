@@ -110,7 +110,7 @@ def degree_of_squares(length, largest, norms, ratio, highest):
 
 @compiled(fastmath=FAST)
 def add_moments(table, coefficients, minus, n_coefficients, n_terms, sums):
-    """``sums[b, s] = sum w exp(e'z) z^b`` over the controls of a stratum, b up to degree 1."""
+    """``sums[b, s] = sum w exp(e'z) z^b`` over the cells of a stratum, b as far as sums go."""
     sums[:, :] = 0.0
     for a in range(n_terms):
         for b in range(sums.shape[0]):
