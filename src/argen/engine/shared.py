@@ -86,7 +86,7 @@ class SharedScreener:
         controls, perturbed = in_order[: self.n_controls], in_order[self.n_controls :]
         effect, variance, expected = np.empty((3, n_sources))
         outcome = np.empty(n_sources, dtype=np.int64)
-        dispersion = _pairs.fit_target(
+        dispersion = _pairs.fit_pairs(
             self.layout, controls, perturbed, effect, variance, expected, outcome
         )
         std_error = np.sqrt(variance)

@@ -224,7 +224,8 @@ def _fit_slopes(layout, y, level_counts, observed, products, rate):
     scale, one = np.zeros(n_combinations), np.ones(1)
     no_slopes, nothing = np.zeros(n_slopes), np.zeros(0)  # the weights have the slopes already
     for _ in range(MAX_STEPS):
-        log_mean[:] = layout.control_log_size
+        for i in range(n_controls):
+            log_mean[i] = layout.control_log_size[i]
         for t in range(n_numeric):
             for i in range(n_controls):
                 log_mean[i] += slopes[t] * powers[1 + t, i]
@@ -280,7 +281,12 @@ def fit_controls(layout, y):
     slopes, found = _fit_slopes(layout, y, level_counts, observed, products, rate)
     weights = products[0]
     # A level without control counts gets the common rate: any finite value serves as a start.
-    common = max(np.sum(level_counts), 1.0) / np.sum(weights)
+    counted, expected = 0.0, 0.0
+    for g in range(n_levels):
+        counted += level_counts[g]
+    for i in range(n_controls):
+        expected += weights[i]
+    common = max(counted, 1.0) / expected
     level_shift = np.empty(n_levels)
     for g in range(n_levels):
         level_shift[g] = math.log(rate[g] if rate[g] > 0.0 else common)
@@ -320,7 +326,7 @@ def fit_controls(layout, y):
     return Response(
         level_shift, slopes, level_counts, observed, tables[0], squares[0], tables[1], tables[2],
         norms, square_norms, excess / max(spread, SMALLEST_MEAN),
-        max(1.0, pearson / max(freedom, 1)), weights, found and np.sum(level_counts) > 0.0,
+        max(1.0, pearson / max(freedom, 1)), weights, found and counted > 0.0,
     )  # fmt: skip
 
 
@@ -333,4 +339,6 @@ def _weighted_norms(weights, powers):
         for i in range(weights.shape[0]):
             total += weights[i] * powers[k, i]
         norms[k] = max(total, SMALLEST_MEAN)
-    return norms / norms[0]
+    for k in range(powers.shape[0] - 1, -1, -1):
+        norms[k] /= norms[0]
+    return norms

@@ -266,8 +266,10 @@ def _control_variance_afresh(y, means, powers, start, influence, rate, weight, n
 
 
 @compiled(fastmath=FAST)
-def _fit_pairs(layout, response, y_control, y, effect, variance, expected, outcome):
+def fit_pairs(layout, y_control, y, effect, variance, expected, outcome):
     """Fit one response under every source; fills (n_sources,) arrays.
+
+    Returns Pearson's dispersion of the controls, at least 1.
 
     ``effect`` and ``variance`` (HC0) of d; where the perturbed cells have no count, the count
     ``expected`` of them without an effect; ``outcome`` says which of these hold, and whether
@@ -276,10 +278,11 @@ def _fit_pairs(layout, response, y_control, y, effect, variance, expected, outco
 
     One long function, since handing its arrays on for every pair takes a third of the time.
     """
-    effect[:], variance[:], expected[:] = np.nan, np.nan, np.nan
-    outcome[:] = NO_FIT
+    response, n_sources = fit_controls(layout, y_control), effect.shape[0]
+    for j in range(n_sources):
+        effect[j], variance[j], expected[j], outcome[j] = np.nan, np.nan, np.nan, NO_FIT
     if not response.usable:
-        return
+        return response.dispersion
     n_numeric, indicators, n_levels = layout.n_numeric, layout.indicators, layout.n_levels
     n_indicators, n_combinations = indicators.shape
     n_strata, n_slopes = n_combinations * n_levels, n_numeric + n_indicators
@@ -295,7 +298,9 @@ def _fit_pairs(layout, response, y_control, y, effect, variance, expected, outco
     control_counts, control_observed = response.level_counts, response.observed
 
     base = _predict(layout, response)
-    longest_group = np.max(np.diff(start))
+    longest_group = 0
+    for j in range(n_sources):
+        longest_group = max(longest_group, start[j + 1] - start[j])
     means, fitted = np.empty(longest_group), np.empty(longest_group)
     scratch = np.empty(longest_group, np.int64)
     level_counts, observed = np.zeros(n_levels), np.zeros(n_slopes + 1)
@@ -312,7 +317,7 @@ def _fit_pairs(layout, response, y_control, y, effect, variance, expected, outco
     coefficients, doubled = np.zeros(minus.shape[0]), np.zeros(minus.shape[0])
     control_means, fresh = np.empty((1, weights.shape[0])), np.zeros((1, minus.shape[1], n_strata))
 
-    for j in range(start.shape[0] - 1):
+    for j in range(n_sources):
         begin, end = start[j], start[j + 1]
         level_counts[:] = control_counts
         observed[:n_slopes] = control_observed
@@ -395,14 +400,4 @@ def _fit_pairs(layout, response, y_control, y, effect, variance, expected, outco
         if meat > 0.0:
             effect[j], variance[j] = e[n_slopes] + step[n_slopes], meat
             outcome[j] = FITTED_AFRESH if afresh else FITTED
-
-
-@compiled()
-def fit_target(layout, y_control, y, effect, variance, expected, outcome):
-    """Fit the controls of one response and then all its pairs, see ``_fit_pairs``.
-
-    Returns Pearson's dispersion of the controls, at least 1.
-    """
-    response = fit_controls(layout, y_control)
-    _fit_pairs(layout, response, y_control, y, effect, variance, expected, outcome)
     return response.dispersion
