@@ -56,6 +56,66 @@ def test_nodes_and_filter(screen, tmp_path):
     assert argen.CausalNetwork.load(tmp_path).nodes == ("X1", "X2", "X3")
 
 
+@pytest.mark.parametrize("method", ["naive", "inverse-sparse"])
+def test_other_methods_by_name(method, screen, tmp_path, capsys):
+    assert run("fit", str(screen), *COLUMNS, "--method", method, "--out", str(tmp_path)) == 0
+    assert f"method     {method}\n" in capsys.readouterr().out
+    assert argen.CausalNetwork.load(tmp_path).provenance["method"] == method
+
+
+def test_a_random_screen_can_be_fitted_as_printed(tmp_path, capsys):
+    path = tmp_path / "random.h5ad"
+    options = [
+        "--network",
+        "random",
+        "--n-nodes",
+        "8",
+        "--n-batches",
+        "2",
+        "--effect",
+        "0.5",
+        "0.9",
+    ]
+    assert run("simulate", "--out", str(path), *options) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("8 genes, ")
+    command = printed.split("Fit it with\n")[1].split()[1:]
+    assert command[-1] == "x1,batch"
+    assert run(*command, "--out", str(tmp_path / "results"), "--quiet") == 0
+    model = argen.ScreenModel(n_nodes=8, n_batches=2, effect=(0.5, 0.9))
+    data, _ = argen.simulate_screen(model, rng=1)
+    network = argen.CausalNetwork.load(tmp_path / "results")
+    assert network.candidates.equals(argen.infer_network(data).candidates)
+
+
+def test_study_of_the_paper_in_processes(tmp_path):
+    command = [sys.executable, "-m", "argen", "study", "paper", "--replicates", "2"]
+    command += ["--workers", "2", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("The simulation of the paper, 2 replicates")
+    assert "[-3.336 (0.201)]" in done.stdout
+    files = {path.name for path in tmp_path.iterdir()}
+    tables = {"estimates.tsv", "table.tsv", "proportions.tsv"}
+    assert files == tables | {"networks.png", "effects.png"}
+
+
+def test_study_of_a_toy_grid_goes_on(tmp_path, capsys):
+    command = ["study", "grid", "--settings", "p8-base", "--replicates", "1", "--workers", "1"]
+    assert run(*command, "--methods", "screen", "--out", str(tmp_path)) == 0
+    assert run(*command, "--methods", "screen,inverse", "--out", str(tmp_path)) == 0
+    assert "The tables and figures are in" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "grid.tsv", sep="\t")
+    assert table["method"].tolist() == ["screen", "inverse"]
+    assert (tmp_path / "grid.png").is_file()
+
+
+def test_studies_without_matplotlib_say_what_is_missing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    command = ["study", "grid", "--settings", "p8-base", "--replicates", "1", "--workers", "1"]
+    assert run(*command, "--methods", "screen", "--out", str(tmp_path)) == 0
+    assert "without figures (Figures need matplotlib" in capsys.readouterr().out
+
+
 def test_show(screen, tmp_path, capsys):
     run("fit", str(screen), *COLUMNS, "--out", str(tmp_path), "--quiet")
     assert run("show", str(tmp_path)) == 0
@@ -95,6 +155,13 @@ def test_show(screen, tmp_path, capsys):
         (["simulate", "--out", "screen.h5ad", "--n-cells", "0"], "Must be >= 1"),
         (["simulate", "--out", "screen.h5ad", "--seed", "-1"], "Must be >= 0"),
         (["simulate", "--out", "FOLDER.h5ad"], "cannot be written: "),
+        (["simulate", "--out", "s.h5ad", "--n-nodes", "5"], "are for --network random: add it"),
+        (["simulate", "--out", "s.h5ad", "--network", "random", "--hide", "X1"], "leave them out"),
+        (["simulate", "--out", "s.h5ad", "--network", "random", "--failed", "2"], "from 0 to 1"),
+        (["fit", "SCREEN", *COLUMNS, "--method", "magic"], "Invalid value"),
+        (["study", "grid", "--settings", "p7-base"], "settings has 'p7-base'"),
+        (["study", "grid", "--methods", "magic"], "methods has 'magic'"),
+        (["study", "paper", "--replicates", "-1"], "Must be >= 0"),
         (["fti"], 'Did you mean "fit"'),
     ],
 )
@@ -112,7 +179,7 @@ def test_bad_input_exits_with_2_and_one_message(arguments, words, screen, tmp_pa
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_fits(screen, monkeypatch, capsys):
-    monkeypatch.setattr("argen.infer_network", lambda *_, **__: pytest.fail("computed in vain"))
+    monkeypatch.setattr("argen.infer_by", lambda *_, **__: pytest.fail("computed in vain"))
     assert run("fit", str(screen), *COLUMNS, "--out", str(screen / "in")) == 2
     assert "cannot be written" in capsys.readouterr().err
 
@@ -121,7 +188,7 @@ def test_an_interrupt_exits_with_1(screen, tmp_path, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("argen.infer_network", interrupted)
+    monkeypatch.setattr("argen.infer_by", interrupted)
     assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 1
     assert capsys.readouterr().err == "interrupted\n"
 
@@ -139,7 +206,7 @@ def test_failures_exit_with_1(screen, tmp_path, capsys, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("the disk is on fire")
 
-    monkeypatch.setattr("argen.infer_network", broken)
+    monkeypatch.setattr("argen.infer_by", broken)
     assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 1
     said = capsys.readouterr().err
     assert "argen failed: RuntimeError: the disk is on fire" in said

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 import argen
+import argen.study
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
 
-@pytest.mark.parametrize("module", [argen, argen.baselines], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [argen, argen.baselines, argen.study], ids=lambda m: m.__name__)
 def test_api_page_has_every_public_name(module):
     page = (DOCS / "api.md").read_text("utf-8")
     documented = set(re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)$", page, re.M))

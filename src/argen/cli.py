@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Literal, TextIO
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError, validators
 from rich.console import Console
@@ -22,6 +22,7 @@ from argen.blocks import Executor, SerialExecutor
 from argen.checkpoint import Checkpoint
 from argen.cli_options import (
     METHOD,
+    MODEL,
     OUTPUT,
     RunOptions,
     ScreenOptions,
@@ -30,10 +31,13 @@ from argen.cli_options import (
     gene_list,
     split_list,
 )
+from argen.cli_study import study_app
 from argen.config import InferenceConfig
 from argen.errors import ArgenError, ArgenWarning, InputError, first_few
+from argen.methods import Method
 from argen.perturbseq import PerturbSeqData
 from argen.progress import shown_progress
+from argen.simulate import ScreenModel
 
 EXIT_FAILURE, EXIT_BAD_INPUT = 1, 2
 CHECKPOINT = "checkpoint"  # within the folder of the results
@@ -58,6 +62,7 @@ def fit(
     *,
     screen: ScreenOptions,
     config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
+    method: Annotated[Method, Parameter(group=METHOD)] = "argen",
     run: RunOptions = RunOptions(),
     out: Annotated[Path, Parameter(group=OUTPUT)] = Path("argen_results"),
     quiet: Annotated[bool, Parameter(group=OUTPUT)] = False,
@@ -68,12 +73,15 @@ def fit(
     ----------
     file
         AnnData file (.h5ad) or zarr store with raw counts.
+    method
+        The method, or one to compare it with: regression on measured expression, the inverse of
+        the total effects (dense or sparse), every descendant an edge, or random pairs.
     out
         Folder for the results; files of an earlier run are replaced.
     quiet
         Print nothing but warnings and errors.
     """
-    from argen import infer_network
+    from argen import infer_by
 
     _make_folder(out)
     _refuse_to_begin_again(out, resume=run.resume)
@@ -83,7 +91,8 @@ def fit(
             _out.print(f"{data.summary()}\n")
         checkpoint = Checkpoint(out / CHECKPOINT, data.checksum())
         with _how_to_go_on(checkpoint), shown_progress(_err, quiet=quiet) as progress:
-            network = infer_network(
+            network = infer_by(
+                method,
                 data,
                 config,
                 executor=executor,
@@ -129,10 +138,12 @@ def simulate(
     *,
     out: Path,
     seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
+    network: Literal["paper", "random"] = "paper",
     n_cells: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 8000,
     hide: str = "",
+    model: Annotated[ScreenModel, Parameter(name="*", group=MODEL)] = ScreenModel(),
 ) -> None:
-    """Write the eight-gene screen of the ARGEN paper as an AnnData file, with its truth.
+    """Write a simulated screen as an AnnData file, with its truth.
 
     Parameters
     ----------
@@ -140,25 +151,41 @@ def simulate(
         File to write (.h5ad); the true edges are in uns["truth"].
     seed
         Seed of the random numbers.
+    network
+        The eight-gene screen of the ARGEN paper, or a random one, of which the options below
+        say what it is like.
     n_cells
-        Cells before those of hidden genes are removed.
+        Of the paper's screen: cells before those of hidden genes are removed.
     hide
-        Genes to hide, as X7,X8: the common causes of the others.
+        Of the paper's screen: genes to hide, as X7,X8: the common causes of the others.
     """
-    from argen import simulate_paper_screen, simulated_anndata
+    from argen import simulate_paper_screen, simulated_anndata, write_screen
 
     if out.suffix != ".h5ad" or not out.parent.is_dir():
         raise InputError(f"--out must be an .h5ad file in a folder that exists, not {str(out)!r}.")
-    data, truth = simulate_paper_screen(rng=seed, n_cells=n_cells, hidden=tuple(split_list(hide)))
+    if network == "paper" and model != ScreenModel():
+        raise InputError("The options of a random network are for --network random: add it.")
+    if network == "random" and (hide or n_cells != 8000):
+        raise InputError("--hide and --n-cells are for the screen of the paper: leave them out.")
     try:
-        simulated_anndata(data, truth).write_h5ad(out)
+        if network == "random":
+            truth = write_screen(out, model, rng=seed)
+            covariates = [f"x{number + 1}" for number in range(model.n_numeric)]
+            covariates += ["batch"] if model.n_batches > 1 else []
+            said = f"{len(truth.genes)} genes, {len(truth.to_frame())} edges among them"
+        else:
+            data, truth = simulate_paper_screen(
+                rng=seed, n_cells=n_cells, hidden=tuple(split_list(hide))
+            )
+            simulated_anndata(data, truth).write_h5ad(out)
+            covariates, said = ["L"], data.summary()
     except OSError as error:
         raise _cannot_write(out, error) from error
-    fit_command = shlex.join(
-        ["argen", "fit", str(out), "--target", "perturbation", "--control", "non-targeting",
-         "--library-size", "library_size", "--covariates", "L"]
-    )  # fmt: skip
-    _out.print(f"{data.summary()}\n\nWrote {out}. Fit it with\n  {fit_command}")
+    columns = ["--target", "perturbation", "--control", "non-targeting"]
+    columns += ["--library-size", "library_size"]
+    columns += ["--covariates", ",".join(covariates)] if covariates else []
+    fit_command = shlex.join(["argen", "fit", str(out), *columns])
+    _out.print(f"{said}\n\nWrote {out}. Fit it with\n  {fit_command}")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -314,3 +341,6 @@ def _make_folder(folder: Path) -> None:
 def _cannot_write(path: Path, error: OSError) -> InputError:
     why = os.strerror(error.errno) if error.errno else error
     return InputError(f"--out {str(path)!r} cannot be written: {why}. Name another place.")
+
+
+app.command(study_app(_out, lambda quiet: shown_progress(_err, quiet=quiet), _make_folder))

@@ -15,6 +15,7 @@ from argen.errors import InputError
 
 _INPUT = Group("Input columns", sort_key=1)
 METHOD = Group("Method", sort_key=2)
+MODEL = Group("Random network", sort_key=2)
 _RUN = Group("Where and how to run", sort_key=3)
 OUTPUT = Group("Output", sort_key=4)
 

@@ -44,7 +44,7 @@ def infer_by(
         inverse of the matrix of total effects, "inverse-sparse": with those alone that the
         screen finds; "screen": every descendant an edge; "random": as many random pairs.
     how
-        ``executor``, ``progress`` and ``command``, as for ``infer_network``.
+        ``executor``, ``checkpoint``, ``progress`` and ``command``, as for ``infer_network``.
     """
     if method not in METHODS:
         known = get_args(Method)

@@ -48,7 +48,7 @@ def infer_inverse(
         Set the total effects that the screen does not find to zero before inverting; only pairs
         in the transitive closure of what it finds can then be edges.
     how
-        ``executor``, ``progress`` and ``command``, as for ``infer_network``.
+        ``executor``, ``checkpoint``, ``progress`` and ``command``, as for ``infer_network``.
     """
     search = partial(invert_total_effects, sparse=sparse)
     network = infer_network(data, config, search=search, **how)

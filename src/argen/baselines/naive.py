@@ -79,6 +79,6 @@ def infer_naive(
     Parameters
     ----------
     how
-        ``executor``, ``progress`` and ``command``, as for ``infer_network``.
+        ``executor``, ``checkpoint``, ``progress`` and ``command``, as for ``infer_network``.
     """
     return named(infer_network(data, config, engine=NaiveEngine(), **how), "naive")

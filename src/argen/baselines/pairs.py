@@ -32,7 +32,7 @@ def infer_screen_only(
     Parameters
     ----------
     how
-        ``executor``, ``progress`` and ``command``, as for ``infer_network``.
+        ``executor``, ``checkpoint``, ``progress`` and ``command``, as for ``infer_network``.
     """
     network = infer_network(data, config, search=_descendants_as_edges, **how)
     return _all_selected(network, "screen", "every descendant of the screen")
@@ -57,7 +57,7 @@ def infer_random(
     seed
         Of the random numbers.
     how
-        ``executor``, ``progress`` and ``command``, as for ``infer_network``.
+        ``executor``, ``checkpoint``, ``progress`` and ``command``, as for ``infer_network``.
     """
     search = None if n_edges is None else _descendants_as_edges
     network = infer_network(data, config, search=search, **how)

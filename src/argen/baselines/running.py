@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TypedDict
 
 from argen.blocks import Executor, Progress
+from argen.checkpoint import Checkpoint
 from argen.network import CausalNetwork
 
 
@@ -13,6 +15,7 @@ class HowToRun(TypedDict, total=False):
     """Arguments of ``infer_network`` that no result depends on."""
 
     executor: Executor | None
+    checkpoint: str | Path | Checkpoint | None
     progress: Progress | None
     command: str | None
 

@@ -59,7 +59,7 @@ class ScreenModel:
     penetrance
         Share of the cells in which the guide that they carry works.
     off_target
-        Share of the nodes whose guides lower another gene too, by ``off_target_effect``.
+        Share of the nodes whose guides lower another gene too, by off_target_effect.
     off_target_effect
         Drop of the log mean of the other gene.
     cells_per_node
