@@ -115,34 +115,50 @@ def plan_screen(
     sinks = [f"s{k + 1}" for k in range(model.n_sinks)]
     whole = Truth((*acting, *sinks), direct)
     measured = np.r_[: model.n_nodes, len(acting) : len(whole.genes)]
-    # Genes of the real screen that lend their levels, and those whose cells are taken.
-    lenders = None if profile is None else _lenders(model, profile, of_levels)
-    if profile is None or lenders is None:
-        cells = _random_cells(model, of_cells)
-    else:
-        cells = _cells_like(profile, lenders[: model.n_nodes], of_cells)
+    cells, level, dispersion = (
+        _of_model(model, len(measured), of_cells, of_levels)
+        if profile is None
+        else _of_profile(model, profile, of_cells, of_levels)
+    )
     equations = _equations(model, whole, measured, cells.coded.shape[1], of_equations)
     with threadpool_limits(1, user_api="blas"):
-        level, overdispersed = _levels_of_controls(equations, cells, of_pilot)
-    if profile is None or lenders is None:
-        log_count = of_levels.normal(0.0, model.mean_count_sd, len(measured))
-        level = np.log(model.mean_count) + log_count - level
-        dispersion = np.full(len(measured), model.dispersion)
-    else:
-        # A gene without counts in the real controls gets half a one.
-        least = 0.5 / profile.library_size[profile.node_of_cell < 0].sum()
-        level = np.log(np.maximum(profile.rate[lenders], least)) - level
-        # What hidden causes and noise bring about is part of what was measured.
-        dispersion = (1.0 + profile.dispersion[lenders]) / overdispersed - 1.0
+        raised, overdispersed = _levels_of_controls(equations, cells, of_pilot)
+    if profile is not None:  # what hidden causes and noise bring about was measured too
+        dispersion = np.maximum((1.0 + dispersion) / overdispersed - 1.0, 0.0)
     return ScreenPlan(
         truth=whole.keep([*acting[: model.n_nodes], *sinks]),
         cells=cells,
         equations=equations,
-        level=level,
-        dispersion=np.maximum(dispersion, 0.0),
+        level=level - raised,
+        dispersion=dispersion,
         seed=int(of_blocks.integers(2**63)),
         source="simulated" if profile is None else f"simulated like {profile.source}",
     )
+
+
+def _of_model(
+    model: ScreenModel,
+    n_genes: int,
+    of_cells: np.random.Generator,
+    of_levels: np.random.Generator,
+) -> tuple[Cells, FloatArray, FloatArray]:
+    """Draw cells, and the log of the mean count and the dispersion of each gene."""
+    log_count = of_levels.normal(np.log(model.mean_count), model.mean_count_sd, n_genes)
+    return _random_cells(model, of_cells), log_count, np.full(n_genes, model.dispersion)
+
+
+def _of_profile(
+    model: ScreenModel,
+    profile: ScreenProfile,
+    of_cells: np.random.Generator,
+    of_levels: np.random.Generator,
+) -> tuple[Cells, FloatArray, FloatArray]:
+    """Take cells, and the log of the rate and the dispersion of each gene, from a real screen."""
+    lenders = _lenders(model, profile, of_levels)
+    cells = _cells_like(profile, lenders[: model.n_nodes], of_cells)
+    # A gene without counts in the real controls gets half a one.
+    least = 0.5 / profile.library_size[profile.node_of_cell < 0].sum()
+    return cells, np.log(np.maximum(profile.rate[lenders], least)), profile.dispersion[lenders]
 
 
 def _random_cells(model: ScreenModel, rng: np.random.Generator) -> Cells:
