@@ -38,6 +38,7 @@ bench: .venv/.with-bench
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py --more-covariates
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/genome_wide.py
 
 docs: .venv/.with-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

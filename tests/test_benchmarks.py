@@ -31,3 +31,7 @@ def test_scaling():
 
 def test_limit():
     assert "screen_descendants" in output_of("limit.py", "--toy")
+
+
+def test_genome_wide():
+    assert "40 perturbations on 10 targets" in output_of("genome_wide.py", "--toy")
