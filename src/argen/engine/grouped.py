@@ -42,10 +42,10 @@ class Genes:
         self.design = design
         block = design.covariates
         group = np.where(design.controls, design.n_nodes, design.node_of_cell)
-        self.layout, self.cells = group_layout(
+        self.layout, cells = group_layout(
             group, design.n_nodes + 1, design.offset, block.factors, block.numeric
         )
-        self.place = np.argsort(self.cells)
+        self.place = np.argsort(cells)
         self.references: dict[int, GeneReference] = {}
 
     def prepare(self, gene: int) -> GroupedGene:
@@ -206,7 +206,7 @@ class NestedTester:
             self.halves[node] = found.is_half.any()
             if self.worked[node]:
                 coefficients[node, owns[node]] = found.coefficients
-            else:  # whatever stands here is seen by no target: see ``_stage``
+            else:  # whatever stands here is seen by no target: see ``_effects``
                 coefficients[node, node] = 1.0
         in_order = coefficients[np.ix_(nodes, nodes)]
         self.inverse = np.empty_like(coefficients)

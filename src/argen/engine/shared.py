@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import numba
 import numpy as np
 
 from argen._arrays import BoolArray, FloatArray, IntArray
@@ -15,6 +13,7 @@ from argen.design import Design
 from argen.engine.exact import ExactEngine, ExactScreener
 from argen.engine.grouped import NestedTester, PerTargetTester
 from argen.engine.protocol import Effects, Fitted, ParentTester, Screener
+from argen.engine.threads import in_threads
 from argen.errors import FitStatus
 from argen.glm import _controls, _pairs
 from argen.glm.conditional import zero_count_test
@@ -25,8 +24,6 @@ from argen.order import CausalOrder
 # Degrees of the series of the means and of the variance, by number of numeric covariates:
 # as many as pay, since what they cannot reach is summed afresh.
 SERIES_DEGREES = {0: (2, 2), 1: (6, 7), 2: (6, 7), 3: (5, 6), 4: (4, 5)}
-
-
 # More indicators than this beside the main categorical covariate, and dense fits are as good.
 MOST_INDICATORS = 40
 
@@ -62,9 +59,8 @@ class SharedScreener:
         found = Effects.missing(self.design.n_nodes, len(targets))
         columns = np.arange(len(targets))
         fit = partial(self._fit_target, found, self.design.counts.block(targets))
-        with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-            done = pool.map(fit, columns)
-            outcome = np.column_stack([np.empty((self.design.n_nodes, 0), np.int64), *done])
+        done = in_threads(fit, columns)
+        outcome = np.column_stack([np.empty((self.design.n_nodes, 0), np.int64), *done])
         unfitted = outcome == _pairs.NO_FIT
         for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
             some = columns[unfitted[source]]
