@@ -11,6 +11,7 @@ from scipy import sparse
 import argen
 from argen.counts import GeneCounts
 from argen.perturbseq import left_out_table, perturbations_of
+from argen.simulate.files import fill_rows
 
 CELLS_OF_A_BLOCK = 5_000
 
@@ -105,27 +106,18 @@ def write_screen(
     genes = [*names[:-1], *(f"s{k}" for k in range(n_sinks))]
     nothing = sparse.csr_matrix((n_cells, n_genes), dtype=np.float32)
     AnnData(X=nothing, obs=obs, var=pd.DataFrame(index=genes)).write_h5ad(path)
-    starts = range(0, n_cells, CELLS_OF_A_BLOCK)
-    with h5py.File(path, "r+") as file:
-        indptr, n_entries = [np.zeros(1, np.int64)], 0
-        for name, dtype in (("data", np.float32), ("indices", np.int32)):
-            del file["X"][name]
-            file["X"].create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(2**20,))
-        for start in starts:
+
+    def blocks():
+        for start in range(0, n_cells, CELLS_OF_A_BLOCK):
             cells = slice(start, start + CELLS_OF_A_BLOCK)
             log_mean = base + effects[carried[cells]] + of_level[gem_group[cells]]
             log_mean += (log_size[cells] + 0.1 * p_mito[cells])[:, None]
             mean = np.exp(log_mean, dtype=np.float32)
             mean *= rng.standard_gamma(4.0, mean.shape, dtype=np.float32) / 4
-            block = sparse.csr_array(rng.poisson(mean).astype(np.float32))
-            for name, values in (("data", block.data), ("indices", block.indices)):
-                file["X"][name].resize((n_entries + block.nnz,))
-                file["X"][name][n_entries:] = values
-            indptr.append(n_entries + block.indptr[1:].astype(np.int64))
-            n_entries += block.nnz
-        del file["X"]["indptr"]
-        file["X"]["indptr"] = np.concatenate(indptr)
-    return n_entries
+            yield sparse.csr_array(rng.poisson(mean).astype(np.float32))
+
+    with h5py.File(path, "r+") as file:
+        return fill_rows(file["X"], blocks())
 
 
 def _effects_of_modules(rng, n_nodes: int, n_sinks: int, n_modules: int) -> np.ndarray:

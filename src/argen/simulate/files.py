@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from argen.simulate.screen import cell_names, planned
 from argen.simulate.truth import Truth
 
 if TYPE_CHECKING:
+    import h5py
     from anndata import AnnData
 
 CONTROL_LABEL = "non-targeting"
@@ -70,21 +72,25 @@ def write_screen(
         uns={"truth": truth.to_frame()},
     ).write_h5ad(path)
     with h5py.File(path, "r+") as file:
-        matrix = file["X"]
-        for name, dtype in (("data", np.float32), ("indices", np.int32)):
-            del matrix[name]
-            matrix.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(2**20,))
-        starts = [np.zeros(1, dtype=np.int64)]
-        for number in range(plan.n_blocks):
-            block = plan.block(number)
-            n_before = starts[-1][-1]
-            for name, values in (("data", block.data), ("indices", block.indices)):
-                matrix[name].resize((n_before + block.nnz,))
-                matrix[name][n_before:] = values
-            starts.append(n_before + block.indptr[1:].astype(np.int64))
-        del matrix["indptr"]
-        matrix["indptr"] = np.concatenate(starts)
+        fill_rows(file["X"], (plan.block(number) for number in range(plan.n_blocks)))
     return truth
+
+
+def fill_rows(matrix: h5py.Group, blocks: Iterable[sparse.csr_array]) -> int:
+    """Put blocks of rows into the empty compressed matrix of a file; returns their entries."""
+    for name, dtype in (("data", np.float32), ("indices", np.int32)):
+        del matrix[name]
+        matrix.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(2**20,))
+    starts = [np.zeros(1, dtype=np.int64)]
+    for block in blocks:
+        n_before = starts[-1][-1]
+        for name, values in (("data", block.data), ("indices", block.indices)):
+            matrix[name].resize((n_before + block.nnz,))
+            matrix[name][n_before:] = values
+        starts.append(n_before + block.indptr[1:].astype(np.int64))
+    del matrix["indptr"]
+    matrix["indptr"] = np.concatenate(starts)
+    return int(starts[-1][-1])
 
 
 def _labelled(
