@@ -81,7 +81,7 @@ def main() -> None:
         )
         with using_threads(None):
             start = time.perf_counter()
-            screener = argen.engine.SharedEngine().screen(design)
+            screener = argen.engine.SharedEngine().screen(design, argen.InferenceConfig())
             prepared = time.perf_counter() - start
             screener.total_effects(np.arange(1))  # compiles
             start = time.perf_counter()

@@ -41,7 +41,9 @@ def fit(path: str, first_stage: str, adjustment: str, memory: str | None) -> dic
         memory=memory,
     )
     seconds = {"read": time.perf_counter() - start}
-    config = argen.InferenceConfig(first_stage=first_stage, screen_adjustment=adjustment)
+    config = argen.InferenceConfig(
+        rule="published", first_stage=first_stage, screen_adjustment=adjustment
+    )
     network = argen.infer_network(data, config)
     seconds |= network.provenance["seconds"]
     return {

@@ -75,7 +75,7 @@ def largest_disagreement(
 ) -> tuple[float, float]:
     """Largest difference in effect, and in log10 p relatively, from exact fits of random pairs."""
     rng = np.random.default_rng(1)
-    exact = ExactScreener(design)
+    exact = ExactScreener(design, None)
     found = Effects.missing(design.n_nodes, 1)
     worst_effect, worst_log10_p = 0.0, 0.0
     for _ in range(n_pairs):

@@ -12,6 +12,8 @@ from argen.engine import Effects, Engine, SharedEngine
 from argen.engine.exact import ExactScreener
 from argen.perturbseq import left_out_table, perturbations_of
 
+PUBLISHED = argen.InferenceConfig(rule="published")
+
 
 def screen_of(
     counts, perturbed, covariates=None, library_size=None, n_nodes=None
@@ -46,7 +48,7 @@ def screen_of(
 def effects_of(design: argen.Design, source: int, engine: Engine | None = None) -> Effects:
     """Total effects of one perturbation on every gene: (n_genes,) each."""
     targets = np.arange(design.n_genes)
-    screener = (engine or SharedEngine()).screen(design)
+    screener = (engine or SharedEngine()).screen(design, PUBLISHED)
     if isinstance(screener, ExactScreener):  # which can do one source without the others
         found = Effects.missing(design.n_nodes, len(targets))
         screener.fill(found, source, targets, targets)

@@ -40,11 +40,12 @@ def test_fit_writes_the_results_of_the_library_call(screen, tmp_path, capsys, pa
 
 
 def test_options_of_the_method_reach_it(screen, tmp_path):
-    options = ["--alpha", "0.01", "--edge-adjustment", "holm", "--family", "nb", "--threads", "1"]
+    options = ["--rule", "published", "--alpha", "0.01", "--edge-adjustment", "holm"]
+    options += ["--family", "nb", "--threads", "1"]
     assert run("fit", str(screen), *COLUMNS, *options, "--out", str(tmp_path), "--quiet") == 0
     config = argen.CausalNetwork.load(tmp_path).config
     assert config == argen.InferenceConfig(
-        alpha=0.01, edge_adjustment="holm", family="nb", threads=1
+        rule="published", alpha=0.01, edge_adjustment="holm", family="nb", threads=1
     )
 
 

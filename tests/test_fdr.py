@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import false_discovery_control
 
-from argen.fdr import ADJUSTMENTS, adjust, batch_bh, select
+from argen.fdr import ADJUSTMENTS, adjust, batch_bh, select, two_level
 
 STORED = Path(__file__).resolve().parents[1].parent / "shared" / "reference" / "batch_bh.csv"
 
@@ -260,3 +260,51 @@ def test_selection_among_no_tests(method, scope):
         alpha=0.05,
     )
     assert selection.selected.shape == (0,)
+
+
+def literal_two_level(p_values, ancestor_p, sure, n_pairs, ancestor_alpha, parent_alpha):
+    """Every R in turn, the largest first."""
+    for r in range(len(p_values), 0, -1):
+        can = np.isfinite(p_values) & (sure | (ancestor_p <= ancestor_alpha * r / n_pairs))
+        selected = can & (p_values <= parent_alpha * r / max(can.sum(), 1))
+        if selected.sum() >= r:
+            return selected, can
+    return np.zeros(len(p_values), bool), np.isfinite(p_values) & sure
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60))
+@settings(max_examples=150, deadline=None)
+def test_two_level_is_the_largest_set_that_passes_both_bars(seed, n_tests):
+    rng = np.random.default_rng(seed)
+    p_values = np.where(rng.random(n_tests) < 0.5, 1e-4, 1.0) * rng.random(n_tests)
+    ancestor_p = 10.0 ** -rng.uniform(0.0, 8.0, n_tests)
+    sure = rng.random(n_tests) < rng.choice([0.0, 0.3])
+    p_values[rng.random(n_tests) < 0.1] = np.nan
+    n_pairs = 4 * n_tests
+    found, can = two_level(
+        p_values, ancestor_p, sure, n_pairs=n_pairs, ancestor_alpha=0.005, parent_alpha=0.04
+    )
+    selected, expected = literal_two_level(p_values, ancestor_p, sure, n_pairs, 0.005, 0.04)
+    np.testing.assert_array_equal(found.selected, selected)
+    if selected.any():
+        np.testing.assert_array_equal(can, expected)
+        assert (found.level[selected] >= p_values[selected]).all()
+    assert np.isnan(found.level[np.isnan(p_values)]).all()
+
+
+def test_two_level_of_nothing():
+    nothing = np.empty(0)
+    found, can = two_level(
+        nothing, nothing, nothing.astype(bool), n_pairs=0, ancestor_alpha=0.005, parent_alpha=0.04
+    )
+    assert len(found.selected) == len(can) == 0
+
+
+def test_two_level_needs_both_kinds_of_evidence():
+    p_values, ancestor_p = np.array([1e-9, 1e-9, 0.5]), np.array([1e-9, 0.5, 1e-9])
+    options = {"n_pairs": 90, "ancestor_alpha": 0.005, "parent_alpha": 0.04}
+    found, can = two_level(p_values, ancestor_p, np.zeros(3, bool), **options)
+    assert found.selected.tolist() == [True, False, False]
+    assert can.tolist() == [True, False, True]
+    found, _ = two_level(p_values, ancestor_p, np.array([False, True, False]), **options)
+    assert found.selected.tolist() == [True, True, False]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argen.order import causal_order, transitive_closure
+from argen.order import causal_order, ranked_order, transitive_closure
 
 # Around the eight bits of a packed byte, and its multiples.
 SIZES = [0, 1, 2, 7, 8, 9, 64, 65]
@@ -95,8 +95,8 @@ def test_closure_is_closed(is_descendant):
 def test_order_is_the_literal_peeling(is_descendant, seed, kind):
     p_value = random_p_values(np.random.default_rng(seed), len(is_descendant), kind)
     order = causal_order(is_descendant, p_value)
-    np.testing.assert_array_equal(order.closure, literal_closure(is_descendant))
-    assert order.order.tolist() == literal_order(order.closure, p_value)
+    np.testing.assert_array_equal(order.possible, literal_closure(is_descendant))
+    assert order.order.tolist() == literal_order(order.possible, p_value)
 
 
 @given(is_descendant=graphs, seed=st.integers(0, 2**32 - 1))
@@ -114,7 +114,7 @@ def test_candidates_are_upstream_and_never_make_a_cycle(is_descendant, seed):
         candidates = order.candidates(target)
         assert (np.diff(order.position[candidates]) > 0).all()
         before = set(order.order[: order.position[target]].tolist())
-        expected = {g for g in before if order.closure[g, target]}
+        expected = {g for g in before if order.possible[g, target]}
         assert set(candidates.tolist()) == expected
         graph.add_edges_from((int(g), target) for g in candidates)
     assert nx.is_directed_acyclic_graph(graph)
@@ -129,7 +129,7 @@ def test_no_candidate_of_an_acyclic_screen_is_lost(is_descendant, seed):
     acyclic = acyclic[np.ix_(shuffled, shuffled)]
     order = causal_order(acyclic, random_p_values(rng, len(acyclic), "distinct"))
     for target in range(len(acyclic)):
-        ancestors = set(np.flatnonzero(order.closure[:, target]).tolist())
+        ancestors = set(np.flatnonzero(order.possible[:, target]).tolist())
         assert set(order.candidates(target).tolist()) == ancestors
 
 
@@ -174,7 +174,7 @@ def test_a_pair_in_the_closure_alone_scores_by_its_own_test():
     p_value = np.array([[np.nan, 1e-4, 1e-9], [0.5, np.nan, 1e-4], [1e-4, 0.9, np.nan]])
     order = causal_order(ring, p_value)
     assert order.order[-1] == 2  # 4.05, against 4.30 of node 1 and 13 of node 0
-    assert order.order.tolist() == literal_order(order.closure, p_value)
+    assert order.order.tolist() == literal_order(order.possible, p_value)
 
 
 @given(
@@ -195,13 +195,62 @@ def test_sinks_come_last_and_move_no_node(is_descendant, n_sinks, seed):
     )
     np.testing.assert_array_equal(whole.order[:n_nodes], alone.order)
     assert whole.order[n_nodes:].tolist() == list(range(n_nodes, n_nodes + n_sinks))
-    np.testing.assert_array_equal(whole.closure[:, :n_nodes], alone.closure)
+    np.testing.assert_array_equal(whole.possible[:, :n_nodes], alone.possible)
     # With the sinks as nodes without descendants, reachability is the same.
     square = np.zeros((n_nodes + n_sinks, n_nodes + n_sinks), dtype=bool)
     square[:n_nodes] = np.hstack([is_descendant, to_sinks])
-    np.testing.assert_array_equal(whole.closure, literal_closure(square)[:n_nodes])
+    np.testing.assert_array_equal(whole.possible, literal_closure(square)[:n_nodes])
     for target in range(n_nodes + n_sinks):
-        expected = [j for j in alone.order if target >= n_nodes and whole.closure[j, target]]
+        expected = [j for j in alone.order if target >= n_nodes and whole.possible[j, target]]
         if target < n_nodes:
             expected = alone.candidates(target).tolist()
         assert whole.candidates(target).tolist() == expected
+
+
+def literal_ranked_order(possible: np.ndarray, log10_p: np.ndarray) -> nx.DiGraph:
+    """Lock pair after pair, unless it would close a cycle."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(len(possible)))
+    source, target = np.nonzero(possible[:, : len(possible)])
+    pairs = sorted(zip(log10_p[source, target], source, target, strict=True))
+    for _, j, k in pairs:
+        if not nx.has_path(graph, k, j):
+            graph.add_edge(j, k)
+    return graph
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("n_nodes", [1, 5, 30, 70])
+def test_ranked_order_locks_the_surest_pairs(n_nodes, seed):
+    rng = np.random.default_rng(seed)
+    n_genes = n_nodes + 3
+    possible = rng.random((n_nodes, n_genes)) < rng.choice([0.05, 0.3])
+    np.fill_diagonal(possible, False)
+    log10_p = -rng.exponential(3.0, (n_nodes, n_genes))
+    order = ranked_order(possible, np.zeros_like(possible), log10_p)
+    assert sorted(order.order.tolist()) == list(range(n_genes))
+    assert order.order[n_nodes:].tolist() == list(range(n_nodes, n_genes))
+    locked = nx.transitive_closure(literal_ranked_order(possible, log10_p))
+    position = order.position
+    assert all(position[j] < position[k] for j, k in locked.edges)
+    for target in range(n_nodes):
+        expected = {j for j in np.flatnonzero(possible[:, target]) if locked.has_edge(j, target)}
+        assert set(order.candidates(target).tolist()) == expected
+    for sink in range(n_nodes, n_genes):
+        assert set(order.candidates(sink).tolist()) == set(np.flatnonzero(possible[:, sink]))
+
+
+def test_ranked_order_is_sure_of_paths():
+    certain = np.zeros((3, 4), dtype=bool)
+    certain[0, 1] = certain[1, 2] = certain[2, 3] = True  # 0 > 1 > 2 > sink
+    order = ranked_order(np.zeros_like(certain), certain, np.where(certain, -9.0, np.nan))
+    np.testing.assert_array_equal(order.sure, np.triu(np.ones((3, 4), dtype=bool), 1))
+    np.testing.assert_array_equal(order.possible, order.sure)
+    assert order.candidates(3).tolist() == [0, 1, 2]
+
+
+def test_ranked_order_keeps_the_surer_direction_of_a_pair():
+    both = ~np.eye(2, dtype=bool)
+    log10_p = np.array([[np.nan, -3.0], [-5.0, np.nan]])
+    assert ranked_order(both, both, log10_p).order.tolist() == [1, 0]
+    assert ranked_order(both, both, log10_p.T).order.tolist() == [0, 1]

@@ -36,11 +36,12 @@ def chain_order(n_nodes):
     """Genes touch all later ones; the second touches the last alone."""
     touches = np.triu(np.ones((n_nodes, n_nodes), dtype=bool), 1)
     touches[1, :-1] = touches[:-1, 1] = False
-    return CausalOrder(np.arange(n_nodes), transitive_closure(touches))
+    closure = transitive_closure(touches)
+    return CausalOrder(np.arange(n_nodes), closure, closure)
 
 
 def both(design, order, first_stage):
-    config = argen.InferenceConfig(first_stage=first_stage)
+    config = argen.InferenceConfig(rule="published", first_stage=first_stage)
     jobs = [ParentJob(t, order.candidates(t)) for t in range(design.n_nodes)]
     jobs = [job for job in jobs if len(job.candidates)]
     engines = SharedEngine(), ExactEngine()
@@ -91,7 +92,7 @@ def test_what_group_intercepts_cannot_do_is_fitted_exactly(rng, first_stage):
 @first_stages
 def test_results_do_not_depend_on_the_block(rng, first_stage):
     design = build_design(screen_of(*make_data(rng)))
-    order, config = chain_order(7), argen.InferenceConfig(first_stage=first_stage)
+    order, config = chain_order(7), argen.InferenceConfig(rule="published", first_stage=first_stage)
     tester = SharedEngine().parents(design, order, config)
     jobs = [ParentJob(t, order.candidates(t)) for t in range(2, 7)]
     whole = tester.direct_effects(jobs).effects

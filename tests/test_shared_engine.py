@@ -16,7 +16,7 @@ from argen.errors import FitStatus
 from argen.glm import _controls, _pairs, _series
 from argen.glm.monomials import monomials
 
-from .screens import screen_of
+from .screens import PUBLISHED, screen_of
 
 # What the series and the last step leave out: see SERIES_REMAINDER and LAST_STEP.
 EFFECT_TOLERANCE = 1e-7
@@ -110,11 +110,11 @@ def test_cells_with_several_perturbations_and_targets_that_are_no_nodes(rng):
     assert not data.one_per_cell
     design = build_design(data)
     targets = np.array([7, 2, 6, 0])
-    shared = SharedEngine().screen(design)
+    shared = SharedEngine().screen(design, PUBLISHED)
     assert isinstance(shared, SharedScreener)
     found = shared.total_effects(targets)
     assert found.fits["exact"] == 0
-    exact = ExactEngine().screen(design).total_effects(targets).effects
+    exact = ExactEngine().screen(design, PUBLISHED).total_effects(targets).effects
     assert found.effects.effect.shape == (6, 4)
     np.testing.assert_allclose(found.effects.effect, exact.effect, atol=EFFECT_TOLERANCE)
     np.testing.assert_allclose(found.effects.log10_p, exact.log10_p, rtol=LOG10_P_TOLERANCE)
@@ -128,7 +128,9 @@ def test_cells_with_several_perturbations_and_targets_that_are_no_nodes(rng):
             one_each.library_size[cells],
             n_nodes=1,
         )
-        effects = SharedEngine().screen(build_design(alone)).total_effects(targets).effects
+        effects = (
+            SharedEngine().screen(build_design(alone), PUBLISHED).total_effects(targets).effects
+        )
         np.testing.assert_allclose(
             effects.effect[0], found.effects.effect[source], atol=EFFECT_TOLERANCE
         )
@@ -140,7 +142,7 @@ def test_formulas_are_gathered_into_factors():
         **{f: getattr(data, f) for f in data.__slots__ if f != "formula"},
         formula="~ replicate + x + lane",
     )
-    assert isinstance(SharedEngine().screen(build_design(by_formula)), SharedScreener)
+    assert isinstance(SharedEngine().screen(build_design(by_formula), PUBLISHED), SharedScreener)
     factors = build_design(by_formula).covariates.factors
     assert sorted(factors.max(axis=1)) == [2, 5]
     left = argen.screen_descendants(data)

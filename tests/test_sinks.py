@@ -46,8 +46,11 @@ def alone(counts_and_cells):
 
 CONFIGS = [
     argen.InferenceConfig(),
-    argen.InferenceConfig(first_stage="nested", edge_adjustment="bh"),
-    argen.InferenceConfig(edge_adjustment="holm", edge_scope="target", screen_adjustment="storey"),
+    argen.InferenceConfig(rule="published"),
+    argen.InferenceConfig(rule="published", first_stage="nested", edge_adjustment="bh"),
+    argen.InferenceConfig(
+        rule="published", edge_adjustment="holm", edge_scope="target", screen_adjustment="storey"
+    ),
 ]
 
 
@@ -77,7 +80,7 @@ def test_sinks_have_parents_and_no_children(with_sinks):
 
 def test_both_engines_agree_on_sinks(with_sinks):
     for first_stage in ("per-target", "nested"):
-        config = argen.InferenceConfig(first_stage=first_stage)
+        config = argen.InferenceConfig(rule="published", first_stage=first_stage)
         fast = argen.infer_network(with_sinks, config)
         slow = argen.infer_network(with_sinks, config, engine=ExactEngine())
         np.testing.assert_allclose(

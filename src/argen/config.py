@@ -12,7 +12,8 @@ Adjustment = Literal["bh", "by", "holm", "bonferroni", "storey"]
 EdgeAdjustment = Literal["batch_bh", "bh", "by", "holm", "bonferroni", "storey"]
 EdgeScope = Literal["all", "target"]
 Family = Literal["poisson", "nb"]
-Rule = Literal["published"]
+Rule = Literal["two-level", "published"]
+ScreenTest = Literal["saddlepoint", "wald"]
 FirstStage = Literal["per-target", "nested"]
 
 _CHOICES: dict[str, Any] = {
@@ -21,8 +22,11 @@ _CHOICES: dict[str, Any] = {
     "edge_scope": EdgeScope,
     "family": Family,
     "rule": Rule,
+    "screen_test": ScreenTest,
     "first_stage": FirstStage,
 }
+# Options that the published rule alone knows, and what they are when left alone.
+_OF_PUBLISHED = {"edge_adjustment": "batch_bh", "edge_scope": "all", "first_stage": "per-target"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,18 +44,22 @@ class InferenceConfig:
     screen_adjustment
         How the p-values of all ordered pairs are adjusted, jointly.
     edge_adjustment
-        The online BatchBH rule over targets, or an adjustment of the p-values of candidates.
+        Of the published rule: the online BatchBH rule over targets, or an adjustment of the p-values of candidates.
     edge_scope
-        For adjustments other than BatchBH: over all candidates at once, or within each target.
+        Of the published rule, for adjustments other than BatchBH: over all candidates at once, or within each target.
     family
         Count distribution of the parent search. The screen is a Poisson quasi-likelihood
         with robust errors, valid under overdispersion.
     rule
-        The rule that leads from tests to edges; "published" is that of the paper.
+        What leads from tests to edges: "two-level" controls the false discovery rate of edges
+        from end to end; "published" is the rule of the paper.
+    screen_test
+        Test of total effects: "saddlepoint", which holds its size at strict levels, or "wald", as
+        in the paper; that of the rule when left out.
     first_stage
         The perturbations in a candidate's first stage; "per-target", as in the paper: those
-        of all candidates of the target; "nested": its own and those of its own candidates,
-        the only ones that can move it.
+        of all candidates of the target; "nested", with the published rule: its own and those of
+        its own candidates, the only ones that can move it.
     confidence
         Coverage of the intervals in the tables.
     threads
@@ -66,7 +74,8 @@ class InferenceConfig:
     edge_adjustment: EdgeAdjustment = "batch_bh"
     edge_scope: EdgeScope = "all"
     family: Family = "poisson"
-    rule: Rule = "published"
+    rule: Rule = "two-level"
+    screen_test: ScreenTest | None = None
     first_stage: FirstStage = "per-target"
     confidence: float = 0.95
     threads: int | None = None
@@ -82,16 +91,30 @@ class InferenceConfig:
             object.__setattr__(self, name, float(value))
         for name, choices in _CHOICES.items():
             value, known = getattr(self, name), get_args(choices)
-            if value not in known:
+            if value not in known and not (value is None and name == "screen_test"):
                 raise InputError(
                     f"{name} must be one of {first_few(known, len(known))}, not {value!r}."
                     f"{nearest(str(value), known)}"
+                )
+        for name, default in _OF_PUBLISHED.items():
+            value = getattr(self, name)
+            if self.rule != "published" and value != default:
+                raise InputError(
+                    f"{name} {value!r} belongs to the published rule; the rule is {self.rule!r}. "
+                    f"Choose rule='published' too, or leave {name} out."
                 )
         if self.threads is not None:
             whole = isinstance(self.threads, Integral) and not isinstance(self.threads, bool)
             if not whole or self.threads < 1:
                 raise InputError(f"threads must be a whole number from 1, not {self.threads!r}.")
             object.__setattr__(self, "threads", int(self.threads))
+
+    @property
+    def test_of_screen(self) -> ScreenTest:
+        """``screen_test``, or that of the rule when it is not given."""
+        if self.screen_test is not None:
+            return self.screen_test
+        return "saddlepoint" if self.rule == "two-level" else "wald"
 
     @property
     def level_of_screen(self) -> float:

@@ -133,7 +133,7 @@ def screen_descendants(
     blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, design.n_genes)) for a in starts]
     kept = checkpoint.stage("screen", config, engine, blocks) if checkpoint else None
     with using_threads(config.threads):
-        screener = engine.screen(design)
+        screener = engine.screen(design, config)
         n_tests = [design.n_nodes * len(targets) for targets in blocks]
         stage = Stage("screen", screener.total_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)

@@ -112,3 +112,57 @@ def select(
         adjusted[members] = adjust(p_values[members], method)
     level = np.where(np.isfinite(p_values), alpha, np.nan)
     return Selection(adjusted < alpha, adjusted, level)
+
+
+def two_level(
+    p_values: FloatArray,
+    ancestor_p: FloatArray,
+    sure: BoolArray,
+    *,
+    n_pairs: int,
+    ancestor_alpha: float,
+    parent_alpha: float,
+) -> tuple[Selection, BoolArray]:
+    """Reject where both the ancestor and the parent are significant; returns what can be, too.
+
+    A test can be rejected when its source is surely an ancestor, or when the evidence for that
+    passes Benjamini-Hochberg's bar for R rejections among all pairs; it is, when its own
+    evidence passes the bar for R among those that can be::
+
+        callable(R) = {sure or ancestor_p <= ancestor_alpha R / n_pairs},   N(R) = |callable(R)|
+        rejected(R) = {callable(R) and p <= parent_alpha R / N(R)}
+
+    R is the largest number with at least R rejected. Of the R edges at most about
+    ``ancestor_alpha R`` then have a source that is no ancestor, and ``parent_alpha R`` one that
+    is an ancestor and no parent.
+
+    Parameters
+    ----------
+    p_values, ancestor_p, sure
+        (n_tests,) each; tests without a p-value take no part.
+    n_pairs
+        Number of pairs that were screened.
+    """
+    tested = np.isfinite(p_values)
+    # Callable from this R on; a bar that is never reached is beyond any number of tests.
+    with np.errstate(invalid="ignore"):
+        needed = np.ceil(ancestor_p * (n_pairs / ancestor_alpha))
+    from_r = np.where(sure, 1.0, np.where(np.isnan(needed), np.inf, np.maximum(needed, 1.0)))
+    from_r = np.where(tested, from_r, np.inf)
+    candidate = np.flatnonzero(tested & (p_values <= parent_alpha))
+    p, first = p_values[candidate], from_r[candidate]
+    n_callable = np.searchsorted(np.sort(from_r), np.arange(len(p) + 1), side="right")
+    bar = parent_alpha * np.arange(len(p) + 1) / np.maximum(n_callable, 1)
+    highest = np.maximum.accumulate(bar)
+    r = len(p)
+    while r > 0:
+        able = first <= r
+        if np.count_nonzero(able & (p <= bar[r])) >= r:
+            break
+        # No smaller R can have more than this.
+        r = min(r - 1, int(np.count_nonzero(able & (p <= highest[r]))))
+    r = min(max(r, 1), len(p))  # without any rejection, what one would have needed
+    can = from_r <= r
+    level = np.where(tested, bar[r], np.nan)
+    selection = Selection(can & (p_values <= bar[r]), np.full(len(p_values), np.nan), level)
+    return selection, can

@@ -13,10 +13,10 @@ import pandas as pd
 from argen.config import InferenceConfig
 from argen.descendants import DescendantScreen
 from argen.errors import FitStatus, InputError, first_few, nearest
-from argen.fdr import select
 from argen.glm.wald import critical_value
 from argen.order import CausalOrder
 from argen.parents import ParentTests
+from argen.rule import call_edges
 
 if TYPE_CHECKING:
     import networkx
@@ -36,11 +36,11 @@ class CausalNetwork:
 
     candidates: pd.DataFrame
     """One row per candidate edge: source, target, effect, std_error, ci_low, ci_high, z,
-    p_value, log10_p, p_adjusted, batch, level, selected, sink, status."""
+    p_value, log10_p, p_adjusted, batch, level, callable, selected, sink, status."""
     screen: DescendantScreen
     """Total effects of every ordered pair, and of each perturbation on its own gene."""
     causal_order: CausalOrder
-    """Closure of the screen, order, and candidates by number."""
+    """Order, and who may act on whom, by number."""
     config: InferenceConfig
     """The options of the run."""
     left_out: pd.DataFrame
@@ -78,9 +78,10 @@ class CausalNetwork:
         return self.edges
 
     def total_effects(self) -> pd.DataFrame:
-        """Return the screen in long form, with membership in its transitive closure."""
-        frame = self.screen.to_frame()
-        frame.insert(8, "descendant_closure", self.causal_order.closure[self.screen.pairs])
+        """Return the screen in long form: also whether the source may act on the target."""
+        frame, pairs = self.screen.to_frame(), self.screen.pairs
+        frame.insert(8, "possible", self.causal_order.possible[pairs])
+        frame.insert(9, "sure", self.causal_order.sure[pairs])
         return frame
 
     def parents(self, gene: str) -> pd.DataFrame:
@@ -92,7 +93,7 @@ class CausalNetwork:
         return self._edges_at("source", gene)
 
     def ancestors(self, gene: str) -> list[str]:
-        """Return the candidate parents of a gene: upstream in closure and order."""
+        """Return the candidate parents of a gene, most upstream first."""
         return [self.nodes[a] for a in self.causal_order.candidates(self._index(gene))]
 
     def unusual_fits(self) -> pd.DataFrame:
@@ -135,6 +136,8 @@ class CausalNetwork:
 
     def _rule(self) -> str:
         config = self.config
+        if config.rule == "two-level":
+            return f"two-level at {config.level_of_edges:g}, family {config.family}"
         return f"{config.edge_adjustment} at {config.level_of_edges:g}, family {config.family}"
 
     def _notes(self) -> list[str]:
@@ -296,23 +299,8 @@ def select_edges(
     left_out: pd.DataFrame,
     provenance: dict[str, Any],
 ) -> CausalNetwork:
-    """Apply error control to the parent tests and assemble the network.
-
-    Targets are taken in the order in which they were placed, the last of the causal order
-    first; the tests of one target are one batch. Sinks come after all nodes, so that they
-    change no edge between nodes.
-    """
-    position, n_nodes = order.position[tests.target], order.n_nodes
-    is_sink = position >= n_nodes
-    _, batch = np.unique(np.where(is_sink, position, n_nodes - 1 - position), return_inverse=True)
-    selection = select(
-        tests.effects.p_value,
-        batch,
-        family=is_sink,
-        method=config.edge_adjustment,
-        scope=config.edge_scope,
-        alpha=config.level_of_edges,
-    )
+    """Apply the rule of the configuration to the parent tests, and assemble the network."""
+    selection, can, batch = call_edges(tests, screen, order, config)
     table = tests.to_frame()
     margin = critical_value(config.confidence) * table["std_error"]
     table.insert(4, "ci_low", table["effect"] - margin)
@@ -320,8 +308,9 @@ def select_edges(
     table.insert(9, "p_adjusted", selection.p_adjusted)
     table.insert(10, "batch", batch + 1)
     table.insert(11, "level", selection.level)
-    table.insert(12, "selected", selection.selected)
-    table.insert(13, "sink", is_sink)
+    table.insert(12, "callable", can)
+    table.insert(13, "selected", selection.selected)
+    table.insert(14, "sink", tests.target >= order.n_nodes)
     return CausalNetwork(
         candidates=table,
         screen=screen,

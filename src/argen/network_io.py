@@ -7,7 +7,7 @@ The network file, format version 1, is a NumPy ``.npz`` archive without pickled 
 - ``candidates/<column>`` and ``left_out/<column>``: one array per column of a table;
 - ``screen/<field>``: matrices (n_nodes, n_genes), [source, target], and
   ``knockdown/<field>``: vectors (n_nodes,);
-- ``order/order`` and ``order/closure``.
+- ``order/order``, ``order/possible`` and ``order/sure``.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _TEXT_COLUMNS = ("source", "target", "status", "kind", "name", "reason")
 _SCREEN_FIELDS = tuple(
     f.name for f in fields(DescendantScreen) if f.name not in ("genes", "knockdown", "fits")
 )
+_ORDER_FIELDS = tuple(f.name for f in fields(CausalOrder))
 _EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
 
 
@@ -61,8 +62,8 @@ def save_network(network: CausalNetwork, path: str | Path) -> Path:
         arrays[f"screen/{field}"] = getattr(network.screen, field)
     for field in _EFFECT_FIELDS:
         arrays[f"knockdown/{field}"] = getattr(network.screen.knockdown, field)
-    arrays["order/order"] = network.causal_order.order
-    arrays["order/closure"] = network.causal_order.closure
+    for field in _ORDER_FIELDS:
+        arrays[f"order/{field}"] = getattr(network.causal_order, field)
     np.savez_compressed(path, **arrays)
     return path
 
@@ -123,7 +124,7 @@ def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
     return CausalNetwork(
         candidates=tables["candidates"],
         screen=screen,
-        causal_order=CausalOrder(arrays["order/order"], arrays["order/closure"]),
+        causal_order=CausalOrder(**{f: arrays[f"order/{f}"] for f in _ORDER_FIELDS}),
         config=InferenceConfig(**header["config"]),
         left_out=left_out_table(list(tables["left_out"].itertuples(index=False, name=None))),
         provenance=header["provenance"],

@@ -6,10 +6,12 @@ Every matrix of this module is indexed [source, target].
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.glm._compile import compiled
 
 # Added to p before the logarithm, so that the score of one pair is at most 16.
 SCORE_FLOOR = 1e-16
@@ -20,17 +22,19 @@ class CausalOrder:
     """Who can be upstream of whom.
 
     ``order`` lists column numbers, most upstream first: the nodes, and behind them the sinks,
-    genes that nobody perturbed. ``closure[j, k]`` says that a path of screened descendants
-    leads from j to k.
+    genes that nobody perturbed. ``possible[j, k]`` says that j may act on k, ``sure[j, k]`` that
+    it has an effect on k beyond doubt, itself or through others. In the published rule both are
+    the same: a path of screened descendants leads from j to k.
     """
 
     order: IntArray  # (n_genes,)
-    closure: BoolArray  # (n_nodes, n_genes)
+    possible: BoolArray  # (n_nodes, n_genes)
+    sure: BoolArray  # (n_nodes, n_genes)
 
     @property
     def n_nodes(self) -> int:
         """Number of genes that can be upstream of others."""
-        return len(self.closure)
+        return len(self.possible)
 
     @property
     def position(self) -> IntArray:
@@ -40,9 +44,9 @@ class CausalOrder:
         return position
 
     def candidates(self, target: int) -> IntArray:
-        """Nodes upstream of ``target`` of which it is a descendant, most upstream first."""
+        """Nodes upstream of ``target`` that may act on it, most upstream first."""
         before = self.order[: min(self.position[target], self.n_nodes)]
-        return np.asarray(before[self.closure[before, target]])
+        return np.asarray(before[self.possible[before, target]])
 
 
 def transitive_closure(is_descendant: BoolArray) -> BoolArray:
@@ -77,8 +81,8 @@ def causal_order(is_descendant: BoolArray, p_value: FloatArray) -> CausalOrder:
         (n_nodes, n_genes), unadjusted; NaN where missing.
     """
     n_nodes, n_genes = is_descendant.shape
-    closure = transitive_closure(is_descendant[:, :n_nodes])
-    p_value = p_value[:, :n_nodes]
+    reachable = closure_of(is_descendant)
+    closure, p_value = reachable[:, :n_nodes], p_value[:, :n_nodes]
     scores = -np.log10(np.where(np.isnan(p_value), 1.0, p_value) + SCORE_FLOOR)
     scores = np.where(closure, scores, 0.0)
     remaining = np.ones(n_nodes, dtype=bool)
@@ -94,7 +98,64 @@ def causal_order(is_descendant: BoolArray, p_value: FloatArray) -> CausalOrder:
         remaining[leaf] = False
         n_below -= closure[:, leaf]
     order = np.concatenate([np.array(placed[::-1], dtype=np.int64), np.arange(n_nodes, n_genes)])
-    return CausalOrder(order, np.hstack([closure, _reached_sinks(closure, is_descendant)]))
+    return CausalOrder(order, reachable, reachable)
+
+
+def ranked_order(possible: BoolArray, certain: BoolArray, log10_p: FloatArray) -> CausalOrder:
+    """Order the genes by their pairs, the surest pair first.
+
+    Pairs of nodes are taken by increasing p-value, ties by row and column: j comes before k,
+    unless pairs before have put k before j (ranked pairs; Tideman 1987). Genes that no pair
+    orders stay in the sequence of their columns; sinks come last, and move no node.
+
+    Parameters
+    ----------
+    possible
+        (n_nodes, n_genes), the pairs to take, the nodes before the sinks.
+    certain
+        (n_nodes, n_genes); paths of these are ``sure`` in the result, and possible too.
+    log10_p
+        (n_nodes, n_genes); NaN where missing.
+    """
+    n_nodes, n_genes = possible.shape
+    between = slice(0, n_nodes)
+    sure = closure_of(certain)
+    possible = possible | sure
+    source, target = np.nonzero(possible[:, between])
+    # A pair that is sure by its path alone ranks by its own p-value, as all do.
+    rank = np.argsort(log10_p[source, target], kind="stable")  # missing ones come last
+    reached = np.zeros((n_nodes, (n_nodes + 63) // 64), dtype=np.uint64)
+    _lock(source[rank], target[rank], reached)
+    n_after = np.unpackbits(reached.view(np.uint8), axis=1).sum(axis=1, dtype=np.int64)
+    nodes = np.argsort(-n_after, kind="stable")
+    return CausalOrder(np.concatenate([nodes, np.arange(n_nodes, n_genes)]), possible, sure)
+
+
+@compiled()
+def _lock(source: IntArray, target: IntArray, reached: Any) -> None:
+    """Put source before target, pair by pair, unless target is before source already.
+
+    ``reached`` (n_nodes, n_words), bits of uint64: bit k of row j says that j is before k.
+    """
+    one = np.uint64(1)
+    n_nodes, n_words = reached.shape
+    for pair in range(source.shape[0]):
+        j, k = source[pair], target[pair]
+        j_word, j_bit = j >> 6, one << np.uint64(j & 63)
+        k_word, k_bit = k >> 6, one << np.uint64(k & 63)
+        if reached[k, j_word] & j_bit or reached[j, k_word] & k_bit:
+            continue
+        for i in range(n_nodes):
+            if i == j or reached[i, j_word] & j_bit:
+                for word in range(n_words):
+                    reached[i, word] |= reached[k, word]
+                reached[i, k_word] |= k_bit
+
+
+def closure_of(is_descendant: BoolArray) -> BoolArray:
+    """Transitive closure of nodes and sinks: (n_nodes, n_genes)."""
+    closure = transitive_closure(is_descendant[:, : len(is_descendant)])
+    return np.hstack([closure, _reached_sinks(closure, is_descendant)])
 
 
 def _reached_sinks(closure: BoolArray, is_descendant: BoolArray) -> BoolArray:

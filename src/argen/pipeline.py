@@ -17,9 +17,10 @@ from argen.descendants import DescendantScreen, screen_descendants
 from argen.design import Design, build_design
 from argen.engine import Engine
 from argen.network import CausalNetwork, select_edges
-from argen.order import CausalOrder, causal_order
+from argen.order import CausalOrder
 from argen.parents import ParentTests, search_parents
 from argen.perturbseq import PerturbSeqData
+from argen.rule import order_genes
 
 ParentSearch = Callable[[Design, DescendantScreen, CausalOrder], ParentTests]
 """From design, screen and order to a test for each pair that can be an edge."""
@@ -83,7 +84,7 @@ def infer_network(
         with clock.time("screen"):
             screen = screen_descendants(design, config, **how)
         with clock.time("order"):
-            order = causal_order(screen.is_descendant, screen.p_value)
+            order = order_genes(screen, config)
         with clock.time("parents"):
             if search is None:
                 tests = search_parents(design, order, config, **how)

@@ -59,6 +59,7 @@ def test_parents_from_the_reference_order(case, engine):
     order = CausalOrder(
         np.array([nodes.index(gene) for gene in case.table("causal_order")["gene"]]),
         case.flags("descendant_closure"),
+        case.flags("descendant_closure"),
     )
     tests = search_parents(case.data, order, case.config, engine=engine).to_frame()
     theirs = case.table("parents")

@@ -17,7 +17,7 @@ from argen.engine import Effects
 from argen.errors import FitStatus
 from argen.glm.wald import two_sided
 from argen.network import CausalNetwork
-from argen.order import CausalOrder
+from argen.order import CausalOrder, closure_of
 from argen.parents import ParentTests
 from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
@@ -71,7 +71,7 @@ def invert_total_effects(
     total = finite_total_effects(design, screen)
     pairs = screen.pairs
     if sparse:
-        pairs = order.closure
+        pairs = closure_of(screen.is_descendant)
         kept = screen.is_descendant | ~screen.pairs
         total = TotalEffects(
             np.where(kept, total.effect, 0.0), np.where(kept, total.variance, 0.0), total.status

@@ -10,6 +10,7 @@ from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.design import Design
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
+from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.errors import FitStatus
 from argen.glm.conditional import pearson_dispersion, zero_count_test
 from argen.glm.regression import fit_regressions, prepare_responses
@@ -19,17 +20,38 @@ from argen.order import CausalOrder
 
 
 class ExactScreener:
-    """Fits every pair by maximum likelihood to machine precision."""
+    """Fits every pair by maximum likelihood to machine precision.
 
-    def __init__(self, design: Design) -> None:
+    P-values are those of ``test``; without one, Wald's.
+    """
+
+    def __init__(self, design: Design, test: SaddlepointTest | None) -> None:
         self.design = design
+        self.test = test
 
     def total_effects(self, targets: IntArray) -> Fitted:
         """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each."""
         found = Effects.missing(self.design.n_nodes, len(targets))
         for source in range(self.design.n_nodes):
             self.fill(found, source, targets, np.arange(len(targets)))
+        if self.test is not None:
+            with_deviates(found, np.array([self.deviates(self.test, t) for t in targets]).T)
         return Fitted(found, {"exact": found.effect.size})
+
+    def deviates(self, test: SaddlepointTest, target: int) -> FloatArray:
+        """Test the effect of every perturbation on a target: (n_nodes,)."""
+        design = self.design
+        counts = design.counts.dense(np.array([target]))[0]
+        mean, _, status = _null_means(
+            counts,
+            design.intercept_and_covariates(),
+            design.offset,
+            design.covariates.factors,
+            design.controls,
+        )
+        if status != FitStatus.OK:
+            return np.full(design.n_nodes, np.nan)
+        return test.deviates(counts[test.cells], mean[test.cells])
 
     def fill(self, found: Effects, source: int, targets: IntArray, columns: IntArray) -> None:
         """Fit ``log E[Y_k] = a + d D_source + gamma' X + log C`` on its cells and the controls.
@@ -142,9 +164,12 @@ class ExactParentTester:
 class ExactEngine:
     """Regressions on dense designs: slow for large screens, for covariates of any kind."""
 
-    def screen(self, design: Design) -> Screener:
+    def screen(self, design: Design, config: InferenceConfig) -> Screener:
         """Prepare to screen the targets of a design, block by block."""
-        return ExactScreener(design)
+        if not saddlepoint_applies(design, config):
+            return ExactScreener(design, None)
+        controls, perturbed = np.flatnonzero(design.controls), design.perturbations.indices
+        return ExactScreener(design, SaddlepointTest(design, controls, perturbed))
 
     def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""

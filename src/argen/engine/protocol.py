@@ -76,7 +76,7 @@ class ParentTester(Protocol):
 class Engine(Protocol):
     """Answers the two questions of the method; the steps never loop over cells themselves."""
 
-    def screen(self, design: Design) -> Screener:
+    def screen(self, design: Design, config: InferenceConfig) -> Screener:
         """Prepare to screen the targets of a design, block by block."""
 
     def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:

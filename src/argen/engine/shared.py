@@ -13,6 +13,7 @@ from argen.design import Design
 from argen.engine.exact import ExactEngine, ExactScreener
 from argen.engine.grouped import NestedTester, PerTargetTester
 from argen.engine.protocol import Effects, Fitted, ParentTester, Screener
+from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
 from argen.glm import _controls, _pairs
@@ -35,10 +36,12 @@ class SharedScreener:
     controls) is fitted exactly.
     """
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, design: Design, config: InferenceConfig) -> None:
         self.design = design
-        self.exact = ExactScreener(design)
         self.layout, controls, perturbed = shared_layout(design)
+        applies = saddlepoint_applies(design, config)
+        self.test = SaddlepointTest(design, controls, perturbed) if applies else None
+        self.exact = ExactScreener(design, self.test)
         self.n_controls = len(controls)
         self.n_places = len(controls) + len(perturbed)
         self.source_of_perturbed = np.repeat(
@@ -57,14 +60,19 @@ class SharedScreener:
         Each target is fitted by one thread, so no bit depends on their number.
         """
         found = Effects.missing(self.design.n_nodes, len(targets))
+        deviate = np.full(found.effect.shape, np.nan)
         columns = np.arange(len(targets))
-        fit = partial(self._fit_target, found, self.design.counts.block(targets))
+        fit = partial(self._fit_target, found, deviate, self.design.counts.block(targets))
         done = in_threads(fit, columns)
         outcome = np.column_stack([np.empty((self.design.n_nodes, 0), np.int64), *done])
         unfitted = outcome == _pairs.NO_FIT
         for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
             some = columns[unfitted[source]]
             self.exact.fill(found, source, targets[some], some)
+        if self.test is not None:
+            for column in columns[unfitted.all(axis=0)].tolist():  # no fit of the controls
+                deviate[:, column] = self.exact.deviates(self.test, int(targets[column]))
+            with_deviates(found, deviate)
         fits = {
             "series": int((outcome == _pairs.FITTED).sum()),
             "afresh": int((outcome == _pairs.FITTED_AFRESH).sum()),
@@ -73,7 +81,9 @@ class SharedScreener:
         }
         return Fitted(found, fits)
 
-    def _fit_target(self, found: Effects, counts: GeneCounts, column: int) -> IntArray:
+    def _fit_target(
+        self, found: Effects, deviate: FloatArray, counts: GeneCounts, column: int
+    ) -> IntArray:
         """Fill in the column of one of the targets; returns what became of each source."""
         n_sources = self.design.n_nodes
         in_order = np.empty(self.n_places)
@@ -82,9 +92,12 @@ class SharedScreener:
         controls, perturbed = in_order[: self.n_controls], in_order[self.n_controls :]
         effect, variance, expected = np.empty((3, n_sources))
         outcome = np.empty(n_sources, dtype=np.int64)
+        mean = np.zeros(self.n_places if self.test is not None else 0)
         dispersion = _pairs.fit_pairs(
-            self.layout, controls, perturbed, effect, variance, expected, outcome
+            self.layout, controls, perturbed, effect, variance, expected, outcome, mean
         )
+        if self.test is not None and mean.any():
+            deviate[:, column] = self.test.deviates(in_order, mean)
         std_error = np.sqrt(variance)
         fitted = outcome <= _pairs.FITTED_AFRESH
         found.effect[:, column], found.std_error[:, column] = effect, std_error
@@ -107,14 +120,14 @@ class SharedScreener:
 class SharedEngine(ExactEngine):
     """Shares what fits have in common, where the covariates and the perturbations allow it."""
 
-    def screen(self, design: Design) -> Screener:
+    def screen(self, design: Design, config: InferenceConfig) -> Screener:
         """Prepare to screen the targets of a design, block by block."""
         block = design.covariates
         n_levels = [int(codes.max()) + 1 for codes in block.factors]
         n_indicators = sum(n_levels) - max(n_levels, default=0) - len(n_levels[1:])
         if len(block.numeric_columns) in SERIES_DEGREES and n_indicators <= MOST_INDICATORS:
-            return SharedScreener(design)
-        return ExactScreener(design)
+            return SharedScreener(design, config)
+        return super().screen(design, config)
 
     def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""

@@ -80,6 +80,19 @@ def _predict(layout, response):
 
 
 @compiled(fastmath=FAST)
+def _means_of_cells(layout, response, base, out):
+    """Means of the controls, then of the perturbed; 0 in a level without control counts."""
+    n_levels, n_controls, start = layout.n_levels, response.weights.shape[0], layout.control_start
+    for s in range(start.shape[0] - 1):
+        used = 1.0 if response.level_counts[s % n_levels] > 0.0 else 0.0
+        for i in range(start[s], start[s + 1]):
+            out[i] = used * response.weights[i]
+    for i in range(base.shape[0]):
+        used = response.level_counts[layout.perturbed_stratum[i] % n_levels] > 0.0
+        out[n_controls + i] = base[i] if used else 0.0
+
+
+@compiled(fastmath=FAST)
 def _observe(begin, end, y, base, z, stratum, indicators, seen, level_counts, observed):
     """Add counts of the perturbed cells to T_g and to the sums of y z, y F and y D.
 
@@ -266,7 +279,7 @@ def _control_variance_afresh(y, means, powers, start, influence, rate, weight, n
 
 
 @compiled(fastmath=FAST)
-def fit_pairs(layout, y_control, y, effect, variance, expected, outcome):
+def fit_pairs(layout, y_control, y, effect, variance, expected, outcome, fitted_mean):
     """Fit one response under every source; fills (n_sources,) arrays.
 
     Returns Pearson's dispersion of the controls, at least 1.
@@ -274,7 +287,8 @@ def fit_pairs(layout, y_control, y, effect, variance, expected, outcome):
     ``effect`` and ``variance`` (HC0) of d; where the perturbed cells have no count, the count
     ``expected`` of them without an effect; ``outcome`` says which of these hold, and whether
     the sums over controls had to be taken afresh because no series of the given degrees is
-    close enough.
+    close enough. ``fitted_mean``, unless it is empty, gets what the fit of the controls expects
+    of every cell, the controls first, where there is one.
 
     One long function, since handing its arrays on for every pair takes a third of the time.
     """
@@ -298,6 +312,8 @@ def fit_pairs(layout, y_control, y, effect, variance, expected, outcome):
     control_counts, control_observed = response.level_counts, response.observed
 
     base = _predict(layout, response)
+    if fitted_mean.shape[0] > 0:
+        _means_of_cells(layout, response, base, fitted_mean)
     longest_group = 0
     for j in range(n_sources):
         longest_group = max(longest_group, start[j + 1] - start[j])

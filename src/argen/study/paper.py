@@ -175,7 +175,7 @@ def run_paper_study(
 
 def _replicate(seed: int, replicate: int) -> pd.DataFrame:
     """Simulate once, and fit by both methods in both settings."""
-    config = InferenceConfig(threads=1)
+    config = InferenceConfig(rule="published", threads=1)
     tables = []
     for setting, hidden in HIDDEN.items():
         data, truth = simulate_paper_screen(

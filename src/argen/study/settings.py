@@ -32,8 +32,13 @@ class Variant:
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {name: Variant(method=name) for name in get_args(Method)}
     | {
-        "argen-nested": Variant(config=InferenceConfig(first_stage="nested", threads=1)),
-        "argen-strict-screen": Variant(config=InferenceConfig(screen_alpha=0.001, threads=1)),
+        "published": Variant(config=InferenceConfig(rule="published", threads=1)),
+        "published-nested": Variant(
+            config=InferenceConfig(rule="published", first_stage="nested", threads=1)
+        ),
+        "published-strict-screen": Variant(
+            config=InferenceConfig(rule="published", screen_alpha=0.001, threads=1)
+        ),
     }
 )
 """Methods by the name that they have in the tables: every method as it is, and variants of ours."""

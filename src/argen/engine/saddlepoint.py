@@ -1,0 +1,109 @@
+"""The saddlepoint test of a perturbation, whichever way the controls were fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from argen._arrays import FloatArray, IntArray
+from argen.config import InferenceConfig
+from argen.covariates import CovariateBlock
+from argen.design import Design
+from argen.engine.protocol import Effects
+from argen.glm import _saddlepoint
+from argen.glm._saddlepoint import ResidualLayout
+from argen.glm.wald import two_sided
+
+
+class SaddlepointTest:
+    """Compares the log residuals of perturbed cells with those of the controls.
+
+    See ``argen.glm._saddlepoint`` for the algebra. Each cell carries one perturbation at most.
+    """
+
+    def __init__(self, design: Design, controls: IntArray, perturbed: IntArray) -> None:
+        """Lay out the cells: the controls, then those of each perturbation, in the sequence given.
+
+        Parameters
+        ----------
+        controls, perturbed
+            Cells without a perturbation, and those of one after those of another.
+        """
+        self.cells = np.concatenate([controls, perturbed])
+        sizes = np.append(len(controls), np.diff(design.perturbations.indptr))
+        start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.layout = residual_layout(start, self.cells, design.offset, design.covariates)
+
+    def deviates(self, counts: FloatArray, mean: FloatArray) -> FloatArray:
+        """Return the normal deviate of every perturbation's effect on a target: (n_nodes,).
+
+        NaN where nothing can be said: no count among the controls, or no cells.
+
+        Parameters
+        ----------
+        counts, mean
+            (n_cells,) in the sequence of ``cells``: counts of the target, and what the fit of
+            the controls expects; 0 where a level of a covariate has no count among them.
+        """
+        start = self.layout.start
+        shift, scale, error, deviate = np.full((4, len(start) - 2), np.nan)
+        residuals = np.empty(start[1])
+        variance = _saddlepoint.compare_groups(
+            self.layout, counts, mean, shift, scale, error, residuals
+        )
+        if variance > 0.0:
+            _saddlepoint.deviates(start, shift, scale, error, residuals, variance, deviate)
+        return deviate
+
+
+def saddlepoint_applies(design: Design, config: InferenceConfig) -> bool:
+    """Whether the test is asked for, and each cell carries one perturbation at most."""
+    return config.test_of_screen == "saddlepoint" and design.one_per_cell
+
+
+def with_deviates(found: Effects, deviate: FloatArray) -> None:
+    """Replace p-values by those of normal deviates, where there are both: (n_nodes, n_targets)."""
+    tested = np.isfinite(deviate) & np.isfinite(found.p_value)
+    found.p_value[tested], found.log10_p[tested] = two_sided(deviate[tested])
+
+
+def residual_layout(
+    start: IntArray, cells: IntArray, offset: FloatArray, block: CovariateBlock
+) -> ResidualLayout:
+    """Lay out groups of cells, with the products of their covariates and exposure.
+
+    Parameters
+    ----------
+    start
+        (n_groups + 1,): group g is ``cells[start[g]:start[g + 1]]``.
+    cells
+        Rows of ``offset``, the log exposure, and of the covariates.
+    """
+    n_indicators = sum(int(codes.max(initial=0)) for codes in block.factors)
+    columns, first = np.full((len(block.factors), len(cells)), -1), 0
+    for f, codes in enumerate(block.factors):
+        levels = codes[cells]
+        columns[f] = np.where(levels > 0, first + levels - 1, -1)
+        first += int(codes.max(initial=0))
+    numeric = np.column_stack([block.numeric, offset])[cells]
+    n_groups, n_columns = len(start) - 1, n_indicators + numeric.shape[1]
+    means, products = np.zeros((n_groups, n_columns)), np.zeros((n_groups, n_columns, n_columns))
+    for g in range(n_groups):
+        part = slice(start[g], start[g + 1])
+        own = np.zeros((start[g + 1] - start[g], n_columns))
+        for column in columns[:, part]:
+            has = np.flatnonzero(column >= 0)
+            own[has, column[has]] = 1.0
+        own[:, n_indicators:] = numeric[part]
+        if len(own):
+            means[g] = own.mean(axis=0)
+        own -= means[g]
+        products[g] = own.T @ own
+        numeric[part] = own[:, n_indicators:]
+    return ResidualLayout(
+        start=start,
+        columns=columns,
+        numeric=np.ascontiguousarray(numeric.T),
+        n_indicators=n_indicators,
+        means=means,
+        products=products,
+    )
