@@ -44,9 +44,11 @@ class InferenceConfig:
     screen_adjustment
         How the p-values of all ordered pairs are adjusted, jointly.
     edge_adjustment
-        Of the published rule: the online BatchBH rule over targets, or an adjustment of the p-values of candidates.
+        Of the published rule: the online BatchBH rule over targets, or an adjustment of the
+        p-values of candidates.
     edge_scope
-        Of the published rule, for adjustments other than BatchBH: over all candidates at once, or within each target.
+        Of the published rule, for adjustments other than BatchBH: over all candidates at once,
+        or within each target.
     family
         Count distribution of the parent search. The screen is a Poisson quasi-likelihood
         with robust errors, valid under overdispersion.

@@ -106,14 +106,15 @@ def screen_descendants(
 
         log E[Y_k] = log C + a + d D_j + gamma' X
 
-    d = 0 is tested by Wald with the HC0 sandwich, two-sided; k is a descendant of j when the
-    p-value, adjusted jointly over all pairs of nodes, is below the level. Pairs of a node and a
-    sink are adjusted jointly by themselves, so that sinks change nothing between nodes. A test
-    that cannot be computed is missing, has a status, and is never significant.
+    Errors are those of the HC0 sandwich. d = 0 is tested, two-sided, by the saddlepoint test of
+    ``argen.engine.saddlepoint``, or by Wald, as ``config.test_of_screen`` says; k is a descendant
+    of j when the p-value, adjusted jointly over all pairs of nodes, is below the level. Pairs of
+    a node and a sink are adjusted jointly by themselves, so that sinks change nothing between
+    nodes. A test that cannot be computed is missing, has a status, and is never significant.
 
-    Source: Park and Li (2026), step one of ARGEN.
+    Source: Park and Li (2026), step one of ARGEN, which has Wald's test.
 
-    Differs from the R reference in:
+    Differs from the R reference, with Wald's test, in:
 
     1. a gene without counts in the perturbed or the control cells is tested by the
        conditional binomial test, where the reference gives a meaningless Wald p;

@@ -39,18 +39,18 @@ def infer_network(
 ) -> CausalNetwork:
     """Infer the causal network of a screen.
 
-    Screen every ordered pair for a total effect; order the nodes causally by the closure of
-    the screen; test every candidate parent by two-stage regression on proxies that hidden
+    Screen every ordered pair for a total effect; order the nodes causally by what the screen
+    finds; test every candidate parent by two-stage regression on proxies that hidden
     confounders cannot reach; select edges under error control.
 
-    Source: Park and Li (2026), ARGEN.
+    Source: Park and Li (2026), ARGEN; for the default rule see ``argen.rule``.
 
     Parameters
     ----------
     data
         From ``read_perturbseq`` or a simulator.
     config
-        Options; the defaults are those of the paper.
+        Options; ``InferenceConfig(rule="published")`` is the method of the paper.
     engine
         What computes the regressions; ``SharedEngine`` when None.
     search

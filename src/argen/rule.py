@@ -6,7 +6,7 @@ of edges under it also where hidden confounders, many genes or few cells defeat 
 1. what the screen finds at ``screen_alpha`` is a candidate, and stays in the regressions of its
    targets, whether it can be called or not;
 2. a source can be called when it is surely an ancestor (by a path of pairs significant by Holm's
-   method at the first part), or when its own evidence in the screen passes the second part;
+   method at the first part), or when its own evidence in the screen passes the second;
 3. it is called when its parent test passes the third (see ``argen.fdr.two_level``).
 
 ``"published"`` is the rule of Park and Li (2026): descendants, their closure, and BatchBH.
