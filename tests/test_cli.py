@@ -117,6 +117,14 @@ def test_studies_without_matplotlib_say_what_is_missing(tmp_path, capsys, monkey
     assert "without figures (Figures need matplotlib" in capsys.readouterr().out
 
 
+def test_check(screen, tmp_path, capsys):
+    assert run("check", str(screen), *COLUMNS, "--out", str(tmp_path / "check")) == 0
+    printed = capsys.readouterr().out
+    assert "knock-down: " in printed
+    assert (tmp_path / "check" / "summary.txt").read_text("utf-8").strip() in printed
+    assert (tmp_path / "check" / "knockdown.tsv").is_file()
+
+
 def test_show(screen, tmp_path, capsys):
     run("fit", str(screen), *COLUMNS, "--out", str(tmp_path), "--quiet")
     assert run("show", str(tmp_path)) == 0

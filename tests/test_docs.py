@@ -16,11 +16,14 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
 
-@pytest.mark.parametrize("module", [argen, argen.baselines, argen.study], ids=lambda m: m.__name__)
+MODULES = [argen, argen.baselines, argen.diagnostics, argen.study]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
 def test_api_page_has_every_public_name(module):
     page = (DOCS / "api.md").read_text("utf-8")
     documented = set(re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)$", page, re.M))
-    assert set(module.__all__) - {"baselines"} <= documented
+    assert set(module.__all__) - {"baselines", "diagnostics"} <= documented
 
 
 def test_howto_explains_every_status():
@@ -42,7 +45,16 @@ def test_formats_page_has_every_file_and_column(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["data.reading", "pipeline", "descendants", "iv", "simulate.screen", "evaluate"]
+    "module",
+    [
+        "data.reading",
+        "pipeline",
+        "descendants",
+        "iv",
+        "simulate.screen",
+        "evaluate",
+        "diagnostics.checking",
+    ],
 )
 def test_docstring_examples_run(module):
     outcome = doctest.testmod(importlib.import_module(f"argen.{module}"))

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from argen import baselines
+from argen import baselines, diagnostics
 from argen.config import InferenceConfig
 from argen.counts import GeneCounts
 from argen.data import read_perturbseq
@@ -51,6 +51,7 @@ __all__ = [
     "baselines",
     "build_design",
     "causal_order",
+    "diagnostics",
     "evaluate",
     "infer_by",
     "infer_network",

@@ -20,6 +20,7 @@ from rich.console import Console
 from argen import __version__
 from argen.blocks import Executor, SerialExecutor
 from argen.checkpoint import Checkpoint
+from argen.cli_check import add_check
 from argen.cli_options import (
     METHOD,
     MODEL,
@@ -344,3 +345,4 @@ def _cannot_write(path: Path, error: OSError) -> InputError:
 
 
 app.command(study_app(_out, lambda quiet: shown_progress(_err, quiet=quiet), _make_folder))
+add_check(app, _out, _read, _make_folder)

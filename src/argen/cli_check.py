@@ -1,0 +1,60 @@
+"""The command that checks what a network rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from argen.cli_options import METHOD, OUTPUT, ScreenOptions
+from argen.config import InferenceConfig
+from argen.perturbseq import PerturbSeqData
+
+
+def add_check(
+    app: App,
+    console: Console,
+    read: Callable[[Path, ScreenOptions], PerturbSeqData],
+    make_folder: Callable[[Path], None],
+) -> None:
+    """Add the command, which prints on a console.
+
+    Parameters
+    ----------
+    read
+        From a file and its options to the screen.
+    make_folder
+        Makes a folder, or says why it cannot be written.
+    """
+
+    @app.command
+    def check(
+        file: Annotated[Path, Parameter(name="FILE")],
+        /,
+        *,
+        screen: ScreenOptions,
+        config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
+        out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    ) -> None:
+        """Check whether the assumptions behind a network hold, and print what was found.
+
+        Parameters
+        ----------
+        file
+            AnnData file (.h5ad) or zarr store with raw counts.
+        out
+            Folder for the summary and the table of each check; no files when left out.
+        """
+        from argen import infer_network
+        from argen.diagnostics import check as check_screen
+
+        if out is not None:
+            make_folder(out)
+        data = read(file, screen)
+        found = check_screen(data, infer_network(data, config))
+        console.print(found.summary())
+        if out is not None:
+            console.print(f"\nThe tables are in {found.write(out)}")

@@ -1,0 +1,70 @@
+"""What a check says: findings in words, and the tables behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+Severity = Literal["serious", "warning", "note"]
+_SEVERITIES: tuple[Severity, ...] = ("serious", "warning", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know before an edge is trusted."""
+
+    assumption: str
+    """What the method assumes, in a few words."""
+    evidence: str
+    """What in the data speaks against it, with the numbers."""
+    advice: str
+    """What to do."""
+    severity: Severity
+    """"serious": p-values or edges are wrong; "warning": some are in doubt; "note": good to know,
+    or a check that could not be done."""
+
+    def __str__(self) -> str:
+        return f"[{self.severity}] {self.assumption}: {self.evidence} {self.advice}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Diagnostics:
+    """Findings, the most severe first, and a table for each check."""
+
+    findings: tuple[Finding, ...]
+    tables: dict[str, pd.DataFrame]
+    measured: tuple[str, ...]
+    """One line for each check: what was looked at, and what was found."""
+
+    @classmethod
+    def of(
+        cls, findings: list[Finding], tables: dict[str, pd.DataFrame], measured: list[str]
+    ) -> Diagnostics:
+        """Sort the findings by severity, and within it as they come."""
+        ordered = sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))
+        return cls(tuple(ordered), tables, tuple(measured))
+
+    def of_severity(self, severity: Severity) -> list[Finding]:
+        """Return the findings of one severity."""
+        return [finding for finding in self.findings if finding.severity == severity]
+
+    def summary(self) -> str:
+        """Return the findings in words, the most severe first, and what was measured."""
+        numbers = ", ".join(f"{len(self.of_severity(s))} {s}" for s in _SEVERITIES)
+        head = [f"{len(self.findings)} findings ({numbers})"]
+        return "\n".join([*map(str, self.findings), *head, *self.measured])
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def write(self, folder: str | Path) -> Path:
+        """Write ``summary.txt`` and every table as ``NAME.tsv`` into a folder; returns it."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "summary.txt").write_text(self.summary() + "\n", encoding="utf-8")
+        for name, table in self.tables.items():
+            table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
+        return folder

@@ -1,0 +1,138 @@
+"""Log effects of groups of cells on several genes at once, and regressions among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import chdtrc
+
+from argen._arrays import FloatArray, IntArray
+from argen.design import Design
+from argen.errors import FitStatus
+from argen.glm._group_sums import GroupLayout
+from argen.glm.groups import GroupedGene, GroupFit, group_layout
+
+# Variance of the log of half a count, of Poisson counts.
+HALF_COUNT_VARIANCE = 2.0
+# Weights follow the coefficients until these move by less than this many standard errors.
+SETTLED, MOST_ROUNDS = 1e-3, 50
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEffects:
+    """Log rates of genes in groups of cells against the controls, covariates held fixed."""
+
+    effect: FloatArray  # (n_groups, n_genes); NaN where the fit of the gene failed
+    cross: FloatArray  # (n_groups + 1, n_genes, n_genes): covariances over genes of the log rate
+    #                    in a group, the controls last; groups are independent of each other
+
+    def covariance(self, groups: IntArray, genes: IntArray, combination: FloatArray) -> FloatArray:
+        """Covariance of ``effect[groups][:, genes] @ combination``: (n_chosen, n_chosen)."""
+        chosen = self.cross[np.append(groups, len(self.cross) - 1)][:, genes][:, :, genes]
+        variances = np.einsum("gab,a,b->g", chosen, combination, combination)
+        return np.asarray(np.diag(variances[:-1]) + variances[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class EffectRegression:
+    """Effects of groups on one gene as a combination of those on other genes."""
+
+    coefficients: FloatArray  # (n_regressors,)
+    std_error: FloatArray  # (n_regressors,)
+    statistic: float  # of the test that the combination leaves nothing but noise
+    df: int  # more groups than regressors
+
+    @property
+    def p_value(self) -> float:
+        """Upper tail of chi-square; NaN without degrees of freedom."""
+        return float(chdtrc(self.df, self.statistic)) if self.df > 0 else np.nan
+
+
+def group_effects(design: Design, group: IntArray, genes: IntArray) -> GroupEffects:
+    """Fit every gene with an intercept for each group, the slopes of covariates shared.
+
+    The covariance of two genes in a group is that of ``r / sum(mu)``, summed over its cells,
+    times ``n / (n - 1)``; what the slopes add to it is left out, which is small as they come
+    from all cells.
+
+    Parameters
+    ----------
+    group
+        (n_cells,) codes of the groups from 0; the largest code is that of the controls.
+    genes
+        Columns of the counts.
+    """
+    n_groups, block = int(group.max()), design.covariates
+    layout, cells = group_layout(group, n_groups + 1, design.offset, block.factors, block.numeric)
+    place = np.argsort(cells)
+    effect = np.full((n_groups, len(genes)), np.nan)
+    noise = np.zeros((len(cells), len(genes)))
+    halves = np.zeros((n_groups + 1, len(genes)), dtype=bool)
+    for g, gene in enumerate(genes.tolist()):
+        counts = np.empty(len(cells))
+        design.counts.scatter(gene, place, counts)
+        prepared = GroupedGene(layout, counts)
+        fit = prepared.fit(np.arange(n_groups), halved=n_groups)
+        if fit.status == FitStatus.OK and np.isfinite(fit.log_rates).all():
+            effect[:, g], halves[:-1, g] = fit.coefficients, fit.is_half
+            noise[:, g] = _noise_of_log_rates(layout, counts, fit, prepared.used)
+    cross = np.empty((n_groups + 1, len(genes), len(genes)))
+    for number, (a, b) in enumerate(zip(layout.start[:-1], layout.start[1:], strict=True)):
+        part = np.where(halves[number], 0.0, noise[a:b])
+        cross[number] = part.T @ part * ((b - a) / max(b - a - 1, 1))
+        cross[number] += np.diag(HALF_COUNT_VARIANCE * halves[number])
+    return GroupEffects(effect, cross)
+
+
+def _noise_of_log_rates(
+    layout: GroupLayout, counts: FloatArray, fit: GroupFit, used: FloatArray
+) -> FloatArray:
+    """Return what each cell adds to the error of its group's log rate: (n_cells,)."""
+    sizes = np.diff(layout.start)
+    log_rate = np.repeat(np.append(fit.log_rates[1:], fit.log_rates[0]), sizes)
+    of_levels = np.append(fit.gamma[: layout.n_indicators], 0.0)[layout.columns].sum(axis=1)
+    slopes = fit.gamma[layout.n_indicators :]
+    log_mean = layout.log_size + log_rate + of_levels[layout.stratum] + slopes @ layout.numeric
+    mean = np.exp(log_mean) * used[layout.stratum]
+    total = np.add.reduceat(mean, layout.start[:-1])
+    return np.asarray((counts * used[layout.stratum] - mean) / np.repeat(total, sizes))
+
+
+def regress_effects(
+    effects: GroupEffects, outcome: int, regressors: IntArray, groups: IntArray
+) -> EffectRegression:
+    """Explain the effects of groups on one gene by their effects on others.
+
+    With d the effects on the outcome and P those on the regressors, both with errors::
+
+        theta = argmin u' W^-1 u,   u = d - P theta,   W = Cov(u) at theta
+
+    where W follows theta until both settle. If d = P theta for some theta, then the least
+    ``u' W^-1 u`` is chi-square with as many degrees of freedom as there are more groups than
+    regressors (minimum distance; Hansen 1982 for general moments).
+
+    Parameters
+    ----------
+    outcome, regressors
+        Columns of ``effects``.
+    groups
+        Rows of ``effects``, at least as many as regressors.
+    """
+    genes = np.append(outcome, regressors)
+    observed, design = effects.effect[groups, outcome], effects.effect[np.ix_(groups, regressors)]
+    theta, spread = np.zeros(len(regressors)), np.zeros((0, 0))
+    for _ in range(MOST_ROUNDS):
+        weights = effects.covariance(groups, genes, np.append(1.0, -theta))
+        root = np.linalg.cholesky(weights)
+        left, right = np.linalg.solve(root, design), np.linalg.solve(root, observed)
+        before, theta = theta, np.linalg.lstsq(left, right, rcond=None)[0]
+        spread = np.linalg.pinv(left.T @ left)
+        if (np.abs(theta - before) <= SETTLED * np.sqrt(np.diagonal(spread))).all():
+            break
+    weights = effects.covariance(groups, genes, np.append(1.0, -theta))
+    rest = observed - design @ theta
+    statistic = float(rest @ np.linalg.solve(weights, rest))
+    return EffectRegression(
+        theta, np.sqrt(np.diagonal(spread)), statistic, len(groups) - len(regressors)
+    )
