@@ -38,13 +38,15 @@ class ParentTests:
         """Return source, target, effect, std_error, z, p_value, log10_p, status."""
         names = np.array(self.genes, dtype=object)
         effects = self.effects
+        with np.errstate(invalid="ignore", divide="ignore"):
+            z = effects.effect / effects.std_error
         return pd.DataFrame(
             {
                 "source": names[self.source],
                 "target": names[self.target],
                 "effect": effects.effect,
                 "std_error": effects.std_error,
-                "z": effects.effect / effects.std_error,
+                "z": z,
                 "p_value": effects.p_value,
                 "log10_p": effects.log10_p,
                 "status": [FitStatus(s).name for s in effects.status],

@@ -27,6 +27,8 @@ class Variant:
 
     method: Method = "argen"
     config: InferenceConfig = InferenceConfig(threads=1)  # the grid runs on processes
+    knows_ancestors: bool = False
+    """Whether it is told the true ancestors, which no method can be outside of a study."""
 
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
@@ -38,6 +40,13 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         ),
         "published-strict-screen": Variant(
             config=InferenceConfig(rule="published", screen_alpha=0.001, threads=1)
+        ),
+        "oracle": Variant(
+            config=InferenceConfig(rule="published", threads=1), knows_ancestors=True
+        ),
+        "oracle-nested": Variant(
+            config=InferenceConfig(rule="published", first_stage="nested", threads=1),
+            knows_ancestors=True,
         ),
     }
 )
