@@ -2,17 +2,22 @@
 
 One process per fit, so that peak memory is its own. Nodes have 150 cells each beside 10,000
 controls, 48 gem groups and one numeric covariate; about 4 % of the ordered pairs are true
-descendants. Exponents are slopes of log seconds on log p, by least squares.
+descendants. Exponents are slopes of log seconds on log p, or on the log of the number of cells n.
 
-The screen is adjusted by Holm: among millions of pairs, the false descendants that an adjustment
-of the false discovery rate lets pass close into one another until every gene is upstream of every
-other, whatever the engine. ``--screen-adjustment bh`` shows it.
+Three ways to fit: the default; the published rule, and the same with nested first stages. The
+screen of the published rule is adjusted by Holm: among millions of pairs, the false descendants
+that an adjustment of the false discovery rate lets pass close into one another until every gene is
+upstream of every other.
 
-Usage: scaling.py [--nodes 250 500 1000 2000] [--sinks 0] [--first-stage per-target nested]
-                  [--cells-per-node 150] [--memory 2GB] [--keep FOLDER] [--toy]
+Usage: scaling.py [--nodes 250 500 1000 2000] [--sinks 0] [--ways default published nested]
+                  [--times-cells 1] [--memory 2GB] [--keep FOLDER] [--toy]
+
+``--nodes 500 --times-cells 1 2 4 8`` shows growth with the number of cells, controls and perturbed
+alike.
 """
 
 import argparse
+import itertools
 import json
 import resource
 import subprocess
@@ -24,9 +29,15 @@ from pathlib import Path
 import numpy as np
 
 STAGES = ("read", "screen", "order", "parents")
+_PUBLISHED = {"rule": "published", "screen_adjustment": "holm"}
+WAYS = {
+    "default": {},
+    "published": _PUBLISHED,
+    "nested": _PUBLISHED | {"first_stage": "nested"},
+}
 
 
-def fit(path: str, first_stage: str, adjustment: str, memory: str | None) -> dict:
+def fit(path: str, way: str, memory: str | None) -> dict:
     """Read and fit in this process: seconds of each stage, counts, and peak memory."""
     import argen
 
@@ -41,10 +52,7 @@ def fit(path: str, first_stage: str, adjustment: str, memory: str | None) -> dic
         memory=memory,
     )
     seconds = {"read": time.perf_counter() - start}
-    config = argen.InferenceConfig(
-        rule="published", first_stage=first_stage, screen_adjustment=adjustment
-    )
-    network = argen.infer_network(data, config)
+    network = argen.infer_network(data, argen.InferenceConfig(**WAYS[way]))
     seconds |= network.provenance["seconds"]
     return {
         "cells": data.n_cells,
@@ -60,22 +68,22 @@ def fit(path: str, first_stage: str, adjustment: str, memory: str | None) -> dic
     }
 
 
-def fit_apart(path: Path, first_stage: str, adjustment: str, memory: str | None) -> dict:
+def fit_apart(path: Path, way: str, memory: str | None) -> dict:
     """Fit in a process of its own."""
-    command = [sys.executable, __file__, "--fit", str(path), first_stage, adjustment, memory or ""]
+    command = [sys.executable, __file__, "--fit", str(path), way, memory or ""]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def show(found: dict, first_stage: str) -> None:
+def show(found: dict, way: str) -> None:
     """Print one line of the table."""
     seconds = found["seconds"]
     whole = sum(seconds.values())
     columns = [f"{seconds.get(stage, 0.0):9.1f}" for stage in STAGES]
     print(
-        f"{found['nodes']:6,} {found['sinks']:6,} {found['cells']:8,} {first_stage:>10} "
+        f"{found['nodes']:6,} {found['sinks']:6,} {found['cells']:8,} {way:>10} "
         f"{found['candidates']:9,}{''.join(columns)} {whole:9.1f} {found['gigabytes']:7.2f}",
         flush=True,
     )
@@ -88,8 +96,8 @@ def main() -> None:
     parser.add_argument("--sinks", type=int, default=0)
     parser.add_argument("--cells-per-node", type=int, default=150)
     parser.add_argument("--controls", type=int, default=10_000)
-    parser.add_argument("--first-stage", nargs="+", default=["per-target", "nested"])
-    parser.add_argument("--screen-adjustment", default="holm")
+    parser.add_argument("--times-cells", type=int, nargs="+", default=[1])
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--memory", default=None)
     parser.add_argument("--keep", type=Path, default=None, help="folder for the files")
     parser.add_argument("--toy", action="store_true")
@@ -98,47 +106,51 @@ def main() -> None:
         options.nodes, options.controls, options.cells_per_node = [24, 36], 400, 30
     from screens import write_screen
 
-    print(" nodes  sinks    cells     stages   candidates     read   screen    order  parents"
+    print(" nodes  sinks    cells        way   candidates     read   screen    order  parents"
           "     whole      GB")  # fmt: skip
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
-        for n_nodes in options.nodes:
-            name = f"{n_nodes}_{options.sinks}_{options.cells_per_node}_{options.controls}.h5ad"
-            if not (folder / name).exists():
+        for n_nodes, times in itertools.product(options.nodes, options.times_cells):
+            cells_per_node, n_controls = times * options.cells_per_node, times * options.controls
+            path = folder / f"{n_nodes}_{options.sinks}_{cells_per_node}_{n_controls}.h5ad"
+            if not path.exists():
                 write_screen(
-                    folder / name,
+                    path,
                     n_nodes=n_nodes,
                     n_sinks=options.sinks,
-                    cells_per_node=options.cells_per_node,
-                    n_controls=options.controls,
+                    cells_per_node=cells_per_node,
+                    n_controls=n_controls,
                 )
-            for first_stage in options.first_stage:
-                found = fit_apart(
-                    folder / name, first_stage, options.screen_adjustment, options.memory
-                )
-                show(found, first_stage)
-                rows.append((first_stage, found))
-    for first_stage in options.first_stage:
-        mine = [found for stage, found in rows if stage == first_stage]
-        if len(mine) > 1:
-            print(f"{first_stage}: " + ", ".join(exponents(mine)))
+            for way in options.ways:
+                found = fit_apart(path, way, options.memory)
+                show(found, way)
+                rows.append((way, found))
+            if options.keep is None:
+                path.unlink()
+    for way in options.ways:
+        mine = [found for name, found in rows if name == way]
+        for letter, of in (("p", "nodes"), ("n", "cells")):
+            varied = options.nodes if of == "nodes" else options.times_cells
+            other = options.times_cells if of == "nodes" else options.nodes
+            if len(varied) > 1 and len(other) == 1:
+                print(f"{way}: {', '.join(exponents(mine, letter, of))}")
 
 
-def exponents(rows: list[dict]) -> list[str]:
-    """Slopes of log seconds on log p."""
-    log_p = np.log([found["nodes"] for found in rows])
+def exponents(rows: list[dict], letter: str, of: str) -> list[str]:
+    """Slopes of log seconds on the log of a size."""
+    log_size = np.log([found[of] for found in rows])
     shown = []
     for stage in STAGES:
         seconds = np.array([found["seconds"].get(stage, 0.0) for found in rows])
-        slope = np.polyfit(log_p, np.log(np.maximum(seconds, 1e-3)), 1)[0]
-        shown.append(f"{stage} p^{slope:.1f}")
+        slope = np.polyfit(log_size, np.log(np.maximum(seconds, 1e-3)), 1)[0]
+        shown.append(f"{stage} {letter}^{slope:.1f}")
     return shown
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--fit"]:
-        path, first_stage, adjustment, memory = sys.argv[2:]
-        print(json.dumps(fit(path, first_stage, adjustment, memory or None)))
+        path, way, memory = sys.argv[2:]
+        print(json.dumps(fit(path, way, memory or None)))
     else:
         main()

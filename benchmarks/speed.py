@@ -1,8 +1,10 @@
 """Time per test of the screen against other engines, one thread each, in one run.
 
 The engines take turns, several rounds of them; a test is one Poisson regression of a response
-on a perturbation, covariates and offset. statsmodels computes the same HC0 errors, glum the
-coefficients alone. Then the screen is compared with exact fits of random pairs.
+on a perturbation, covariates and offset. statsmodels and pyfixest (with the categorical covariates
+absorbed) compute the same HC0 errors, glum the coefficients alone; "saddlepoint" is argen with the
+test of its default rule in place of Wald's. Then the screen is compared with exact fits of random
+pairs.
 
 The other engines must be kept to one thread from outside: OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1.
 
@@ -14,6 +16,7 @@ import statistics
 import time
 
 import numpy as np
+import pandas as pd
 
 import argen
 from argen.design import Design, build_design
@@ -22,6 +25,7 @@ from argen.engine.protocol import Effects
 from screens import k562_like_screen
 
 N_ROUNDS = 5
+N_PYFIXEST = 10
 
 
 def pair_arrays(design: Design, source: int, target: int):
@@ -54,7 +58,39 @@ def time_glum(design: Design, source: int, target: int) -> float:
     return time.perf_counter() - start
 
 
-OTHERS = {"statsmodels": time_statsmodels, "glum": time_glum}
+def pyfixest_fit(design: Design, source: int, target: int):
+    """Poisson regression with the categorical covariates absorbed, and its seconds.
+
+    Its heteroskedastic errors without any correction for small samples are HC0.
+    """
+    import pyfixest
+
+    cells = design.controls | design.perturbed(source)
+    block = design.covariates
+    table = pd.DataFrame({f"x{k}": column[cells] for k, column in enumerate(block.numeric.T)})
+    factors = {f"f{k}": codes[cells] for k, codes in enumerate(block.factors)}
+    table = table.assign(
+        y=design.counts.dense(np.array([target]))[0, cells],
+        d=design.perturbed(source)[cells].astype(float),
+        log_size=design.offset[cells],
+        **factors,
+    )
+    numeric = " + ".join(["d", *(f"x{k}" for k in range(block.numeric.shape[1]))])
+    formula = f"y ~ {numeric}" + (f" | {' + '.join(factors)}" if factors else "")
+    uncorrected = pyfixest.ssc(k_adj=False, G_adj=False)
+    start = time.perf_counter()
+    fit = pyfixest.fepois(
+        formula, table, vcov="hetero", ssc=uncorrected, offset="log_size", iwls_tol=1e-10
+    )
+    return fit, time.perf_counter() - start
+
+
+def time_pyfixest(design: Design, source: int, target: int) -> float:
+    """Seconds of one fit with HC0 errors."""
+    return pyfixest_fit(design, source, target)[1]
+
+
+OTHERS = {"statsmodels": time_statsmodels, "glum": time_glum, "pyfixest": time_pyfixest}
 
 
 def available() -> dict:
@@ -91,6 +127,19 @@ def largest_disagreement(
     return worst_effect, worst_log10_p
 
 
+def from_pyfixest(design: Design, screen: argen.DescendantScreen) -> tuple[float, float]:
+    """Largest difference in effect and standard error, relative, from pyfixest."""
+    rng, worst = np.random.default_rng(2), np.zeros(2)
+    for _ in range(N_PYFIXEST):
+        source, target = rng.choice(design.n_nodes, 2, replace=False)
+        fit, _ = pyfixest_fit(design, int(source), int(target))
+        ours = np.array([screen.effect[source, target], screen.std_error[source, target]])
+        theirs = np.array([fit.coef()["d"], fit.se()["d"]])
+        if np.isfinite(ours).all():
+            worst = np.maximum(worst, np.abs(ours / theirs - 1.0))
+    return float(worst[0]), float(worst[1])
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser()
@@ -104,15 +153,20 @@ def main() -> None:
 
     data = k562_like_screen(n_nodes, n_controls=n_controls, more_covariates=options.more_covariates)
     design = build_design(data)
-    config = argen.InferenceConfig(threads=1)
+    config = argen.InferenceConfig(screen_test="wald", threads=1)  # as the others test
+    saddlepoint = argen.InferenceConfig(threads=1)
+    argen.screen_descendants(data, saddlepoint)  # compiles
     screen = argen.screen_descendants(data, config)  # compiles
     others = available()
-    seconds = {name: [] for name in ("argen", *others)}
+    seconds = {name: [] for name in ("argen", "saddlepoint", *others)}
     rng = np.random.default_rng(0)
     for _ in range(N_ROUNDS):
         start = time.perf_counter()
         argen.screen_descendants(data, config)
         seconds["argen"].append((time.perf_counter() - start) / n_nodes**2)
+        start = time.perf_counter()
+        argen.screen_descendants(data, saddlepoint)
+        seconds["saddlepoint"].append((time.perf_counter() - start) / n_nodes**2)
         source, target = rng.choice(n_nodes, 2, replace=False)
         for name, run in others.items():
             run(design, int(source), int(target))
@@ -123,6 +177,11 @@ def main() -> None:
         spread = f"{1e6 * min(seconds[name]):.3g} to {1e6 * max(seconds[name]):.3g}"
         ratio = value / median["argen"]
         print(f"{name:12} {1e6 * value:12.3g} us a test ({spread}), {ratio:,.0f} x argen")
+    if "pyfixest" in others:
+        print(
+            f"largest disagreement with pyfixest over {N_PYFIXEST} pairs: "
+            "{:.1e} in effect, {:.1e} in std_error".format(*from_pyfixest(design, screen))
+        )
     effect, log10_p = largest_disagreement(design, screen, n_pairs)
     print(
         f"largest disagreement with exact fits over {n_pairs} pairs: "

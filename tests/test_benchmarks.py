@@ -25,8 +25,17 @@ def test_speed():
 
 def test_scaling():
     shown = output_of("scaling.py", "--sinks", "10", "--toy")
-    assert shown.count("per-target") == shown.count("nested") == 3  # two sizes and the exponents
+    for way in ("default", "published", "nested"):
+        assert shown.count(way) == 3  # two sizes and the exponents
     assert "screen p^" in shown
+
+
+def test_scaling_with_cells():
+    shown = output_of(
+        "scaling.py", "--nodes", "24", "--cells-per-node", "30", "--controls", "400",
+        "--times-cells", "1", "2", "--ways", "default",
+    )  # fmt: skip
+    assert "screen n^" in shown
 
 
 def test_limit():
