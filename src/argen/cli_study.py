@@ -86,8 +86,8 @@ def study_app(
         """Run methods on a declared grid of simulated screens.
 
         Writes grid.tsv, one row per setting, replicate and method; summary.tsv, means with
-        Monte-Carlo errors; and the figure grid.png, which needs matplotlib. A run that was ended
-        goes on with the same command.
+        Monte-Carlo errors; grid.md, the main measures to read; and the figure grid.png, which
+        needs matplotlib. A run that was ended goes on with the same command.
 
         Parameters
         ----------
@@ -108,6 +108,7 @@ def study_app(
         """
         from argen.study import chosen_settings, chosen_variants, grid_summary, run_grid
         from argen.study.figures import write_grid_figure
+        from argen.study.tables import write_grid_page
 
         chosen = chosen_settings(split_list(settings) or None)
         variants = chosen_variants(split_list(methods) or None)
@@ -118,6 +119,7 @@ def study_app(
                 n_replicates=replicates, seed=seed, workers=workers, progress=progress,
             )  # fmt: skip
         summary = grid_summary(table)
+        write_grid_page(summary, out)
         figures = _drawn(lambda: write_grid_figure(summary, out))
         shown = summary[summary["measure"].isin(["f1", "false_discovery_proportion"])]
         console.print(shown.to_string(index=False, float_format="%.3f"))
