@@ -1,0 +1,110 @@
+"""Murphy-Topel errors of the parent search against a joint sandwich, given the true ancestors.
+
+Murphy and Topel take the two stages, and the first stages of different candidates, as uncorrelated.
+The joint sandwich squares the whole influence of each cell on the second stage instead::
+
+    s_i = u_2i x_2i - sum_k theta_k G A_k^-1 x_1i u_ki,    Cov = A_2^-1 (sum_i s_i s_i') A_2^-1
+
+Bias is the median error away from zero, ratio the median of joint over Murphy-Topel errors.
+
+Usage: variances.py [--replicates 40] [--settings p8-base ...]
+"""
+
+import argparse
+
+import numpy as np
+
+import argen
+from argen.design import Design, build_design
+from argen.glm.regression import fit_regressions, prepare_responses
+from argen.order import causal_order
+from argen.study import chosen_settings
+
+SETTINGS = (
+    "p8-base", "p8-no-confounding", "p8-strong-confounding", "p8-overdispersed", "p30-base",
+    "p30-strong-confounding",
+)  # fmt: skip
+CRITICAL = 1.96
+
+
+def both_errors(design: Design, target: int, candidates: np.ndarray) -> np.ndarray:
+    """Effects, Murphy-Topel and joint standard errors: (3, n_candidates)."""
+    exogenous, offset = design.intercept_and_covariates(), design.offset
+    factors = design.covariates.factors
+    instruments = np.column_stack([design.perturbed(k) for k in candidates]).astype(float)
+    counts = design.counts.dense(np.append(candidates, target))
+
+    def fitted(rows, regressors, by_levels):
+        responses = prepare_responses(rows, offset=offset, factors=by_levels, groups=instruments)
+        return fit_regressions(responses, regressors, offset).coefficients
+
+    first = np.column_stack([exogenous, instruments])
+    pi = fitted(counts[:-1], first, factors)
+    own = design.own_perturbation(target)
+    second = np.column_stack([exogenous, own, first @ pi.T])
+    beta = fitted(counts[-1:], second, np.vstack([factors, own.T.astype(np.int64)]))[0]
+    effect = beta[-len(candidates) :]
+    mean = np.exp(second @ beta + offset)
+    cross = second.T @ (mean[:, None] * first)
+    parts = [(counts[-1] - mean)[:, None] * second]
+    for k, row in enumerate(pi):
+        mean_k = np.exp(first @ row + offset)
+        information = first.T @ (mean_k[:, None] * first)
+        influence = np.linalg.solve(information, cross.T)
+        parts.append(-effect[k] * ((counts[k] - mean_k)[:, None] * first) @ influence)
+    inverse = np.linalg.inv(second.T @ (mean[:, None] * second))
+    whole = sum(parts)
+    meats = sum(part.T @ part for part in parts), whole.T @ whole
+    errors = [np.sqrt(np.diag(inverse @ meat @ inverse))[-len(candidates) :] for meat in meats]
+    return np.array([effect, *errors])
+
+
+def rows_of(data: argen.PerturbSeqData, truth: argen.Truth) -> list:
+    """Return true effect, estimate and both errors of each pair of ancestor and descendant."""
+    design, found = build_design(data), []
+    order = causal_order(truth.ancestors, np.where(truth.ancestors, 0.0, 1.0))
+    for target in range(design.n_nodes):
+        candidates = order.candidates(target)
+        groups = [design.perturbed(k) for k in (*candidates, target)]
+        counts = design.counts.dense(np.append(candidates, target))
+        if not len(candidates) or any((counts[:, g].sum(axis=1) == 0).any() for g in groups):
+            continue  # a group without counts has no sandwich
+        estimates = both_errors(design, target, candidates)
+        found += zip(truth.direct[candidates, target], *estimates, strict=True)
+    return found
+
+
+def main() -> None:
+    """Simulate, fit, and print one line for true and one for null effects."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--replicates", type=int, default=40)
+    parser.add_argument("--settings", nargs="*", default=SETTINGS)
+    options = parser.parse_args()
+    models = [setting.model for setting in chosen_settings(options.settings)]
+    screens = {
+        "paper, two hidden": lambda seed: argen.simulate_paper_screen(
+            rng=seed, hidden=("X7", "X8")
+        ),
+        **{
+            name: lambda seed, model=model: argen.simulate_screen(model, rng=seed)
+            for name, model in zip(options.settings, models, strict=True)
+        },
+    }
+    print("| setting | effects | n | bias | Murphy-Topel covers | joint covers | ratio |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    for name, simulate in screens.items():
+        rows = np.array([row for k in range(options.replicates) for row in rows_of(*simulate(k))])
+        for kind, some in (("true", rows[:, 0] != 0), ("null", rows[:, 0] == 0)):
+            true, effect, separate, joint = rows[some].T
+            error = effect - true
+            bias = np.median(error * np.where(true < 0, -1.0, 1.0))
+            covers = [np.mean(np.abs(error) <= CRITICAL * se) for se in (separate, joint)]
+            print(
+                f"| {name} | {kind} | {len(true):,} | {bias:+.3f} | {covers[0]:.3f} | "
+                f"{covers[1]:.3f} | {np.median(joint / separate):.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
