@@ -19,7 +19,7 @@ def test_reading():
 
 def test_speed():
     shown = output_of("speed.py", "--toy")
-    assert "argen" in shown
+    assert "saddlepoint" in shown
     assert "largest disagreement with exact fits over 20 pairs" in shown
 
 
@@ -44,3 +44,19 @@ def test_limit():
 
 def test_genome_wide():
     assert "40 perturbations on 10 targets" in output_of("genome_wide.py", "--toy")
+
+
+def test_arena(tmp_path):
+    command = ["arena/run.py", "--methods", "argen", "correlation", "--settings", "p8-base"]
+    command += ["--replicates", "1", "--out", str(tmp_path)]
+    shown = output_of(*command)
+    assert "| F1 | argen | correlation |" in shown
+    rows = (tmp_path / "arena.tsv").read_text().splitlines()
+    assert len(rows) == 3
+    assert all("\tok\t" in row for row in rows[1:])
+    assert output_of(*command) == shown  # from what is there
+
+
+def test_variances():
+    shown = output_of("variances.py", "--replicates", "1", "--settings", "p8-base")
+    assert shown.count("p8-base") == 2

@@ -42,8 +42,8 @@ def write_grid_page(summary: pd.DataFrame, folder: Path) -> Path:
 def _table(rows: pd.DataFrame, decimals: int) -> str:
     settings, methods = rows["setting"].unique(), rows["method"].unique()
     shown = {
-        (row.setting, row.method): _with_error(row.mean, row.error, decimals)
-        for row in rows.itertuples()
+        (row["setting"], row["method"]): _with_error(row["mean"], row["error"], decimals)
+        for row in rows.to_dict("records")
     }
     lines = [["setting", *methods], ["---", *["---:"] * len(methods)]]
     lines += [[s, *(shown.get((s, m), "") for m in methods)] for s in settings]
