@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 from rich.console import Console
 
-from argen.cli_options import METHOD, OUTPUT, ScreenOptions
+from argen.cli_options import METHOD, OUTPUT, ScreenOptions, split_list
 from argen.config import InferenceConfig
 from argen.perturbseq import PerturbSeqData
 
@@ -37,6 +37,9 @@ def add_check(
         *,
         screen: ScreenOptions,
         config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
+        also: str = "",
+        null_tests: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 10_000,
+        seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
         out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     ) -> None:
         """Check whether the assumptions behind a network hold, and print what was found.
@@ -45,16 +48,25 @@ def add_check(
         ----------
         file
             AnnData file (.h5ad) or zarr store with raw counts.
+        also
+            Further columns of obs, as A,B, that should be balanced over the perturbations.
+        null_tests
+            About how many null tests to make of each kind; 0: none.
+        seed
+            Seed of the null screens.
         out
             Folder for the summary and the table of each check; no files when left out.
         """
         from argen import infer_network
+        from argen.data.columns import read_columns
         from argen.diagnostics import check as check_screen
 
         if out is not None:
             make_folder(out)
         data = read(file, screen)
-        found = check_screen(data, infer_network(data, config))
+        others = read_columns(file, split_list(also)) if also else None
+        network = infer_network(data, config)
+        found = check_screen(data, network, others=others, n_null_tests=null_tests, rng=seed)
         console.print(found.summary())
         if out is not None:
             console.print(f"\nThe tables are in {found.write(out)}")

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
+import numpy as np
 import pandas as pd
 
+from argen.config import InferenceConfig
 from argen.design import Design, build_design
-from argen.diagnostics import relevance
+from argen.diagnostics import calibration, exogeneity, relevance
 from argen.diagnostics.findings import Diagnostics, Finding
+from argen.errors import InputError, first_few
 from argen.network import CausalNetwork
 from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
 
 
-def check(data: PerturbSeqData, network: CausalNetwork | None = None) -> Diagnostics:
+def check(
+    data: PerturbSeqData,
+    network: CausalNetwork | None = None,
+    *,
+    others: pd.DataFrame | None = None,
+    n_null_tests: int = 10_000,
+    rng: np.random.Generator | int = 1,
+) -> Diagnostics:
     """Check what the network of a screen rests on.
 
-    Relevance: every perturbation's effect on its own gene, and how well the perturbations tell
-    each candidate from the others (``argen.diagnostics.relevance``).
+    Calibration: p-values of null screens (``argen.diagnostics.calibration``). Relevance: every
+    perturbation's effect on its own gene, and how well the perturbations tell each candidate
+    from the others (``argen.diagnostics.relevance``). Exogeneity: balance of covariates,
+    library size and other columns over the perturbations (``argen.diagnostics.exogeneity``).
 
     Parameters
     ----------
@@ -24,31 +38,91 @@ def check(data: PerturbSeqData, network: CausalNetwork | None = None) -> Diagnos
         The screen.
     network
         What ``infer_network`` made of it; inferred with the default options when None.
+    others
+        Columns that are not covariates and might have to be, such as ``adata.obs[["lane"]]``:
+        one row a cell, found by its identifier.
+    n_null_tests
+        About how many null tests of each kind to make; 0: no calibration.
+    rng
+        Generator or seed of the null screens.
+
+    Raises
+    ------
+    InputError
+        When a cell has no row, or several, among the other columns, or misses a value.
 
     Examples
     --------
     >>> import argen
     >>> data, truth = argen.simulate_paper_screen(rng=1, n_cells=4000)
-    >>> found = argen.diagnostics.check(data)
+    >>> found = argen.diagnostics.check(data, n_null_tests=1000)
     >>> int(found.tables["knockdown"]["failed"].sum())
     0
     """
     network = network or infer_network(data)
     design = build_design(data)
-    found = _Found([], {}, [])
+    found = _Found()
+    if n_null_tests:
+        _check_calibration(found, data, network.config, n_null_tests, np.random.default_rng(rng))
     _check_relevance(found, design, network, data)
+    none = pd.DataFrame(index=data.cells)
+    _check_balance(found, design, data, none if others is None else rows_of(others, data.cells))
     return Diagnostics.of(found.findings, found.tables, found.measured)
 
 
+def rows_of(table: pd.DataFrame, cells: pd.Index) -> pd.DataFrame:
+    """Return the rows of the cells, or say which are missing."""
+    repeated = table.index[table.index.duplicated()].intersection(cells)
+    absent = cells.difference(table.index)
+    if len(repeated) or len(absent):
+        raise InputError(
+            f"Of the columns to check {len(absent):,} cells have no row (first: "
+            f"{first_few(absent) or 'none'}) and {len(repeated):,} have several (first: "
+            f"{first_few(repeated) or 'none'}): expected one row a cell, with the identifiers "
+            "of the screen as index."
+        )
+    chosen = table.loc[cells]
+    for name in chosen.columns[chosen.isna().any()]:
+        n_missing = int(chosen[name].isna().sum())
+        raise InputError(
+            f"Column {str(name)!r} to check is missing in {n_missing:,} cells. Fill it, or leave "
+            "those cells out with a cell filter."
+        )
+    return chosen
+
+
+@dataclass
 class _Found:
     """What the checks have said so far."""
 
-    def __init__(
-        self, findings: list[Finding], tables: dict[str, pd.DataFrame], measured: list[str]
-    ) -> None:
-        self.findings = findings
-        self.tables = tables
-        self.measured = measured
+    findings: list[Finding] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    measured: list[str] = field(default_factory=list)
+
+
+def _check_calibration(
+    found: _Found,
+    data: PerturbSeqData,
+    config: InferenceConfig,
+    n_tests: int,
+    rng: np.random.Generator,
+) -> None:
+    try:
+        screens = calibration.null_screens(data, config, n_tests=n_tests, rng=rng)
+    except InputError as error:
+        found.measured.append(f"null screens: not computed: {error}")
+        return
+    table = calibration.calibration_table(screens)
+    found.tables["calibration"] = table
+    found.tables["calibration_qq"] = calibration.calibration_quantiles(screens)
+    found.findings += calibration.calibration_findings(screens, config)
+    for row in table.to_dict("records"):
+        found.measured.append(
+            f"null screens ({row['kind']}): {row['n_tests']:,} tests, inflation "
+            f"{row['inflation']:.3f}, p < .05 in {100 * row['share_below_0.05']:.2f} %, p < .001 "
+            f"in {100 * row['share_below_0.001']:.3f} %; a false discovery in "
+            f"{100 * row['screens_with_any']:.1f} % of {row['n_screens']} screens"
+        )
 
 
 def _check_relevance(
@@ -79,4 +153,18 @@ def _check_relevance(
             f"strength given the other candidates: conditional F from "
             f"{strength['conditional_f'].min():.3g} to {strength['conditional_f'].max():.3g} over "
             f"{len(strength)} candidates"
+        )
+
+
+def _check_balance(
+    found: _Found, design: Design, data: PerturbSeqData, others: pd.DataFrame
+) -> None:
+    table = exogeneity.balance_table(design, data.covariates, others)
+    found.tables["balance"] = table
+    found.tables["balance_qq"] = exogeneity.balance_quantiles(table)
+    found.findings += exogeneity.balance_findings(table)
+    for role, rows in table.groupby("role", sort=False):
+        found.measured.append(
+            f"balance ({role}): {int(rows['unbalanced'].sum())} of {len(rows)} tests unbalanced, "
+            f"{int((rows['p_value'] < 0.05).sum())} with p < .05"
         )

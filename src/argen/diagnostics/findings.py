@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,13 @@ import pandas as pd
 
 Severity = Literal["serious", "warning", "note"]
 _SEVERITIES: tuple[Severity, ...] = ("serious", "warning", "note")
+
+
+def listed(items: Iterable[object], n_shown: int = 5) -> str:
+    """Return the first of some items in words, and how many more there are."""
+    words = [str(item) for item in items]
+    more = f" and {len(words) - n_shown} more" if len(words) > n_shown else ""
+    return ", ".join(words[:n_shown]) + more
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ import pandas as pd
 
 from argen._arrays import IntArray
 from argen.design import Design
-from argen.diagnostics.findings import Finding
+from argen.diagnostics.findings import Finding, listed
 from argen.diagnostics.group_effects import GroupEffects, group_effects, regress_effects
-from argen.errors import first_few
 from argen.fdr import adjust
 from argen.glm.wald import critical_value
 from argen.network import CausalNetwork
@@ -67,7 +66,7 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
             Finding(
                 _WORKS,
                 f"{len(failed)} of {len(table)} perturbations do not change their own gene "
-                f"(adjusted p >= {KNOCKDOWN_ALPHA:g}): {first_few(shown, 5)}.",
+                f"(adjusted p >= {KNOCKDOWN_ALPHA:g}): {listed(shown)}.",
                 "Effects of these genes rest on nothing: leave them out of the nodes, or check "
                 "that the guides work and that the gene is expressed.",
                 "warning",
@@ -78,7 +77,7 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
         findings.append(
             Finding(
                 _WORKS,
-                f"{len(raised)} perturbations raise their own gene: {first_few(raised['node'])}.",
+                f"{len(raised)} perturbations raise their own gene: {listed(raised['node'])}.",
                 "Expected of activation; otherwise check the labels.",
                 "note",
             )
@@ -141,7 +140,7 @@ def strength_findings(table: pd.DataFrame, failed: set[str]) -> list[Finding]:
         Finding(
             _APART,
             f"{len(weak)} of {len(table)} candidates are weak given the others (conditional F "
-            f"< {WEAK_F:g}): {first_few(shown, 5)}.",
+            f"< {WEAK_F:g}): {listed(shown)}.",
             "Their direct effects, and those of the genes that they go with, may be biased and "
             "their intervals too short: read table strength, add cells or guides, or leave a "
             "gene out.",

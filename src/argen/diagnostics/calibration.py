@@ -1,0 +1,221 @@
+"""Calibration: p-values of the screen where nothing can have an effect.
+
+Two kinds of null screens are run with the very options of the analysis. Random groups of
+control cells, of the sizes of the real ones, pose as perturbations of the other controls (as
+sceptre does with non-targeting guides); and the labels of all cells are permuted within the levels
+of the categorical covariates. Given the cells, screens are independent of each other, so that
+errors come from how they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.stats import chi2
+
+from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.config import InferenceConfig
+from argen.counts import GeneCounts
+from argen.covariates import is_categorical
+from argen.descendants import screen_descendants
+from argen.diagnostics.findings import Finding
+from argen.diagnostics.quantiles import quantile_table
+from argen.fdr import adjust
+from argen.perturbseq import CONTROL, PerturbSeqData, perturbations_of
+
+# Null screens use no more genes than this, nodes first.
+MOST_GENES = 100
+FEWEST_SCREENS, MOST_SCREENS = 20, 400
+# Shares that count as inflated, when they are also this many standard errors above nominal.
+LARGEST_SHARES = {0.05: 0.055, 0.001: 0.002}
+MOST_ERRORS = 3.0
+_HOLDS = "p-values hold (the screen finds nothing where there is nothing)"
+
+
+@dataclass(frozen=True, slots=True)
+class NullScreens:
+    """What screens without effects gave."""
+
+    kind: str
+    p_values: list[FloatArray]  # of each screen
+    n_found: list[int]  # significant tests of each screen, adjusted as ever; all of them false
+
+    def row(self) -> dict[str, object]:
+        """Sum up: shares of small p-values with their errors, inflation, false discoveries."""
+        p = np.concatenate(self.p_values)
+        row: dict[str, object] = {"kind": self.kind, "n_screens": len(self.p_values)}
+        row |= {"n_tests": len(p), "inflation": chi2.isf(np.median(p), 1) / chi2.isf(0.5, 1)}
+        for level in LARGEST_SHARES:
+            share, error = self._share(level)
+            row |= {f"share_below_{level:g}": share, f"error_below_{level:g}": error}
+        with_any = float(np.mean(np.array(self.n_found) > 0))
+        return row | {"false_discoveries": sum(self.n_found), "screens_with_any": with_any}
+
+    def _share(self, level: float) -> tuple[float, float]:
+        n_below = np.array([np.sum(p < level) for p in self.p_values], dtype=np.float64)
+        sizes = np.array([len(p) for p in self.p_values], dtype=np.float64)
+        share = n_below.sum() / sizes.sum()
+        # Of a ratio, over screens that are independent given the cells.
+        left, n = n_below - share * sizes, len(sizes)
+        return float(share), float(np.sqrt(n / (n - 1) * (left**2).sum()) / sizes.sum())
+
+    def inflated(self) -> list[str]:
+        """Return the shares that are beyond what they may be, in words."""
+        found = []
+        for level, largest in LARGEST_SHARES.items():
+            share, error = self._share(level)
+            if share > largest and share - level > MOST_ERRORS * error:
+                found.append(f"{100 * share:.2g} % of p-values are below {level:g}")
+        return found
+
+
+def null_screens(
+    data: PerturbSeqData, config: InferenceConfig, *, n_tests: int, rng: np.random.Generator
+) -> list[NullScreens]:
+    """Run null screens of both kinds until each has about so many tests.
+
+    Raises
+    ------
+    InputError
+        When the covariates cannot be coded in the controls alone.
+    """
+    data = _with_few_genes(data, rng)
+    controls = np.bincount(data.perturbations.indices, minlength=data.n_cells) == 0
+    alone = _cells_of(data, controls)
+    strata = _strata(data.covariates)
+    return [
+        _run("controls", lambda: _posing(alone, data.n_perturbed, rng), config, n_tests),
+        _run("permuted labels", lambda: _permuted(data, strata, rng), config, n_tests),
+    ]
+
+
+def _run(
+    kind: str, draw: Callable[[], PerturbSeqData], config: InferenceConfig, n_tests: int
+) -> NullScreens:
+    found = NullScreens(kind, [], [])
+    n_done = 0
+    while len(found.p_values) < FEWEST_SCREENS or (
+        n_done < n_tests and len(found.p_values) < MOST_SCREENS
+    ):
+        screen = screen_descendants(draw(), config)
+        p = np.concatenate([screen.p_value[screen.pairs], screen.knockdown.p_value])
+        found.p_values.append(p[np.isfinite(p)])
+        # All are null alike: one family, where the screen has nodes and sinks apart.
+        p_adjusted = adjust(found.p_values[-1], config.screen_adjustment)
+        found.n_found.append(int(np.sum(p_adjusted < config.level_of_screen)))
+        n_done += len(found.p_values[-1])
+    return found
+
+
+def _posing(controls: PerturbSeqData, sizes: IntArray, rng: np.random.Generator) -> PerturbSeqData:
+    """Let random controls pose as perturbed, half of them at most, in groups of real sizes."""
+    free, label = controls.n_cells // 2, 0
+    cells = rng.permutation(controls.n_cells)
+    labels = np.full(controls.n_cells, CONTROL)
+    for size in rng.permutation(sizes).tolist():
+        taken = min(size, free) if label == 0 else size
+        if taken > free:
+            continue
+        labels[cells[:taken]], cells, free = label, cells[taken:], free - taken
+        label += 1
+    perturbations = perturbations_of(labels, label)
+    return replace(controls, n_nodes=label, perturbations=perturbations)
+
+
+def _permuted(data: PerturbSeqData, strata: IntArray, rng: np.random.Generator) -> PerturbSeqData:
+    """Permute what the cells carry within each stratum."""
+    source = np.arange(data.n_cells)
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        source[members] = rng.permutation(members)
+    permuted = sparse.csc_array(sparse.csr_array(data.perturbations)[source])
+    permuted.sort_indices()
+    return replace(data, perturbations=permuted)
+
+
+def _strata(covariates: pd.DataFrame) -> IntArray:
+    """Code the combinations of levels of the categorical covariates: (n_cells,)."""
+    names = [name for name in covariates.columns if is_categorical(covariates[name])]
+    if not names:
+        return np.zeros(len(covariates), dtype=np.int64)
+    codes = covariates.groupby(names, observed=True, sort=False).ngroup()
+    return np.asarray(codes, dtype=np.int64)
+
+
+def _with_few_genes(data: PerturbSeqData, rng: np.random.Generator) -> PerturbSeqData:
+    """Take a random choice of genes when there are many, and the cells of these nodes."""
+    n_sinks = len(data.sinks)
+    if len(data.genes) <= MOST_GENES:
+        return data
+    n_nodes = min(data.n_nodes, MOST_GENES)
+    nodes = np.sort(rng.choice(data.n_nodes, n_nodes, replace=False))
+    sinks = np.sort(rng.choice(n_sinks, min(n_sinks, MOST_GENES - n_nodes), replace=False))
+    chosen = np.concatenate([nodes, data.n_nodes + sinks])
+    carried = sparse.csr_array(data.perturbations)
+    other = np.setdiff1d(np.arange(data.n_nodes), nodes)
+    kept = np.asarray(carried[:, other].sum(axis=1)).reshape(-1) == 0
+    perturbations = sparse.csc_array(carried[:, nodes])
+    perturbations.sort_indices()
+    fewer = replace(
+        data,
+        counts=data.counts.block(chosen),
+        genes=tuple(data.genes[k] for k in chosen),
+        n_nodes=n_nodes,
+        perturbations=perturbations,
+    )
+    return _cells_of(fewer, kept)
+
+
+def _cells_of(data: PerturbSeqData, kept: BoolArray) -> PerturbSeqData:
+    """Take some of the cells; a covariate that is constant over them is left out."""
+    covariates = data.covariates[kept]
+    if data.formula is None:
+        varies = [name for name in covariates.columns if len(covariates[name].unique()) > 1]
+        covariates = covariates[varies]
+    tiles = data.counts.select(kept, np.arange(data.counts.n_genes))
+    perturbations = sparse.csc_array(sparse.csr_array(data.perturbations)[np.flatnonzero(kept)])
+    perturbations.sort_indices()
+    return replace(
+        data,
+        counts=GeneCounts(tuple(tiles), data.counts.n_genes),
+        cells=data.cells[kept],
+        perturbations=perturbations,
+        library_size=data.library_size[kept],
+        covariates=covariates,
+    )
+
+
+def calibration_table(screens: list[NullScreens]) -> pd.DataFrame:
+    """Return one row for each kind of null screen."""
+    return pd.DataFrame([each.row() for each in screens])
+
+
+def calibration_quantiles(screens: list[NullScreens]) -> pd.DataFrame:
+    """Return a QQ table for each kind of null screen."""
+    parts = [quantile_table(np.concatenate(each.p_values), kind=each.kind) for each in screens]
+    return pd.concat(parts, ignore_index=True)
+
+
+def calibration_findings(screens: list[NullScreens], config: InferenceConfig) -> list[Finding]:
+    """Say where p-values are inflated, and what to do."""
+    remedy = (
+        "Use the default, screen_test='saddlepoint', whose p-values hold at strict levels."
+        if config.test_of_screen == "wald"
+        else "Lower alpha until the null screens find nothing, leave out groups of few cells and "
+        "genes of few counts, or look for cells that are counted twice."
+    )
+    return [
+        Finding(
+            _HOLDS,
+            f"P-VALUES ARE INFLATED: in null screens ({each.kind}; {len(each.p_values)} screens, "
+            f"{sum(map(len, each.p_values)):,} tests) {' and '.join(each.inflated())}.",
+            remedy,
+            "serious",
+        )
+        for each in screens
+        if each.inflated()
+    ]

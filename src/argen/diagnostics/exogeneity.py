@@ -1,0 +1,157 @@
+"""Exogeneity: whether chance, given the covariates, decided which cell got which guide."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.special import chdtrc, expit
+
+from argen._arrays import FloatArray
+from argen.covariates import encode_covariates
+from argen.design import Design
+from argen.diagnostics.findings import Finding, listed
+from argen.diagnostics.quantiles import quantile_table
+from argen.errors import InputError
+from argen.fdr import adjust
+
+IMBALANCE_ALPHA = 0.05
+LIBRARY_SIZE = "log library size"
+_CHANCE = "exogeneity (given the covariates, chance decides which cell gets which guide)"
+_MOST_STEPS, _SETTLED, _FARTHEST = 50, 1e-8, 30.0
+
+
+def balance_table(design: Design, covariates: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each perturbation and column: a likelihood-ratio test of balance.
+
+    A logistic regression of carrying the perturbation, on the cells that do and the controls.
+    A covariate of the design is tested by itself; the library size and the other columns given
+    all covariates of the design. ``p_adjusted`` is over all rows of a ``role``.
+
+    Parameters
+    ----------
+    covariates, others
+        One row a cell; columns of the design, and columns that are not in it.
+    """
+    adjusted_for = design.intercept_and_covariates()
+    blocks = [(str(n), "covariate", _columns_of(covariates[[n]])) for n in covariates.columns]
+    blocks.append((LIBRARY_SIZE, "library size", design.offset[:, None]))
+    blocks += [(str(n), "other", _columns_of(others[[n]])) for n in others.columns]
+    rows = []
+    for node, name in enumerate(design.nodes):
+        cells = design.controls | design.perturbed(node)
+        carries = design.perturbed(node)[cells].astype(np.float64)
+        for column, role, block in blocks:
+            base = adjusted_for[cells, :1] if role == "covariate" else adjusted_for[cells]
+            rows.append((name, column, role, *likelihood_ratio(carries, base, block[cells])))
+    table = pd.DataFrame(rows, columns=["node", "column", "role", "statistic", "df"])
+    table["p_value"] = np.where(table["df"] > 0, chdtrc(table["df"], table["statistic"]), np.nan)
+    p_adjusted = np.full(len(table), np.nan)
+    for role in table["role"].unique():
+        members = (table["role"] == role).to_numpy()
+        p_adjusted[members] = adjust(table.loc[members, "p_value"].to_numpy(), "bh")
+    table["p_adjusted"] = p_adjusted
+    table["unbalanced"] = table["p_adjusted"] < IMBALANCE_ALPHA
+    return table
+
+
+def _columns_of(table: pd.DataFrame) -> FloatArray:
+    """Code a column as regressors; a constant one gives none: (n_cells, n_columns)."""
+    try:
+        return encode_covariates(table).matrix
+    except InputError:
+        return np.empty((len(table), 0))
+
+
+def likelihood_ratio(carries: FloatArray, base: FloatArray, added: FloatArray) -> tuple[float, int]:
+    """Twice the gain in log-likelihood of a logistic regression, and its degrees of freedom.
+
+    Parameters
+    ----------
+    carries
+        (n_cells,) of 0 and 1.
+    base, added
+        (n_cells, n) regressors without and with the ones in question.
+    """
+    small = _independent(base)
+    large = _independent(np.column_stack([small, added]))
+    gain = _log_likelihood(carries, large) - _log_likelihood(carries, small)
+    return max(2.0 * gain, 0.0), large.shape[1] - small.shape[1]
+
+
+def _independent(columns: FloatArray) -> FloatArray:
+    """Orthonormal columns of the same span."""
+    left, size, _ = np.linalg.svd(columns, full_matrices=False)
+    kept = size > 1e-9 * size[0]
+    return np.asarray(left[:, kept] * np.sqrt(len(columns)))
+
+
+def _log_likelihood(carries: FloatArray, columns: FloatArray) -> float:
+    """Largest log-likelihood of a logistic regression; its limit where cells are separated."""
+    beta, best = np.zeros(columns.shape[1]), -np.inf
+    ridge = 1e-9 * np.eye(len(beta))
+    for _ in range(_MOST_STEPS):
+        predictor = np.clip(columns @ beta, -_FARTHEST, _FARTHEST)
+        value = float(carries @ predictor - np.logaddexp(0.0, predictor).sum())
+        if value - best < _SETTLED:
+            break
+        best, share = value, expit(predictor)
+        information = (columns.T * (share * (1.0 - share))) @ columns + ridge * len(carries)
+        beta = beta + np.linalg.solve(information, columns.T @ (carries - share))
+    return max(value, best)
+
+
+def balance_quantiles(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a QQ table for each role."""
+    parts = [
+        quantile_table(rows["p_value"].to_numpy(), role=str(role))
+        for role, rows in table.groupby("role", sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def balance_findings(table: pd.DataFrame) -> list[Finding]:
+    """Say what is unbalanced, and what to do about it."""
+    findings = []
+    says = {
+        "other": (
+            "warning",
+            "columns that are no covariates",
+            "Add these columns to the covariates: what moves both them and expression would pass "
+            "for an effect.",
+        ),
+        "library size": (
+            "warning",
+            "the library size, given the covariates,",
+            "Either the perturbation changes how much RNA a cell has, or its cells were prepared "
+            "otherwise: add batch or quality columns to the covariates, and read effects that "
+            "nearly all genes share with care.",
+        ),
+        "covariate": (
+            "note",
+            "covariates, which the fits adjust for,",
+            "Assignment is not at random without them: keep them, and think of what else differs "
+            "along with them.",
+        ),
+    }  # fmt: skip
+    for role, (severity, what, advice) in says.items():
+        rows = table[(table["role"] == role) & table["unbalanced"]].sort_values("p_value")
+        if len(rows):
+            n_tested = int(table.loc[table["role"] == role, "p_value"].notna().sum())
+            shown = [f"{r.column} in {r.node} (p = {r.p_value:.2g})" for r in rows.itertuples()]
+            evidence = (
+                f"{len(rows)} of {n_tested} tests of {what} against a perturbation show imbalance "
+                f"(adjusted p < {IMBALANCE_ALPHA:g}): {listed(shown)}."
+            )
+            findings.append(Finding(_CHANCE, evidence, advice, severity))  # type: ignore[arg-type]
+    untested = table.loc[table["p_value"].isna(), "column"].unique()
+    if len(untested):
+        findings.append(
+            Finding(
+                _CHANCE,
+                f"Columns {listed(untested)} could not be tested against every perturbation: "
+                "they are constant there, or the covariates explain them.",
+                "Nothing to do, unless they were meant to be something else.",
+                "note",
+            )
+        )
+    return findings

@@ -1,0 +1,92 @@
+"""Calibration: quiet with a test that holds its size, and said first with one that does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import argen
+from argen.diagnostics.calibration import (
+    MOST_GENES,
+    calibration_findings,
+    calibration_table,
+    null_screens,
+)
+
+from ..screens import screen_of
+
+
+def sparse_screen(seed: int) -> argen.PerturbSeqData:
+    """Few overdispersed counts, hidden confounders, and true effects that null screens undo."""
+    model = argen.ScreenModel(
+        n_nodes=30, cells_per_node=50, n_controls=900, mean_count=0.3, dispersion=1.0,
+        n_factors=2, factor_effect=0.7, n_batches=2,
+    )  # fmt: skip
+    return argen.simulate_screen(model, rng=seed)[0]
+
+
+def test_quiet_with_the_default_test():
+    config = argen.InferenceConfig()
+    screens = null_screens(sparse_screen(1), config, n_tests=20_000, rng=np.random.default_rng(1))
+    table = calibration_table(screens)
+    assert (table["n_tests"] >= 15_000).all()
+    assert not calibration_findings(screens, config)
+    error = table["error_below_0.05"]
+    assert (error < 0.006).all()
+    assert (np.abs(table["share_below_0.05"] - 0.05) < 4 * error).all()
+    assert (table["share_below_0.001"] < 0.002).all()
+    assert (np.abs(table["inflation"] - 1.0) < 0.1).all()
+
+
+def test_speaks_first_with_a_test_of_wrong_size():
+    config = argen.InferenceConfig(screen_test="wald")
+    data = sparse_screen(1)
+    network = argen.infer_network(data, config)
+    found = argen.diagnostics.check(data, network, n_null_tests=20_000)
+    first = found.summary().splitlines()[0]
+    assert first.startswith("[serious] p-values hold")
+    assert "P-VALUES ARE INFLATED" in first
+    assert "screen_test='saddlepoint'" in first
+    assert (found.tables["calibration"]["share_below_0.001"] > 0.002).any()
+    assert set(found.tables["calibration_qq"]["kind"]) == {"controls", "permuted labels"}
+
+
+def test_null_screens_without_n_tests_or_with_many_genes():
+    rng = np.random.default_rng(5)
+    node = np.repeat(np.arange(-1, 3), [200, 30, 30, 30])
+    counts = rng.poisson(2.0, (len(node), MOST_GENES + 20))
+    covariates = pd.DataFrame(
+        {"lane": np.where(node == -1, "a", rng.choice(["a", "b"], len(node)))}
+    )
+    data = screen_of(counts, node, covariates, n_nodes=3)
+    screens = null_screens(data, argen.InferenceConfig(), n_tests=1, rng=rng)
+    assert [len(each.p_values) for each in screens] == [20, 20]
+    # Three groups of thirty fit into half of the controls, whose lane is constant.
+    assert all(len(p) == 3 * MOST_GENES for each in screens for p in each.p_values)
+
+
+def test_the_same_seed_gives_the_same_null_screens():
+    data = sparse_screen(2)
+    tables = [argen.diagnostics.check(data, n_null_tests=1, rng=4).tables for _ in range(2)]
+    pd.testing.assert_frame_equal(tables[0]["calibration"], tables[1]["calibration"])
+
+
+def test_covariates_that_fail_in_the_controls_are_said():
+    data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=3, n_parents=0), rng=1)
+    data.covariates["b"] = np.where(data.perturbations.sum(axis=1) == 0, data.covariates["x1"], 1.0)
+    found = argen.diagnostics.check(data, n_null_tests=1)
+    assert "null screens: not computed: Covariate 'b' is collinear" in found.summary()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_labels_are_permuted_within_batches(seed):
+    from argen.diagnostics.calibration import _permuted, _strata
+
+    data = sparse_screen(seed)
+    strata = _strata(data.covariates)
+    permuted = _permuted(data, strata, np.random.default_rng(seed))
+    for stratum in np.unique(strata):
+        before, after = (d.perturbations.toarray()[strata == stratum] for d in (data, permuted))
+        np.testing.assert_array_equal(before.sum(axis=0), after.sum(axis=0))
+        assert (before != after).any()
