@@ -16,7 +16,7 @@ def fit(expression, node_of_cell):
     from causallearn.search.ConstraintBased.FCI import fci
 
     graph, _ = fci(expression, "fisherz", 0.05, show_progress=False)
-    # graph[j, i] is the mark at i's end of an edge, so that mark[i, j] is the one at j's.
+    # graph[j, i] is the mark at j's end of the edge, and so is mark[i, j].
     mark = graph.graph.T
     causal = (mark != 0) & (mark != TAIL) & (mark.T != ARROW)
     return causal & ~np.eye(len(mark), dtype=bool)
