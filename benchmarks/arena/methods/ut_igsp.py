@@ -3,6 +3,8 @@
 Squires, Wang and Uhler (2020), UAI; package causaldag (Squires).
 """
 
+import random
+
 import numpy as np
 
 REQUIREMENTS = ("causaldag",)
@@ -20,6 +22,8 @@ def fit(expression, node_of_cell):
         partial_correlation_test,
     )
 
+    np.random.seed(0)  # noqa: NPY002 - of its random starts
+    random.seed(0)
     nodes = set(range(expression.shape[1]))
     controls = expression[node_of_cell < 0]
     perturbed = [expression[node_of_cell == node] for node in sorted(nodes)]
