@@ -39,6 +39,7 @@ bench: .venv/.with-bench
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/genome_wide.py
+	$(BIN)/python benchmarks/null_calibration.py
 
 docs: .venv/.with-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

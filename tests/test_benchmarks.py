@@ -60,3 +60,8 @@ def test_arena(tmp_path):
 def test_variances():
     shown = output_of("variances.py", "--replicates", "1", "--settings", "p8-base")
     assert shown.count("p8-base") == 2
+
+
+def test_null_calibration():
+    shown = output_of("null_calibration.py", "--toy")
+    assert shown.count("| 40 |") == 6  # null tests of each mean and test

@@ -37,6 +37,7 @@ def add_check(
         *,
         screen: ScreenOptions,
         config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
+        guide: str | None = None,
         also: str = "",
         null_tests: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 10_000,
         seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
@@ -48,6 +49,8 @@ def add_check(
         ----------
         file
             AnnData file (.h5ad) or zarr store with raw counts.
+        guide
+            Column of obs with the guide of each cell, to compare the guides of a gene.
         also
             Further columns of obs, as A,B, that should be balanced over the perturbations.
         null_tests
@@ -64,9 +67,14 @@ def add_check(
         if out is not None:
             make_folder(out)
         data = read(file, screen)
-        others = read_columns(file, split_list(also)) if also else None
-        network = infer_network(data, config)
-        found = check_screen(data, network, others=others, n_null_tests=null_tests, rng=seed)
+        found = check_screen(
+            data,
+            infer_network(data, config),
+            guides=read_columns(file, [guide])[guide] if guide else None,
+            others=read_columns(file, split_list(also)) if also else None,
+            n_null_tests=null_tests,
+            rng=seed,
+        )
         console.print(found.summary())
         if out is not None:
             console.print(f"\nThe tables are in {found.write(out)}")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
-from argen.diagnostics import calibration, exogeneity, relevance
-from argen.diagnostics.findings import Diagnostics, Finding
+from argen.diagnostics import calibration, exclusion, exogeneity, relevance
+from argen.diagnostics.findings import Diagnostics, Finding, listed
 from argen.errors import InputError, first_few
 from argen.network import CausalNetwork
 from argen.perturbseq import PerturbSeqData
@@ -21,6 +21,7 @@ def check(
     data: PerturbSeqData,
     network: CausalNetwork | None = None,
     *,
+    guides: pd.Series | None = None,
     others: pd.DataFrame | None = None,
     n_null_tests: int = 10_000,
     rng: np.random.Generator | int = 1,
@@ -31,6 +32,7 @@ def check(
     perturbation's effect on its own gene, and how well the perturbations tell each candidate
     from the others (``argen.diagnostics.relevance``). Exogeneity: balance of covariates,
     library size and other columns over the perturbations (``argen.diagnostics.exogeneity``).
+    Exclusion: whether the guides of a gene agree (``argen.diagnostics.exclusion``).
 
     Parameters
     ----------
@@ -38,6 +40,9 @@ def check(
         The screen.
     network
         What ``infer_network`` made of it; inferred with the default options when None.
+    guides
+        Guide of each cell, such as ``adata.obs["guide"]``, found by the cell's identifier;
+        without it exclusion cannot be checked.
     others
         Columns that are not covariates and might have to be, such as ``adata.obs[["lane"]]``:
         one row a cell, found by its identifier.
@@ -67,6 +72,11 @@ def check(
     _check_relevance(found, design, network, data)
     none = pd.DataFrame(index=data.cells)
     _check_balance(found, design, data, none if others is None else rows_of(others, data.cells))
+    if guides is None:
+        found.measured.append("guides: not compared, as no column of guides was given")
+    else:
+        labels = rows_of(guides.to_frame("guides"), data.cells)["guides"]
+        _check_exclusion(found, design, network, labels)
     return Diagnostics.of(found.findings, found.tables, found.measured)
 
 
@@ -136,12 +146,7 @@ def _check_relevance(
         f"knock-down: {left.min():.0f} to {left.max():.0f} % of each gene's expression left "
         f"(median {left.median():.0f} %)"
     )
-    if not design.one_per_cell or design.n_nodes > relevance.MOST_NODES:
-        why = (
-            f"there are more than {relevance.MOST_NODES} nodes"
-            if design.one_per_cell
-            else "cells carry several perturbations"
-        )
+    if why := _why_no_regressions(design):
         found.measured.append(f"strength given the other candidates: not computed, as {why}")
         return
     strength = relevance.strength_table(network, relevance.node_effects(design))
@@ -156,6 +161,15 @@ def _check_relevance(
         )
 
 
+def _why_no_regressions(design: Design) -> str:
+    """Say why the effects of groups are not compared, or nothing when they can be."""
+    if not design.one_per_cell:
+        return "cells carry several perturbations"
+    if design.n_nodes > relevance.MOST_NODES:
+        return f"there are more than {relevance.MOST_NODES} nodes"
+    return ""
+
+
 def _check_balance(
     found: _Found, design: Design, data: PerturbSeqData, others: pd.DataFrame
 ) -> None:
@@ -167,4 +181,32 @@ def _check_balance(
         found.measured.append(
             f"balance ({role}): {int(rows['unbalanced'].sum())} of {len(rows)} tests unbalanced, "
             f"{int((rows['p_value'] < 0.05).sum())} with p < .05"
+        )
+
+
+def _check_exclusion(
+    found: _Found, design: Design, network: CausalNetwork, guides: pd.Series
+) -> None:
+    if why := _why_no_regressions(design):
+        found.measured.append(f"guides: not compared, as {why}")
+        return
+    of_guides = exclusion.guide_effects(design, guides)
+    agreement = exclusion.agreement_table(of_guides, network.nodes)
+    explained = exclusion.overidentification_table(of_guides, network)
+    left_out = exclusion.leave_one_out_table(of_guides, network)
+    found.tables["guides"] = exclusion.guide_table(of_guides, network.nodes)
+    found.tables["guide_agreement"] = agreement
+    found.tables["overidentification"] = explained
+    found.tables["leave_one_guide_out"] = left_out
+    found.findings += exclusion.exclusion_findings(agreement, explained, left_out)
+    found.measured.append(
+        f"guides: {len(of_guides.guides)} guides of {len(set(of_guides.node.tolist()))} nodes; "
+        f"{int(agreement['disagree'].sum())} of {len(agreement)} pairs disagree, "
+        f"{int((agreement['p_value'] < 0.05).sum())} with p < .05; "
+        f"{int(explained['rejected'].sum())} of {len(explained)} targets unexplained"
+    )
+    if of_guides.too_few:
+        found.measured.append(
+            f"guides of fewer than {exclusion.FEWEST_CELLS} cells, not compared: "
+            f"{listed(of_guides.too_few)}"
         )

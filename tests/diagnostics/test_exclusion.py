@@ -1,0 +1,129 @@
+"""Exclusion: guides of different strength agree; one that acts elsewhere is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+import argen
+from argen.design import build_design
+from argen.diagnostics.exclusion import (
+    agreement_table,
+    guide_effects,
+    guide_table,
+    overidentification_table,
+)
+from argen.diagnostics.group_effects import regress_effects
+
+from ..screens import screen_of
+
+N_GUIDES, EFFECT = 4, 0.6
+NODES = ("g0", "g1", "g2")
+
+
+def guided_screen(seed: int, off_target: float = 0.0) -> tuple[argen.PerturbSeqData, pd.Series]:
+    """g0 acts on g1, both on g2; four guides each; the last of g0 lowers g2 by off_target too."""
+    rng = np.random.default_rng(seed)
+    node = np.repeat(np.arange(-1, 3), [600, 240, 240, 240])
+    number = rng.integers(N_GUIDES, size=len(node))
+    labels = np.array([f"g{k}-{n}<b>" for k, n in zip(node, number, strict=True)], dtype=object)
+    guide = np.where(node < 0, "none", labels)
+    strength = np.linspace(0.6, 2.0, N_GUIDES)[number]
+    hidden = 0.4 * rng.normal(size=len(node))
+    x = rng.normal(size=len(node))
+    level = [1.5 - strength * (node == 0)]
+    level.append(1.5 - strength * (node == 1) + EFFECT * (level[0] - 1.5))
+    level.append(1.5 - strength * (node == 2) + 0.5 * (level[1] - 1.5) + 0.3 * (level[0] - 1.5))
+    level[2] = level[2] - off_target * ((node == 0) & (number == N_GUIDES - 1))
+    mean = np.exp(np.array(level).T + (hidden + 0.3 * x)[:, None])
+    counts = rng.poisson(mean * rng.gamma(4.0, 0.25, mean.shape))
+    data = screen_of(counts, node, pd.DataFrame({"x": x}))
+    return data, pd.Series(guide, index=data.cells)
+
+
+def test_nominal_rate_where_guides_act_through_their_gene():
+    p_pairs, p_targets, estimates = [], [], []
+    for seed in range(60):
+        data, guides = guided_screen(seed)
+        found = guide_effects(build_design(data), guides)
+        table = agreement_table(found, NODES)
+        p_pairs.append(table["p_value"])
+        fit = regress_effects(found.effects, 1, np.array([0]), found.of(np.array([0])))
+        estimates.append((fit.coefficients[0] - EFFECT) / fit.std_error[0])
+        both = np.array([0, 1])
+        p_targets.append(regress_effects(found.effects, 2, both, found.of(both)).p_value)
+    p = np.concatenate(p_pairs)
+    assert len(p) == 360
+    assert abs(np.mean(p < 0.05) - 0.05) < 4 * np.sqrt(0.05 * 0.95 / len(p))
+    assert np.mean(np.array(p_targets) < 0.05) < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 60)
+    assert stats.kstest(p_targets, "uniform").pvalue > 0.001
+    # The effect per unit, with an error of the right size.
+    assert abs(np.mean(estimates)) < 4 / np.sqrt(60)
+    assert 0.7 < np.std(estimates) < 1.3
+
+
+def test_speaks_where_a_guide_acts_elsewhere():
+    data, guides = guided_screen(1, off_target=1.2)
+    found = argen.diagnostics.check(data, guides=guides, n_null_tests=0)
+    table = found.tables["guide_agreement"].set_index(["source", "target"])
+    assert table.loc[("g0", "g2"), "disagree"]
+    assert table.loc[("g0", "g2"), "odd_guide"] == "g0-3<b>"
+    assert not table.loc[("g0", "g1"), "disagree"]
+    evidence = [f.evidence for f in found.findings if f.assumption.startswith("exclusion")]
+    assert any("g0 on g2 (p = " in text and "guide g0-3<b>)" in text for text in evidence)
+    assert found.tables["overidentification"].set_index("target").loc["g2", "rejected"]
+
+
+def test_quiet_where_none_does():
+    n_findings = 0
+    for seed in range(5):
+        data, guides = guided_screen(100 + seed)
+        found = argen.diagnostics.check(data, guides=guides, n_null_tests=0)
+        n_findings += sum("guides of the source disagree" in f.evidence for f in found.findings)
+    assert n_findings <= 1
+
+
+def test_an_edge_without_one_guide():
+    data, guides = guided_screen(2)
+    network = argen.infer_network(data)
+    found = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0)
+    table = found.tables["leave_one_guide_out"]
+    assert len(table) == len(network.edges) * (1 + N_GUIDES)
+    whole = table[table["left_out"] == ""].reset_index(drop=True)
+    difference = whole["effect"] - network.edges["effect"]
+    assert (difference.abs() < 2 * network.edges["std_error"]).all()
+    without = table[table["left_out"] != ""].groupby(["source", "target"])["std_error"].mean()
+    errors = whole.set_index(["source", "target"])["std_error"]
+    assert (without > errors).mean() > 0.5
+
+
+def test_guides_of_few_cells_are_named():
+    data, guides = guided_screen(3)
+    first = guides.index[guides == "g1-0<b>"][:4]
+    guides[first] = "rare"
+    found = argen.diagnostics.check(data, guides=guides, n_null_tests=0)
+    assert "not compared: rare (4 cells)" in found.summary()
+    assert "rare" not in set(found.tables["guides"]["guide"])
+    sizes = found.tables["guides"].drop_duplicates("guide").set_index("guide")["n_cells"]
+    assert sizes.sum() == 3 * 240 - 4
+
+
+def test_effects_of_guides_side_by_side():
+    data, guides = guided_screen(4)
+    found = guide_effects(build_design(data), guides)
+    table = guide_table(found, NODES)
+    own = table[table["source"] == table["target"]]
+    assert len(table) == 3 * 3 * N_GUIDES
+    strength = np.tile(np.linspace(0.6, 2.0, N_GUIDES), 3)
+    assert (np.abs(own["effect"] + strength) < 4.5 * own["std_error"]).all()
+
+
+def test_without_candidates_or_with_one_guide():
+    data, guides = guided_screen(5)
+    network = argen.infer_network(data)
+    found = guide_effects(build_design(data), guides.str[:2])
+    assert agreement_table(found, NODES).empty
+    assert overidentification_table(found, network).empty
+    check = argen.diagnostics.check(data, network, guides=guides.str[:2], n_null_tests=0)
+    assert not [f for f in check.findings if f.assumption.startswith("exclusion")]
