@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 import argen
+import argen.plot
 import argen.study
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
-
-MODULES = [argen, argen.baselines, argen.diagnostics, argen.study]
+MODULES = [argen, argen.baselines, argen.diagnostics, argen.plot, argen.study]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
@@ -24,6 +24,12 @@ def test_api_page_has_every_public_name(module):
     page = (DOCS / "api.md").read_text("utf-8")
     documented = set(re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)$", page, re.M))
     assert set(module.__all__) - {"baselines", "diagnostics"} <= documented
+
+
+def test_gallery_draws_every_figure():
+    page = (DOCS / "gallery.md").read_text("utf-8")
+    figures = {name for name in argen.plot.__all__ if name.startswith("draw_")}
+    assert figures == set(re.findall(r"plot\.(draw_\w+)\(", page))
 
 
 def test_howto_explains_every_status():

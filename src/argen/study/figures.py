@@ -1,4 +1,4 @@
-"""Figures of the studies; the only file that imports matplotlib."""
+"""Figures of the studies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from argen.errors import InputError
+from argen.plot.style import new_figure
 from argen.study.paper import HIDDEN, METHODS, PAIR, PaperStudy, of_case
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Genes of the paper's network: causes above what they act on.
 _PLACES = {
@@ -24,17 +23,6 @@ _PLACES = {
 _COLOURS = {True: "#1b6ca8", False: "#c0392b"}
 # Edges that a method selects in fewer replicates are not drawn.
 _LEAST_SHARE = 0.05
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, or say how to install what draws it."""
-    try:
-        from matplotlib.figure import Figure as NewFigure
-    except ImportError as error:
-        raise InputError(
-            "Figures need matplotlib. Install it with: pip install 'argen[plot]'"
-        ) from error
-    return NewFigure(figsize=(width, height), layout="constrained")
 
 
 def write_paper_figures(study: PaperStudy, folder: Path) -> list[Path]:

@@ -1,0 +1,34 @@
+"""Figures: ``draw_*(network, ..., ax=None)`` returns the axes; they need matplotlib.
+
+Each figure has its numbers as a table, ``*_table``; ``write_figures`` writes both.
+"""
+
+from argen.plot.effects import (
+    draw_comparison,
+    draw_forest,
+    draw_heatmap,
+    draw_intervention,
+    draw_truth,
+)
+from argen.plot.graphs import draw_centrality, draw_degrees, draw_stability
+from argen.plot.layout import LayeredLayout, layered_layout
+from argen.plot.network import draw_network, draw_networks
+from argen.plot.screens import draw_expression, draw_knockdown, draw_qq
+
+__all__ = [
+    "LayeredLayout",
+    "draw_centrality",
+    "draw_comparison",
+    "draw_degrees",
+    "draw_expression",
+    "draw_forest",
+    "draw_heatmap",
+    "draw_intervention",
+    "draw_knockdown",
+    "draw_network",
+    "draw_networks",
+    "draw_qq",
+    "draw_stability",
+    "draw_truth",
+    "layered_layout",
+]
