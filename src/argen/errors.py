@@ -59,11 +59,11 @@ _ADVICE = {
     ),
     FitStatus.ZERO_COUNTS_PERTURBED: (
         "The perturbed cells have no count of the target: the effect is minus infinity; the "
-        "p-value is that of the conditional binomial test."
+        "p-value is that of a test that needs no effect."
     ),
     FitStatus.ZERO_COUNTS_CONTROL: (
         "The control cells have no count of the target: the effect is plus infinity; the "
-        "p-value is that of the conditional binomial test."
+        "p-value is that of a test that needs no effect."
     ),
     FitStatus.NOT_CONVERGED: (
         "The fit did not converge; look for a covariate that separates the cells with counts "
