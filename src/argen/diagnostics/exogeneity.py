@@ -9,7 +9,7 @@ from scipy.special import chdtrc, expit
 from argen._arrays import FloatArray
 from argen.covariates import encode_covariates
 from argen.design import Design
-from argen.diagnostics.findings import Finding, listed
+from argen.diagnostics.findings import Finding, Severity, listed
 from argen.diagnostics.quantiles import quantile_table
 from argen.errors import InputError
 from argen.fdr import adjust
@@ -112,7 +112,7 @@ def balance_quantiles(table: pd.DataFrame) -> pd.DataFrame:
 def balance_findings(table: pd.DataFrame) -> list[Finding]:
     """Say what is unbalanced, and what to do about it."""
     findings = []
-    says = {
+    says: dict[str, tuple[Severity, str, str]] = {
         "other": (
             "warning",
             "columns that are no covariates",
@@ -142,7 +142,7 @@ def balance_findings(table: pd.DataFrame) -> list[Finding]:
                 f"{len(rows)} of {n_tested} tests of {what} against a perturbation show imbalance "
                 f"(adjusted p < {IMBALANCE_ALPHA:g}): {listed(shown)}."
             )
-            findings.append(Finding(_CHANCE, evidence, advice, severity))  # type: ignore[arg-type]
+            findings.append(Finding(_CHANCE, evidence, advice, severity))
     untested = table.loc[table["p_value"].isna(), "column"].unique()
     if len(untested):
         findings.append(
