@@ -18,7 +18,7 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
-demo: .venv/.installed ## from simulated counts to network and results folder
+demo: .venv/.installed ## from simulated counts to network, results folder and report
 	$(BIN)/python examples/demo.py
 
 test: .venv/.with-test

@@ -17,6 +17,7 @@ from argen.order import CausalOrder, causal_order
 from argen.parents import ParentTests, search_parents
 from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
+from argen.report import write_report
 from argen.simulate import (
     ScreenModel,
     ScreenProfile,
@@ -64,5 +65,6 @@ __all__ = [
     "simulate_paper_screen",
     "simulate_screen",
     "simulated_anndata",
+    "write_report",
     "write_screen",
 ]

@@ -21,6 +21,7 @@ from argen import __version__
 from argen.blocks import Executor, SerialExecutor
 from argen.checkpoint import Checkpoint
 from argen.cli_check import add_check
+from argen.cli_figures import add_figures
 from argen.cli_options import (
     METHOD,
     MODEL,
@@ -66,6 +67,7 @@ def fit(
     method: Annotated[Method, Parameter(group=METHOD)] = "argen",
     run: RunOptions = RunOptions(),
     out: Annotated[Path, Parameter(group=OUTPUT)] = Path("argen_results"),
+    no_report: Annotated[bool, Parameter(group=OUTPUT)] = False,
     quiet: Annotated[bool, Parameter(group=OUTPUT)] = False,
 ) -> None:
     """Infer the causal network of a screen and write the results folder.
@@ -79,10 +81,12 @@ def fit(
         the total effects (dense or sparse), every descendant an edge, or random pairs.
     out
         Folder for the results; files of an earlier run are replaced.
+    no_report
+        Do not write report.html, the page that shows the network.
     quiet
         Print nothing but warnings and errors.
     """
-    from argen import infer_by
+    from argen import infer_by, write_report
 
     _make_folder(out)
     _refuse_to_begin_again(out, resume=run.resume)
@@ -102,6 +106,8 @@ def fit(
                 command=shlex.join(sys.argv),
             )
             network.write_results(out)
+            if not no_report:
+                write_report(network, out / "report.html")
     checkpoint.remove()
     if not quiet:
         _out.print(f"{network.summary()}\n\nThe results are in {out}")
@@ -346,3 +352,4 @@ def _cannot_write(path: Path, error: OSError) -> InputError:
 
 app.command(study_app(_out, lambda quiet: shown_progress(_err, quiet=quiet), _make_folder))
 add_check(app, _out, _read, _make_folder)
+add_figures(app, _out, _read, _make_folder)

@@ -58,18 +58,20 @@ def add_check(
         seed
             Seed of the null screens.
         out
-            Folder for the summary and the table of each check; no files when left out.
+            Folder for the summary, the table of each check, and the report of the network with
+            the findings; no files when left out.
         """
-        from argen import infer_network
+        from argen import infer_network, write_report
         from argen.data.columns import read_columns
         from argen.diagnostics import check as check_screen
 
         if out is not None:
             make_folder(out)
         data = read(file, screen)
+        network = infer_network(data, config)
         found = check_screen(
             data,
-            infer_network(data, config),
+            network,
             guides=read_columns(file, [guide])[guide] if guide else None,
             others=read_columns(file, split_list(also)) if also else None,
             n_null_tests=null_tests,
@@ -77,4 +79,6 @@ def add_check(
         )
         console.print(found.summary())
         if out is not None:
-            console.print(f"\nThe tables are in {found.write(out)}")
+            found.write(out)
+            write_report(network, out / "report.html", diagnostics=found)
+            console.print(f"\nThe tables, and report.html with network and findings, are in {out}")

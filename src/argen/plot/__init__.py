@@ -10,6 +10,7 @@ from argen.plot.effects import (
     draw_intervention,
     draw_truth,
 )
+from argen.plot.files import write_expression, write_figures
 from argen.plot.graphs import draw_centrality, draw_degrees, draw_stability
 from argen.plot.layout import LayeredLayout, layered_layout
 from argen.plot.network import draw_network, draw_networks
@@ -31,4 +32,6 @@ __all__ = [
     "draw_stability",
     "draw_truth",
     "layered_layout",
+    "write_expression",
+    "write_figures",
 ]

@@ -124,24 +124,30 @@ def draw_networks(
     """
     if not networks:
         raise InputError("There is no network to draw: give at least one.")
-    first = next(iter(networks.values()))
-    for name, network in networks.items():
-        if set(network.genes) != set(first.genes):
-            raise InputError(f"The network {name!r} has other genes than the first: fit alike.")
-    edges = pd.concat([network.edges[["source", "target"]] for network in networks.values()])
-    layout = layered_layout(first, edges.drop_duplicates())
     if axes is None:
         figure = axes_or_new(None, 4.5 * len(networks), 4.5).figure
         figure.clear()
         axes = [figure.add_subplot(1, len(networks), i + 1) for i in range(len(networks))]
-    known = set(first.edges[["source", "target"]].itertuples(index=False, name=None))
-    for ax, (name, network) in zip(axes, networks.items(), strict=True):
-        draw_network(network, layout=layout, ax=ax)
-        pairs = network.edges[["source", "target"]].itertuples(index=False, name=None)
-        n_shared = sum(pair in known for pair in pairs)
-        shared = "" if network is first else f", {n_shared} shared"
-        ax.set_title(f"{shown_name(name, 40)}: {len(network.edges)} edges{shared}", **name_style())
+    for ax, name in zip(axes, networks, strict=True):
+        draw_one_of(networks, name, ax=ax)
     return list(axes)
+
+
+def draw_one_of(networks: Mapping[str, CausalNetwork], name: str, *, ax: Axes) -> Axes:
+    """Draw one of several networks in the layout of all of them; see ``draw_networks``."""
+    first, network = next(iter(networks.values())), networks[name]
+    for other_name, other in networks.items():
+        if set(other.genes) != set(first.genes):
+            raise InputError(
+                f"The network {other_name!r} has other genes than the first: fit all on the same."
+            )
+    edges = pd.concat([other.edges[["source", "target"]] for other in networks.values()])
+    layout = layered_layout(first, edges.drop_duplicates())
+    draw_network(network, layout=layout, ax=ax)
+    n_shared = len(network.edges.merge(first.edges, on=["source", "target"]))
+    shared = "" if network is first else f", {n_shared} shared"
+    ax.set_title(f"{shown_name(name, 40)}: {len(network.edges)} edges{shared}", **name_style())
+    return ax
 
 
 def _widths(edges: pd.DataFrame, scale: float) -> FloatArray:

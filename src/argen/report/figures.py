@@ -1,0 +1,154 @@
+"""The interactive figures of a report, by Bokeh, whose scripts come with its package."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from argen.network import CausalNetwork
+from argen.plot.effects import intervention_table, slope_and_agreement
+from argen.plot.screens import knockdown_table
+from argen.plot.style import NEGATIVE, NEUTRAL, POSITIVE
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure as Figure  # noqa: N812
+
+# Sources of the graph, which the page fills, by name; the columns of each.
+GRAPH_SOURCES = {
+    "edges": ("x0", "y0", "x1", "y1", "cx", "cy", "colour", "alpha", "width"),
+    "heads": ("x", "y", "angle", "marker", "colour", "alpha", "size"),
+    "genes": ("x", "y", "name", "colour", "alpha", "size", "parents", "children"),
+    "names": ("x", "y", "name", "colour", "alpha"),
+}
+
+
+def bokeh_script() -> str:
+    """Return the source of BokehJS, without widgets or tables."""
+    from bokeh.resources import Resources
+
+    return "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
+
+
+def graph_figure() -> Figure:
+    """Return the axes of the graph: edges, heads, genes and names without any data.
+
+    The page fills them, since what is shown depends on what its reader filters and selects. It
+    is told of taps, and of moved axes, by events of the document.
+    """
+    from bokeh.models import ColumnDataSource, CustomJS, HoverTool, Range1d, TapTool, Text
+    from bokeh.plotting import figure
+
+    plot = figure(
+        name="graph", tools="pan,wheel_zoom", active_scroll="wheel_zoom",
+        toolbar_location=None, sizing_mode="stretch_both", x_range=Range1d(0, 1),
+        y_range=Range1d(0, 1),
+    )  # fmt: skip
+    plot.axis.visible, plot.grid.visible = False, False
+    sources = {
+        name: ColumnDataSource({column: [] for column in columns}, name=name)
+        for name, columns in GRAPH_SOURCES.items()
+    }
+    plot.quadratic(
+        x0="x0", y0="y0", x1="x1", y1="y1", cx="cx", cy="cy", source=sources["edges"],
+        line_color="colour", line_alpha="alpha", line_width="width",
+    )  # fmt: skip
+    plot.scatter(
+        "x", "y", source=sources["heads"], marker="marker", angle="angle", size="size",
+        fill_color="colour", line_color="colour", fill_alpha="alpha", line_alpha="alpha",
+        line_width=2,
+    )  # fmt: skip
+    genes = plot.scatter(
+        "x", "y", source=sources["genes"], size="size", fill_color="colour", fill_alpha="alpha",
+        line_color="colour", line_alpha="alpha",
+    )  # fmt: skip
+    genes.nonselection_glyph = genes.selection_glyph = None
+    names = Text(
+        x="x", y="y", text="name", text_color="colour", text_alpha="alpha", text_font_size="12px",
+        text_align="center", text_baseline="top", y_offset=6, padding=1, border_line_color=None,
+        background_fill_color="white", background_fill_alpha=0.7, outline_shape="rectangle",
+    )  # fmt: skip
+    plot.add_glyph(sources["names"], names, name="names-renderer")
+    # Bokeh writes the values of columns as text, never as markup.
+    tooltips = [("gene", "@name"), ("parents", "@parents"), ("children", "@children")]
+    plot.add_tools(HoverTool(renderers=[genes], tooltips=tooltips), TapTool(renderers=[genes]))
+    tapped = 'document.dispatchEvent(new CustomEvent("gene-tapped", {detail: cb_obj.indices}))'
+    moved = 'document.dispatchEvent(new CustomEvent("graph-moved"))'
+    resized = 'document.dispatchEvent(new CustomEvent("graph-resized"))'
+    sources["genes"].selected.js_on_change("indices", CustomJS(code=tapped))
+    plot.x_range.js_on_change("start", CustomJS(code=moved))
+    plot.y_range.js_on_change("start", CustomJS(code=moved))
+    for side in ("inner_width", "inner_height"):
+        plot.js_on_change(side, CustomJS(code=resized))
+    return plot
+
+
+def diagnostic_figures(network: CausalNetwork) -> dict[str, tuple[str, Figure]]:
+    """Return captions and figures by name: knock-downs, edges against interventions."""
+    figures = {"knockdown": _knockdown(network)}
+    for name, reverse in (("forward", False), ("reverse", True)):
+        table = intervention_table(network, reverse=reverse)
+        table = table[np.isfinite(table["intervention"]) & np.isfinite(table["effect"])]
+        if len(table):
+            figures[name] = _interventions(table, reverse=reverse)
+    return figures
+
+
+def _knockdown(network: CausalNetwork) -> tuple[str, Figure]:
+    table = knockdown_table(network)
+    n_infinite = int((~np.isfinite(table["effect"])).sum())
+    table = table[np.isfinite(table["effect"])].assign(
+        percent=lambda t: 100 * t["remaining"],
+        low=lambda t: 100 * np.exp(t["ci_low"]),
+        high=lambda t: 100 * np.exp(t["ci_high"]),
+        colour=lambda t: np.where(t["ci_high"] < 0, POSITIVE, NEGATIVE),
+        place=lambda t: np.arange(len(t)),
+    )
+    columns = ["node", "percent", "low", "high", "colour", "place"]
+    plot, source = _plot("knockdown", table[columns], [("gene", "@node"), ("left", "@percent %")])
+    plot.segment("place", "low", "place", "high", source=source, line_color="colour")
+    plot.scatter("place", "percent", source=source, size=6, color="colour")
+    plot.hspan(y=100, line_color=NEUTRAL)
+    plot.yaxis.axis_label = "own expression left, %"
+    plot.xaxis.axis_label = "genes, the strongest knock-down first"
+    left_out = f" {n_infinite} without an estimate or without a count left are not drawn."
+    return (
+        "What is left of each gene's expression under its own perturbation, with intervals. "
+        f"Orange: not surely below 100 %.{left_out if n_infinite else ''}",
+        plot,
+    )
+
+
+def _interventions(table: pd.DataFrame, *, reverse: bool) -> tuple[str, Figure]:
+    x, y = (table[name].to_numpy(dtype=np.float64) for name in ("intervention", "effect"))
+    slope, agreement = slope_and_agreement(x, y)
+    colour = NEUTRAL if reverse else POSITIVE
+    columns = table[["source", "target", "effect", "intervention"]]
+    tips = [("edge", "@source → @target"), ("effect", "@effect"), ("perturbed", "@intervention")]
+    plot, source = _plot("reverse" if reverse else "forward", columns, tips)
+    plot.scatter("intervention", "effect", source=source, size=6, color=colour, alpha=0.7)
+    plot.xaxis.axis_label = (
+        f"minus the effect of perturbing the {'target' if reverse else 'source'}"
+    )
+    plot.yaxis.axis_label = "direct effect"
+    said = (
+        "Perturbing the target should leave the source alone: points should lie near 0 from left "
+        "to right."
+        if reverse
+        else "Perturbing the source should move the target along the edge: the slope should be "
+        "positive."
+    )
+    numbers = f"Slope {slope:.2f}, same sign for {100 * agreement:.0f} % of {len(table)} edges."
+    return f"{said} {numbers}", plot
+
+
+def _plot(name: str, table: pd.DataFrame, tooltips: Any) -> tuple[Figure, Any]:
+    from bokeh.models import ColumnDataSource
+    from bokeh.plotting import figure
+
+    plot = figure(
+        name=name, height=300, sizing_mode="stretch_width", tools="hover", tooltips=tooltips,
+        toolbar_location=None,
+    )  # fmt: skip
+    return plot, ColumnDataSource(table)

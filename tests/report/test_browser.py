@@ -1,0 +1,278 @@
+"""The page as its reader uses it, in headless Chromium, opened from disk."""
+
+import csv
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import argen
+from tests.networks import HOSTILE, made_up_network
+from tests.report.browser import chromium
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One browser for all tests."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network with hostile names."""
+    return made_up_network(60, 120, names=HOSTILE)
+
+
+@pytest.fixture(scope="module")
+def path(network, tmp_path_factory):
+    """Its report, with stability."""
+    stability = network.edges[["source", "target"]].assign(frequency=np.linspace(0, 1, 120))
+    file = tmp_path_factory.mktemp("report") / "report.html"
+    return argen.write_report(network, file, stability=stability)
+
+
+@pytest.fixture
+def page(browser, path):
+    """The open page; at the end there must be no error, dialog or request."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    wrong = watch(opened)
+    visit(opened, path)
+    yield opened
+    assert wrong == []
+    opened.close()
+
+
+def watch(page) -> list[str]:
+    """Collect what must not happen."""
+    wrong = []
+    page.on("request", lambda r: None if r.url.startswith("file:") else wrong.append(r.url))
+    page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+
+    def refuse(dialog):
+        wrong.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", refuse)
+    return wrong
+
+
+def visit(page, path) -> None:
+    """Open a report and wait until all is drawn."""
+    page.goto(path.as_uri())
+    page.wait_for_function("document.body.dataset.ready === 'all'")
+
+
+def column(page, number: int) -> list[str]:
+    """Texts of a column of the table of edges."""
+    return page.locator(f"#table tbody td:nth-child({number})").all_text_contents()
+
+
+def drawn_edges(page) -> int:
+    """How many edges the graph holds."""
+    return page.evaluate(
+        "Bokeh.documents.map(d => d.get_model_by_name('edges')).find(Boolean).data.x0.length"
+    )
+
+
+def slide(page, name: str, value: float) -> None:
+    """Move a slider as the keyboard or mouse would."""
+    page.locator(name).evaluate(
+        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }", value
+    )
+
+
+def place_of(page, gene: str) -> tuple[float, float]:
+    """Where a gene is on the screen."""
+    box = page.locator("#graph-box")
+    box.scroll_into_view_if_needed()
+    bounds = box.bounding_box()
+    x, y, width, height = page.evaluate(
+        """(name) => {
+          const model = (n) => Bokeh.documents.map((d) => d.get_model_by_name(n)).find(Boolean);
+          const plot = model("graph"), points = model("genes").data;
+          const i = Array.from(points.name).indexOf(name);
+          const share = (v, r) => (v - r.start) / (r.end - r.start);
+          return [share(points.x[i], plot.x_range) * plot.inner_width,
+            (1 - share(points.y[i], plot.y_range)) * plot.inner_height, plot.inner_width,
+            plot.inner_height];
+        }""",
+        gene,
+    )
+    left = bounds["x"] + (bounds["width"] - width) / 2
+    return left + x, bounds["y"] + (bounds["height"] - height) / 2 + y
+
+
+def test_a_click_on_a_gene_shows_its_edges(page, network):
+    edges = network.edges
+    gene = edges["source"].value_counts().index[0]
+    page.mouse.click(*place_of(page, gene if len(gene) < 25 else f"{gene[:23]}…"))
+    page.wait_for_function("document.querySelector('#panel h4')")
+    assert page.locator("#panel h3").text_content() == gene
+    assert page.locator("#gene").input_value() == gene
+    titles = page.locator("#panel h4").all_text_contents()
+    assert titles == [
+        f"Parents: {len(network.parents(gene))}",
+        f"Children: {len(network.children(gene))}",
+    ]
+    best = network.children(gene).iloc[0]
+    shown = page.locator("#panel ul").nth(1).locator("li").first.text_content()
+    assert best["target"] in shown
+    assert f"{best['effect']:.3f}" in shown
+    # From gene to gene by buttons, which the keyboard reaches.
+    page.locator("#panel ul").nth(1).locator("button").first.press("Enter")
+    assert page.locator("#panel h3").text_content() == best["target"]
+
+
+@pytest.mark.parametrize("gene", HOSTILE)
+def test_search_finds_every_name(page, gene):
+    page.locator("#gene").fill(gene)
+    page.locator("#gene").press("Enter")
+    assert page.locator("#panel h3").text_content() == gene
+
+
+def test_search_says_when_there_is_none(page):
+    page.locator("#gene").fill("<b>nobody</b>")
+    page.locator("#gene").press("Enter")
+    assert page.locator("#count").text_content() == "No gene is called <b>nobody</b>."
+
+
+def test_filters_act_on_graph_and_table(page, network):
+    edges = network.edges
+    assert drawn_edges(page) == len(column(page, 1)) == len(edges)
+    page.locator("#sign").select_option("-1")
+    n_lowering = int((edges["effect"] < 0).sum())
+    assert drawn_edges(page) == len(column(page, 1)) == n_lowering
+    page.locator("#clear").click()
+    slide(page, "#effect", 50)
+    n_large = int((edges["effect"].abs() >= edges["effect"].abs().max() / 2).sum())
+    assert 0 < n_large < len(edges)
+    assert drawn_edges(page) == len(column(page, 1)) == n_large
+    page.locator("#clear").click()
+    slide(page, "#stability", 0.5)
+    assert drawn_edges(page) == 60
+    page.locator("#clear").click()
+    slide(page, "#q", -6)
+    q = [float(value) for value in column(page, 7)]
+    assert 0 < len(q) < len(edges)
+    assert max(q) <= 1e-6
+    assert page.locator("#count").text_content().startswith(f"{len(q)} of 120 edges")
+
+
+def test_the_table_sorts_both_ways(page, network):
+    by_effect = page.locator("#table th[data-column=effect] button")
+    by_effect.click()
+    effects = [float(value) for value in column(page, 3)]
+    assert effects == sorted(effects)
+    assert page.locator("th[data-column=effect]").get_attribute("aria-sort") == "ascending"
+    by_effect.press("Enter")
+    assert [float(value) for value in column(page, 3)] == sorted(effects, reverse=True)
+    page.locator("#table th[data-column=source] button").click()
+    assert sorted(column(page, 1)) == sorted(network.edges["source"])
+
+
+def test_the_table_is_searched_and_downloaded(page, network):
+    page.locator("#search").fill("gene1")
+    found = network.edges
+    is_found = [
+        "gene1" in f"{s} {t}".lower() for s, t in zip(found["source"], found["target"], strict=True)
+    ]
+    assert len(column(page, 1)) == sum(is_found)
+    page.locator("#search").fill("")
+    with page.expect_download() as waiting:
+        page.locator("#download").click()
+    download = waiting.value
+    assert download.suggested_filename == "edges.tsv"
+    with open(download.path(), encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    expected = network.edges.sort_values("log10_p")
+    assert [row["source"] for row in rows] == expected["source"].tolist()
+    assert [row["target"] for row in rows] == expected["target"].tolist()
+    np.testing.assert_allclose(
+        [float(row["effect"]) for row in rows], expected["effect"], rtol=1e-5
+    )
+    text = pd.DataFrame(rows).to_csv(sep="\t", index=False)
+    assert len(list(csv.reader(io.StringIO(text), delimiter="\t"))) == len(expected) + 1
+
+
+def test_long_tables_come_in_parts(browser, tmp_path):
+    page = browser.new_page()
+    wrong = watch(page)
+    visit(page, argen.write_report(made_up_network(100, 300), tmp_path / "long.html"))
+    assert len(column(page, 1)) == 200
+    page.get_by_role("button", name="Show all 300 rows").click()
+    assert len(column(page, 1)) == 300
+    assert wrong == []
+    page.close()
+
+
+def test_the_graph_answers_to_the_keyboard(page):
+    ranges = """() => {
+      const plot = Bokeh.documents.map(d => d.get_model_by_name('graph')).find(Boolean);
+      return [plot.x_range.start, plot.x_range.end];
+    }"""
+    page.locator("#graph-box").focus()
+    start, end = page.evaluate(ranges)
+    page.keyboard.press("+")
+    zoomed = page.evaluate(ranges)
+    assert zoomed[1] - zoomed[0] == pytest.approx((end - start) / 1.5)
+    page.keyboard.press("ArrowRight")
+    moved = page.evaluate(ranges)
+    assert moved[0] > zoomed[0]
+    page.keyboard.press("0")
+    assert page.evaluate(ranges) == pytest.approx([start, end])
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "gene"
+
+
+def test_dragging_moves_the_graph(page):
+    start = "Bokeh.documents.map(d => d.get_model_by_name('graph')).find(Boolean).x_range.start"
+    page.locator("#graph-box").scroll_into_view_if_needed()
+    bounds = page.locator("#graph-box").bounding_box()
+    before = page.evaluate(start)
+    page.mouse.move(bounds["x"] + 30, bounds["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(bounds["x"] + 130, bounds["y"] + 60, steps=5)
+    page.mouse.up()
+    assert page.evaluate(start) < before
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_widths_and_colour_schemes(browser, path, width, scheme):
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    wrong = watch(page)
+    visit(page, path)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    paper, ink = page.evaluate(
+        "(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))"
+    )
+    assert (brightness(paper) > 200) == (scheme == "light")
+    assert abs(brightness(paper) - brightness(ink)) > 150
+    assert wrong == []
+    page.close()
+
+
+def brightness(colour: str) -> float:
+    """Mean of red, green and blue of ``rgb(...)``."""
+    return float(np.mean([int(part) for part in colour[4:-1].split(",")]))
+
+
+def test_the_page_prints(page):
+    assert page.pdf().startswith(b"%PDF")
+    page.emulate_media(media="print")
+    assert not page.locator("#controls").is_visible()
+    assert page.locator("#table").is_visible()
+
+
+def test_a_page_without_edges(browser, tmp_path):
+    page = browser.new_page()
+    wrong = watch(page)
+    visit(page, argen.write_report(made_up_network(5, 0), tmp_path / "none.html"))
+    page.locator("#gene").fill("GENE1")
+    page.locator("#gene").press("Enter")
+    assert page.locator("#panel h3").text_content() == "GENE1"
+    assert wrong == []
+    page.close()

@@ -1,0 +1,223 @@
+"""The page and its texts, without a browser."""
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import argen
+from argen.diagnostics import Diagnostics, Finding
+from argen.report import report_html
+from argen.report.content import methods_of, names_of, provenance_of, summary_of, warnings_of
+from argen.report.page import MOST_EDGES, edge_columns
+from tests.networks import HOSTILE, made_up_network
+
+
+class Page(HTMLParser):
+    """Elements, attributes and texts of a page, as a browser reads them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.data = ""
+        self._inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._inside = dict(attrs).get("id") or tag
+
+    def handle_data(self, data):
+        if self._inside == "data":
+            self.data += data
+        elif self._inside not in ("script", "style"):
+            self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    """The page of a network with hostile names, and the network."""
+    network = made_up_network(len(HOSTILE), 20, names=HOSTILE)
+    return Page(report_html(network, title=HOSTILE[0])), network
+
+
+def test_hostile_names_are_text(hostile):
+    page, network = hostile
+    counts = pd.Series([tag for tag, _ in page.elements]).value_counts()
+    assert counts["script"] == 3  # the data, Bokeh, and the page's own
+    assert counts["style"] == 1
+    assert "img" not in counts
+    assert not any(
+        name.startswith("on") and name != "onsubmit" for _, a in page.elements for name in a
+    )
+    data = json.loads(page.data)
+    assert tuple(data["genes"]["name"]) == network.genes
+    assert data["edges"]["source"] == network.edges.sort_values("log10_p")["source"].tolist()
+    assert any(HOSTILE[0] in text for text in page.texts)
+
+
+def test_nothing_is_loaded_from_elsewhere(hostile):
+    page, _ = hostile
+    for tag, attributes in page.elements:
+        assert "src" not in attributes, tag
+        assert attributes.get("href", "#").startswith("#"), tag
+    [policy] = [a["content"] for _, a in page.elements if a.get("http-equiv")]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_size_of_a_large_report():
+    page = report_html(made_up_network(400, 2000))
+    assert len(page.encode()) < 6e6
+
+
+def test_missing_and_infinite_numbers_are_json(paper_network):
+    candidates = paper_network.candidates.copy()
+    first = candidates.index[candidates["selected"]][0]
+    candidates.loc[first, ["effect", "std_error"]] = [np.inf, np.nan]
+    odd = dataclasses.replace(paper_network, candidates=candidates)
+    data = json.loads(Page(report_html(odd)).data, parse_constant=pytest.fail)
+    place = data["edges"]["effect"].index("inf")
+    assert data["edges"]["std_error"][place] is None
+
+
+def test_edges_have_what_else_is_known(paper_network):
+    edges = edge_columns(paper_network, None)
+    assert len(edges) == len(paper_network.edges)
+    assert edges["log10_p"].is_monotonic_increasing
+    total = paper_network.total_effects().set_index(["source", "target"])["effect"]
+    for row in edges.itertuples():
+        assert row.forward == total[row.source, row.target]
+        assert row.backward == total[row.target, row.source]
+    # The default rule has no adjusted p-value: those of Benjamini and Hochberg, by definition.
+    p = paper_network.candidates["p_value"].to_numpy()
+    for row, own in zip(edges.itertuples(), 10 ** edges["log10_p"], strict=True):
+        larger = p[p >= own * (1 - 1e-9)]
+        expected = min(len(p) * x / (p <= x * (1 + 1e-9)).sum() for x in larger)
+        assert row.q == pytest.approx(min(expected, 1), rel=1e-6)
+
+
+def test_adjusted_p_values_of_the_rule_are_kept(paper_screen):
+    config = argen.InferenceConfig(rule="published", edge_adjustment="holm")
+    network = argen.infer_network(paper_screen[0], config)
+    edges = edge_columns(network, None)
+    assert set(edges["q"]) == set(network.edges["p_adjusted"])
+
+
+def test_stability_is_joined_and_may_be_missing(paper_network):
+    pairs = paper_network.edges[["source", "target"]]
+    table = pairs.iloc[:2].assign(frequency=[0.25, 0.75])
+    edges = edge_columns(paper_network, table).set_index(["source", "target"])["stability"]
+    for row in table.itertuples():
+        assert edges[row.source, row.target] == row.frequency
+    assert edges.isna().sum() == len(pairs) - 2
+
+
+def test_edges_beyond_the_page_are_counted():
+    network = made_up_network(400, MOST_EDGES + 7)
+    page = Page(report_html(network))
+    assert len(json.loads(page.data)["edges"]["source"]) == MOST_EDGES
+    assert any("7 edges with weaker evidence are not in this page" in text for text in page.texts)
+
+
+def test_findings_stand_first_and_by_severity(paper_network):
+    findings = [
+        Finding("A thing", "It is so.", "Do this.", "note"),
+        Finding("Guides hit one gene", "They do not.", "Drop them.", "serious"),
+    ]
+    diagnostics = Diagnostics.of(findings, {"knock_down": pd.DataFrame({"a": [1.5]})}, ["Looked."])
+    found = warnings_of(paper_network, diagnostics)
+    assert found[0].title == "Guides hit one gene"
+    assert found[0].text == "They do not. Drop them."
+    assert "Assumptions were not checked" not in [warned.title for warned in found]
+    page = Page(report_html(paper_network, diagnostics=diagnostics))
+    text = " ".join(page.texts)
+    assert text.index("Guides hit one gene") < text.index("What was found")
+    assert "Knock down: 1 rows" in text
+    assert "Looked." in text
+
+
+def test_warnings_say_what_is_wrong():
+    """Guides that fail, and feedback, are named."""
+    model = argen.ScreenModel(n_nodes=12, failed=0.2, n_feedback=2, mean_count=6.0)
+    network = argen.infer_network(argen.simulate_screen(model, rng=1)[0])
+    said = {warned.title: warned.text for warned in warnings_of(network)}
+    own = network.screen.knockdown_frame().set_index("node")
+    [title] = [title for title in said if "may not work" in title]
+    named = re.findall(r"g\d+", said[title])
+    assert len(named) == int(title.split()[0]) > 0
+    for gene in named:
+        assert own.loc[gene, "effect"] + 1.96 * own.loc[gene, "std_error"] > 0
+    assert "Assumptions were not checked" in said
+
+
+def test_a_network_without_edges_is_a_page(paper_network):
+    candidates = paper_network.candidates.assign(selected=False)
+    for table, title in (
+        (candidates, "No edge passed"),
+        (candidates[:0], "Nothing could be tested"),
+    ):
+        empty = dataclasses.replace(paper_network, candidates=table)
+        assert title in [warned.title for warned in warnings_of(empty)]
+        assert json.loads(Page(report_html(empty)).data)["edges"]["source"] == []
+
+
+def test_summary_in_numbers(paper_network):
+    said = " ".join(summary_of(paper_network))
+    best = paper_network.edges.nsmallest(1, "log10_p").iloc[0]
+    assert f"would be multiplied by {2 ** best['effect']:.2f}" in said
+    assert f"{len(paper_network.edges)} edges among 6 perturbed genes" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ["saddlepoint", "two-level rule", "Poisson regression: the perturbations", "0.05"]),
+        ({"family": "nb", "alpha": 0.01}, ["two-stage negative-binomial", "at 0.01"]),
+        ({"rule": "published"}, ["Wald tests", "BatchBH", "peeled"]),
+        (
+            {"rule": "published", "edge_adjustment": "holm", "edge_scope": "target"},
+            ["Holm's method within each target"],
+        ),
+        ({"screen_adjustment": "by"}, ["Benjamini and Yekutieli"]),
+        ({"confidence": 0.9}, ["coverage of 90 %"]),
+    ],
+)
+def test_methods_name_the_settings(paper_screen, options, words):
+    text = methods_of(argen.infer_network(paper_screen[0], argen.InferenceConfig(**options)))
+    for word in [*words, "arXiv:2601.01830", "L as covariates", argen.__version__]:
+        assert word in text
+
+
+def test_methods_of_another_method_say_so(paper_screen):
+    text = methods_of(argen.baselines.infer_naive(paper_screen[0]))
+    assert "by the method 'naive', which is not ARGEN" in text
+    assert "Murphy-Topel" not in text
+
+
+def test_provenance_has_everything(paper_network):
+    rows = dict(provenance_of(paper_network))
+    assert rows["input sha256"] == paper_network.provenance["input_sha256"]
+    assert {f"option {name}" for name in paper_network.config.to_dict()} <= set(rows)
+
+
+def test_long_lists_are_cut_and_counted():
+    assert names_of("abc") == "a, b, c"
+    assert names_of(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+
+
+def test_a_report_is_html(tmp_path, paper_network):
+    path = argen.write_report(paper_network, tmp_path / "report.html")
+    assert path.read_text("utf-8").startswith("<!doctype html>")
+    with pytest.raises(argen.InputError, match=r"is an \.html file, not 'report\.pdf'"):
+        argen.write_report(paper_network, tmp_path / "report.pdf")
+
+
+def test_the_same_network_gives_the_same_numbers(paper_network):
+    first, second = (json.loads(Page(report_html(paper_network)).data) for _ in range(2))
+    assert first["edges"] == second["edges"]
+    assert first["genes"] == second["genes"]
