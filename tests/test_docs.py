@@ -57,6 +57,7 @@ def test_formats_page_has_every_file_and_column(tmp_path):
         "pipeline",
         "descendants",
         "iv",
+        "network",
         "simulate.screen",
         "evaluate",
         "diagnostics.checking",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ from argen.rule import call_edges
 if TYPE_CHECKING:
     import networkx
     from anndata import AnnData
+
+    from argen.effect_paths import EffectPaths
+    from argen.prediction import Change
 
 # Adjacency keys written into ``varp`` by ``to_anndata``: [source, target], 0 where no edge.
 VARP_DIRECT, VARP_TOTAL = "argen_direct_effect", "argen_total_effect"
@@ -95,6 +99,83 @@ class CausalNetwork:
     def ancestors(self, gene: str) -> list[str]:
         """Return the candidate parents of a gene, most upstream first."""
         return [self.nodes[a] for a in self.causal_order.candidates(self._index(gene))]
+
+    def predict(
+        self,
+        interventions: str | Iterable[str] | Mapping[str, Change],
+        *,
+        confidence: float | None = None,
+    ) -> pd.DataFrame:
+        """Predict the log fold change of every gene under an intervention on some nodes.
+
+        With B the direct effects of the edges, less those into the nodes that are intervened on
+        (the do-operator: what is set is not moved by others any more), and x the log changes
+        of these nodes::
+
+            y = x (I - B)^-1
+
+        Returns one row a gene: gene, intervened, effect (natural log of the fold change),
+        std_error, ci_low, ci_high, fold_change, sink. Genes that no path reaches have effect
+        and error 0: that is what the network says of them, and no interval can say whether
+        an edge is missing.
+
+        Errors follow from those of the direct effects by the delta method, with the correlations
+        of ``argen.joint_errors``, and from that of the knock-down where it is ``"measured"``.
+        They do not cover the choice of edges.
+
+        Parameters
+        ----------
+        interventions
+            What becomes of which node: a fold of its expression (0.2: a fifth remains, 2: twice
+            as much); ``"measured"``: what its own perturbation did to it in the screen;
+            ``"knock-out"``: 1 % remains, since nothing would be minus infinity on the log scale,
+            on which effects are linear. Names alone stand for ``"measured"``. A knock-out that
+            destroys the protein may leave the transcript: to predict what the guides of such a
+            screen do, use ``"measured"``.
+        confidence
+            Coverage of the intervals; that of the run when None.
+
+        Raises
+        ------
+        InputError
+            When a gene is no node, a fold is not above 0 or is 1, a knock-down was not measured,
+            or the edges form a cycle.
+
+        Warns
+        -----
+        ArgenWarning
+            When a node is moved farther than the screen moved it, or the other way.
+
+        Examples
+        --------
+        >>> import argen
+        >>> data, truth = argen.simulate_paper_screen(rng=1, n_cells=4000)
+        >>> network = argen.infer_network(data)
+        >>> table = network.predict({"X1": 0.5}).set_index("gene")
+        >>> sorted(table.index[table["effect"] != 0])
+        ['X1', 'X2', 'X3', 'X6']
+        """
+        from argen.prediction import predict
+
+        return predict(self, interventions, confidence=confidence)
+
+    def paths(self, source: str, target: str, *, most: int = 100) -> EffectPaths:
+        """Split the total effect of a node on a gene by directed paths and by mediators.
+
+        A path contributes the product of its direct effects, and the sum over all paths is the
+        total effect, ``(I - B)^-1``. What goes through a gene is the product of the totals to
+        it and from it; its share is over the total.
+
+        Parameters
+        ----------
+        source, target
+            A node, and another node or a sink.
+        most
+            How many paths to list, the largest contributions first; all are counted.
+        """
+        from argen.effect_paths import effect_paths
+
+        return effect_paths(self, source, target, most=most)
 
     def unusual_fits(self) -> pd.DataFrame:
         """Return every fit that failed or needed help: stage, source, target, status, advice."""
