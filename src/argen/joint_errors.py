@@ -80,10 +80,16 @@ class JointErrors:
         return np.asarray((scaled @ scaled.T).toarray())
 
 
-def joint_errors(network: CausalNetwork) -> JointErrors:
+def joint_errors(network: CausalNetwork, *, as_in_table: bool = True) -> JointErrors:
     """Return the edges of a network with their errors.
 
     Edges of other methods, and those on effects that are not finite, have independent errors.
+
+    Parameters
+    ----------
+    as_in_table
+        Scale the derivatives so that standard errors are those of the table of candidates; else
+        errors are those of the screen alone, so that what it fits exactly has none.
 
     Raises
     ------
@@ -107,7 +113,8 @@ def joint_errors(network: CausalNetwork) -> JointErrors:
             size = np.sqrt(values**2 @ variance[columns])
         if not (np.isfinite(size) & (size > 0)).all():
             continue
-        values *= (std_error[members] / size)[:, None]
+        if as_in_table:
+            values *= (std_error[members] / size)[:, None]
         parts |= {k: (columns, row) for k, row in zip(members.tolist(), values, strict=True)}
     own = np.zeros(len(selected))
     n_screen = len(variance)

@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 
 import argen
 from argen import plot
+from argen.diagnostics.validation import intervention_table, slope_and_agreement
 from argen.plot.effects import (
     comparison_table,
     forest_table,
     heatmap_table,
-    intervention_table,
-    slope_and_agreement,
     truth_table,
 )
 from argen.plot.graphs import centrality, degree_table, stability_table
@@ -236,14 +235,6 @@ def test_interventions_agree_forward_and_not_in_reverse():
     assert forward[0] > 0.2
     assert forward[1] == 1.0
     assert reverse_size < 0.15 * size
-
-
-def test_slope_is_least_squares(rng):
-    x, y = rng.normal(size=50), rng.normal(size=50)
-    slope, agreement = slope_and_agreement(x, y)
-    assert slope == pytest.approx(np.polyfit(x, y, 1)[0])
-    assert agreement == np.mean(x * y > 0)
-    assert np.isnan(slope_and_agreement(x[:1], y[:1])[0])
 
 
 def test_heat_maps_are_in_causal_order(fitted):

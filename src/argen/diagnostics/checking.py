@@ -9,7 +9,7 @@ import pandas as pd
 
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
-from argen.diagnostics import calibration, exclusion, exogeneity, relevance
+from argen.diagnostics import calibration, exclusion, exogeneity, relevance, validation
 from argen.diagnostics.findings import Diagnostics, Finding, listed
 from argen.errors import InputError, first_few
 from argen.network import CausalNetwork
@@ -32,7 +32,9 @@ def check(
     perturbation's effect on its own gene, and how well the perturbations tell each candidate
     from the others (``argen.diagnostics.relevance``). Exogeneity: balance of covariates,
     library size and other columns over the perturbations (``argen.diagnostics.exogeneity``).
-    Exclusion: whether the guides of a gene agree (``argen.diagnostics.exclusion``).
+    Exclusion: whether the guides of a gene agree (``argen.diagnostics.exclusion``). Validation:
+    whether the edges add up to the total effects, and agree with interventions on the right end
+    alone (``argen.diagnostics.validation``).
 
     Parameters
     ----------
@@ -77,6 +79,7 @@ def check(
     else:
         labels = rows_of(guides.to_frame("guides"), data.cells)["guides"]
         _check_exclusion(found, design, network, labels)
+    _check_validation(found, network)
     return Diagnostics.of(found.findings, found.tables, found.measured)
 
 
@@ -210,3 +213,17 @@ def _check_exclusion(
             f"guides of fewer than {exclusion.FEWEST_CELLS} cells, not compared: "
             f"{listed(of_guides.too_few)}"
         )
+
+
+def _check_validation(found: _Found, network: CausalNetwork) -> None:
+    try:
+        implied = validation.implied_table(network)
+    except InputError as error:
+        found.measured.append(f"total effects that the edges imply: not computed: {error}")
+        return
+    concordance = validation.concordance_table(network)
+    found.tables |= {"implied": implied, "concordance": concordance}
+    found.findings += validation.implied_findings(implied)
+    found.findings += validation.concordance_findings(concordance)
+    found.measured.append(validation.implied_line(implied))
+    found.measured.append(validation.concordance_line(concordance))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from argen._arrays import FloatArray
+from argen.diagnostics.validation import intervention_table, slope_and_agreement
 from argen.errors import InputError
 from argen.network import CausalNetwork
 from argen.plot.style import (
@@ -81,23 +82,6 @@ def draw_forest(
     return ax
 
 
-def intervention_table(network: CausalNetwork, *, reverse: bool = False) -> pd.DataFrame:
-    """Return each edge's effect beside what perturbing one end did to the other.
-
-    Columns: source, target, effect, std_error, intervention: minus the screen's total effect of
-    the source's perturbation on the target, since the perturbation lowers the source; with
-    ``reverse``, of the target's on the source. Edges into sinks have no reverse and are absent
-    there.
-    """
-    edges = network.edges[[*PAIR, "effect", "std_error", "sink"]]
-    if reverse:
-        edges = edges[~edges["sink"]]
-    number = {gene: i for i, gene in enumerate(network.genes)}
-    source, target = (edges[end].map(number).to_numpy(dtype=np.int64) for end in PAIR)
-    at = (target, source) if reverse else (source, target)
-    return edges.drop(columns="sink").assign(intervention=-network.screen.effect[at])
-
-
 def draw_intervention(
     network: CausalNetwork, *, reverse: bool = False, ax: Axes | None = None
 ) -> Axes:
@@ -136,15 +120,6 @@ def draw_intervention(
         fontsize=10,
     )
     return ax
-
-
-def slope_and_agreement(x: FloatArray, y: FloatArray) -> tuple[float, float]:
-    """Return the least-squares slope of y on x, and the share of pairs of the same sign."""
-    if len(x) < 2 or np.ptp(x) == 0:
-        return float("nan"), float(np.mean(np.sign(x) == np.sign(y))) if len(x) else float("nan")
-    centred = x - x.mean()
-    slope = float(centred @ y / (centred @ centred))
-    return slope, float(np.mean(np.sign(x) == np.sign(y)))
 
 
 def heatmap_table(network: CausalNetwork, effects: Effects = "direct") -> pd.DataFrame:

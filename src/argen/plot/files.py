@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from argen.diagnostics.validation import intervention_table
 from argen.errors import InputError, first_few, nearest
 from argen.network import CausalNetwork
 from argen.perturbseq import PerturbSeqData
@@ -157,7 +158,7 @@ def _of_network(result: CausalNetwork, gene: str | None) -> list[FigureFile]:
         ),
     ]
     for name, reverse in (("forward", False), ("reverse", True)):
-        table = effects.intervention_table(result, reverse=reverse)
+        table = intervention_table(result, reverse=reverse)
         draw = _axes(effects.draw_intervention, result, reverse=reverse)
         figures.append(FigureFile(name, table, (draw,), (4.6, 4.4)))
     kinds: tuple[effects.Effects, ...] = ("total", "direct")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from argen.diagnostics.validation import intervention_table, slope_and_agreement
 from argen.network import CausalNetwork
-from argen.plot.effects import intervention_table, slope_and_agreement
 from argen.plot.screens import knockdown_table
 from argen.plot.style import NEGATIVE, NEUTRAL, POSITIVE
 
