@@ -9,6 +9,7 @@ import pytest
 
 import argen
 from argen.cli import main
+from tests.networks import HOSTILE, made_up_network
 
 COLUMNS = ["--target", "perturbation", "--control", "non-targeting"]
 COLUMNS += ["--library-size", "library_size", "--covariates", "L"]
@@ -27,6 +28,14 @@ def screen(tmp_path_factory):
     path = tmp_path_factory.mktemp("screen") / "screen.h5ad"
     assert run("simulate", "--out", str(path), "--seed", "1", "--hide", "X7,X8") == 0
     return path
+
+
+@pytest.fixture(scope="module")
+def result(screen, tmp_path_factory):
+    """Results of that screen."""
+    folder = tmp_path_factory.mktemp("result")
+    assert run("fit", str(screen), *COLUMNS, "--out", str(folder), "--quiet") == 0
+    return folder
 
 
 def test_fit_writes_the_results_of_the_library_call(screen, tmp_path, capsys, paper_network):
@@ -123,6 +132,68 @@ def test_check(screen, tmp_path, capsys):
     assert "knock-down: " in printed
     assert (tmp_path / "check" / "summary.txt").read_text("utf-8").strip() in printed
     assert (tmp_path / "check" / "knockdown.tsv").is_file()
+
+
+def test_check_with_perturbations_held_out(screen, tmp_path, capsys):
+    quick = [str(screen), *COLUMNS, "--null-tests", "0"]
+    hidden = ["--nodes", "X1,X2,X3,X4,X5", "--held-out", "X6,X1", "--out", str(tmp_path)]
+    assert run("check", *quick, *hidden) == 0
+    printed = capsys.readouterr().out
+    assert "held-out perturbations, from" in printed
+    assert "held-out perturbations of nodes, from" in printed
+    table = pd.read_csv(tmp_path / "held_out.tsv", sep="\t")
+    assert set(table["held"]) == {"X6", "X1"}
+    assert set(table["target"]) <= {"X1", "X2", "X3", "X4", "X5"}
+    assert run("check", *quick, "--held-out", "nodes") == 0
+    assert "held-out perturbations of nodes" in capsys.readouterr().out
+    assert run("check", *quick, "--held-out", "X9") == 2
+    assert "--held-out 'X9': no node and no label. Did you mean 'X" in capsys.readouterr().err
+    assert run("check", *quick, "--held-out", "guides") == 2
+    assert "needs the column of the guides" in capsys.readouterr().err
+
+
+def test_predict(result, tmp_path, capsys):
+    table = tmp_path / "prediction.tsv"
+    options = ["--knock-down", "X1=0.5", "--knock-down", "X4", "--out", str(table)]
+    assert run("predict", str(result), *options) == 0
+    assert "other genes change" in capsys.readouterr().out
+    network = argen.CausalNetwork.load(result)
+    expected = network.predict({"X1": 0.5, "X4": "measured"})
+    pd.testing.assert_frame_equal(pd.read_csv(table, sep="\t"), expected)
+    options = ["--knock-out", "X1", "--over-express", "X4=2", "--confidence", "0.5"]
+    assert run("predict", str(result), *options, "--out", str(table)) == 0
+    assert "beyond what the screen has seen" in capsys.readouterr().err
+    with pytest.warns(argen.ArgenWarning):
+        expected = network.predict({"X1": "knock-out", "X4": 2.0}, confidence=0.5)
+    pd.testing.assert_frame_equal(pd.read_csv(table, sep="\t"), expected)
+
+
+def test_predict_with_any_names(tmp_path, capsys):
+    network = made_up_network(12, 20, names=HOSTILE)
+    path = network.save(tmp_path / "any.npz")
+    for name in network.edges["source"].unique():
+        assert run("predict", str(path), f"--knock-down={name}=0.9") == 0
+        assert "other genes change" in capsys.readouterr().out
+        assert run("predict", str(path), f"--knock-down={name}") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "There is nothing to predict"),
+        (["--knock-down", "X1=20"], "expected the fraction that remains, above 0 and below 1"),
+        (["--knock-down", "X1=0"], "For nothing left there is --knock-out"),
+        (["--knock-down", "X1=half"], "expected a number behind the equals sign, not 'half'"),
+        (["--over-express", "X1"], "expected the fold of its expression, above 1"),
+        (["--over-express", "X1=0.5"], "expected the fold of its expression, above 1"),
+        (["--knock-out", "X1", "--knock-down", "X1"], "'X1' is named twice"),
+        (["--knock-out", "X9"], "'X9' is not a node of this network"),
+        (["--knock-down", "X1", "--out", "/nowhere/there.tsv"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_predicted(result, capsys, options, words):
+    assert run("predict", str(result), *options) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_show(screen, tmp_path, capsys):

@@ -14,7 +14,16 @@ MODULES = {
 }
 KERNELS = {"_arrays", "errors", "glm", "order", "fdr"}
 SHELL = {"data", "scale", "progress", "study", "plot", "report"}
-SHELL |= {"cli", "cli_check", "cli_figures", "cli_options", "cli_study", "__main__", "__init__"}
+SHELL |= {
+    "cli",
+    "cli_check",
+    "cli_figures",
+    "cli_options",
+    "cli_predict",
+    "cli_study",
+    "__main__",
+    "__init__",
+}
 FOREIGN_TO_KERNELS = {"anndata", "dask", "matplotlib", "pandas", "rich"}
 
 

@@ -33,6 +33,7 @@ from argen.cli_options import (
     gene_list,
     split_list,
 )
+from argen.cli_predict import add_predict
 from argen.cli_study import study_app
 from argen.config import InferenceConfig
 from argen.errors import ArgenError, ArgenWarning, InputError, first_few
@@ -352,4 +353,5 @@ def _cannot_write(path: Path, error: OSError) -> InputError:
 
 app.command(study_app(_out, lambda quiet: shown_progress(_err, quiet=quiet), _make_folder))
 add_check(app, _out, _read, _make_folder)
+add_predict(app, _out, _cannot_write)
 add_figures(app, _out, _read, _make_folder)

@@ -51,7 +51,7 @@ def predict(
     shifts = np.array([_log_change(network, gene, change) for gene, change in chosen.items()])
     is_measured = np.array([change == "measured" for change in chosen.values()])
     _warn_of_extrapolation(network, list(chosen), shifts)
-    effect, std_error = _propagated(joint_errors(network), nodes, shifts, is_measured)
+    effect, std_error = propagated(joint_errors(network), nodes, shifts, is_measured)
     margin = critical_value(level) * std_error
     return pd.DataFrame(
         {
@@ -67,10 +67,18 @@ def predict(
     )
 
 
-def _propagated(
+def propagated(
     errors: JointErrors, nodes: IntArray, shifts: FloatArray, is_measured: BoolArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Effects on every gene and their errors: (n_genes,) each."""
+    """Effects on every gene and their errors: (n_genes,) each.
+
+    Parameters
+    ----------
+    nodes, shifts
+        What is set, and its log change.
+    is_measured
+        The shifts that have the error of the perturbation's own effect; the others have none.
+    """
     direct, n_nodes = errors.direct(), errors.n_nodes
     direct[:, nodes] = 0.0
     over_paths = errors.over_paths(direct)

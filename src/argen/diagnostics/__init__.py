@@ -2,5 +2,6 @@
 
 from argen.diagnostics.checking import check
 from argen.diagnostics.findings import Diagnostics, Finding
+from argen.diagnostics.holding_out import held_out
 
-__all__ = ["Diagnostics", "Finding", "check"]
+__all__ = ["Diagnostics", "Finding", "check", "held_out"]

@@ -17,13 +17,13 @@ import pandas as pd
 from scipy import sparse
 from scipy.stats import chi2
 
-from argen._arrays import BoolArray, FloatArray, IntArray
+from argen._arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.counts import GeneCounts
 from argen.covariates import is_categorical
 from argen.descendants import screen_descendants
 from argen.diagnostics.findings import Finding
 from argen.diagnostics.quantiles import quantile_table
+from argen.diagnostics.subsets import cells_of
 from argen.fdr import adjust
 from argen.perturbseq import CONTROL, PerturbSeqData, perturbations_of
 
@@ -85,7 +85,7 @@ def null_screens(
     """
     data = _with_few_genes(data, rng)
     controls = np.bincount(data.perturbations.indices, minlength=data.n_cells) == 0
-    alone = _cells_of(data, controls)
+    alone = cells_of(data, controls)
     strata = _strata(data.covariates)
     return [
         _run("controls", lambda: _posing(alone, data.n_perturbed, rng), config, n_tests),
@@ -167,26 +167,7 @@ def _with_few_genes(data: PerturbSeqData, rng: np.random.Generator) -> PerturbSe
         n_nodes=n_nodes,
         perturbations=perturbations,
     )
-    return _cells_of(fewer, kept)
-
-
-def _cells_of(data: PerturbSeqData, kept: BoolArray) -> PerturbSeqData:
-    """Take some of the cells; a covariate that is constant over them is left out."""
-    covariates = data.covariates[kept]
-    if data.formula is None:
-        varies = [name for name in covariates.columns if len(covariates[name].unique()) > 1]
-        covariates = covariates[varies]
-    tiles = data.counts.select(kept, np.arange(data.counts.n_genes))
-    perturbations = sparse.csc_array(sparse.csr_array(data.perturbations)[np.flatnonzero(kept)])
-    perturbations.sort_indices()
-    return replace(
-        data,
-        counts=GeneCounts(tuple(tiles), data.counts.n_genes),
-        cells=data.cells[kept],
-        perturbations=perturbations,
-        library_size=data.library_size[kept],
-        covariates=covariates,
-    )
+    return cells_of(fewer, kept)
 
 
 def calibration_table(screens: list[NullScreens]) -> pd.DataFrame:

@@ -55,6 +55,11 @@ class Diagnostics:
         ordered = sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))
         return cls(tuple(ordered), tables, tuple(measured))
 
+    def joined(self, other: Diagnostics) -> Diagnostics:
+        """Put the findings and tables of other checks with these."""
+        findings, measured = [*self.findings, *other.findings], [*self.measured, *other.measured]
+        return Diagnostics.of(findings, self.tables | other.tables, measured)
+
     def of_severity(self, severity: Severity) -> list[Finding]:
         """Return the findings of one severity."""
         return [finding for finding in self.findings if finding.severity == severity]
