@@ -10,6 +10,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 import argen
+from argen.diagnostics import validation
 from argen.diagnostics.validation import (
     concordance_findings,
     concordance_table,
@@ -246,3 +247,11 @@ def test_networks_of_other_methods_are_said():
     found = argen.diagnostics.check(data, replace(network, candidates=candidates), n_null_tests=0)
     assert "not computed" in found.summary()
     assert "implied" not in found.tables
+
+
+def test_too_many_candidates_are_said(monkeypatch):
+    data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=8), rng=1)
+    monkeypatch.setattr(validation, "MOST_ENTRIES", 1)
+    found = argen.diagnostics.check(data, n_null_tests=0)
+    assert "not computed: edges have too many candidates beside them" in found.summary()
+    assert "concordance" in found.tables

@@ -216,14 +216,19 @@ def _check_exclusion(
 
 
 def _check_validation(found: _Found, network: CausalNetwork) -> None:
+    n_candidates = network.candidates.groupby("target").size()
+    entries = int((network.edges["target"].map(n_candidates) ** 2).sum())
     try:
+        if entries > validation.MOST_ENTRIES:
+            raise InputError("edges have too many candidates beside them.")
         implied = validation.implied_table(network)
     except InputError as error:
         found.measured.append(f"total effects that the edges imply: not computed: {error}")
-        return
+    else:
+        found.tables["implied"] = implied
+        found.findings += validation.implied_findings(implied)
+        found.measured.append(validation.implied_line(implied))
     concordance = validation.concordance_table(network)
-    found.tables |= {"implied": implied, "concordance": concordance}
-    found.findings += validation.implied_findings(implied)
+    found.tables["concordance"] = concordance
     found.findings += validation.concordance_findings(concordance)
-    found.measured.append(validation.implied_line(implied))
     found.measured.append(validation.concordance_line(concordance))

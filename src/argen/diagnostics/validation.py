@@ -25,6 +25,8 @@ FEWEST_EDGES = 20
 # A difference whose error is a smaller part of that of the total effect is fitted, not tested: all
 # that it rests on is in the edges.
 SMALLEST_RATIO = 0.5
+# Derivatives that the errors of the edges may take, the square of the candidates for each edge.
+MOST_ENTRIES = 100_000_000
 PAIR = ["source", "target"]
 _COMPLETE = "sufficiency (the edges explain the total effects of the screen)"
 _NO_WAY_BACK = "no feedback, and guides that act through their gene alone"
