@@ -15,6 +15,7 @@ Family = Literal["poisson", "nb"]
 Rule = Literal["two-level", "published"]
 ScreenTest = Literal["saddlepoint", "wald"]
 FirstStage = Literal["per-target", "nested"]
+Errors = Literal["robust", "shrunk"]
 
 _CHOICES: dict[str, Any] = {
     "screen_adjustment": Adjustment,
@@ -24,7 +25,10 @@ _CHOICES: dict[str, Any] = {
     "rule": Rule,
     "screen_test": ScreenTest,
     "first_stage": FirstStage,
+    "errors": Errors,
 }
+# Share of the model's variance in the sandwiches, by the kind of errors.
+_MODEL_SHARES = {"robust": 0.0, "shrunk": 0.5}
 # Options that the published rule alone knows, and what they are when left alone.
 _OF_PUBLISHED = {"edge_adjustment": "batch_bh", "edge_scope": "all", "first_stage": "per-target"}
 
@@ -62,6 +66,11 @@ class InferenceConfig:
         The perturbations in a candidate's first stage; "per-target", as in the paper: those
         of all candidates of the target; "nested", with the published rule: its own and those of
         its own candidates, the only ones that can move it.
+    errors
+        Standard errors of direct effects: "robust" from squared residuals, as in the paper;
+        "shrunk" takes half of each from ``mu + phi mu^2``, phi from all cells of a gene. That
+        holds its coverage where groups are small and counts heavy-tailed, and loses some where
+        perturbed cells vary more than others.
     confidence
         Coverage of the intervals in the tables.
     threads
@@ -79,6 +88,7 @@ class InferenceConfig:
     rule: Rule = "two-level"
     screen_test: ScreenTest | None = None
     first_stage: FirstStage = "per-target"
+    errors: Errors = "robust"
     confidence: float = 0.95
     threads: int | None = None
 
@@ -117,6 +127,11 @@ class InferenceConfig:
         if self.screen_test is not None:
             return self.screen_test
         return "saddlepoint" if self.rule == "two-level" else "wald"
+
+    @property
+    def model_share(self) -> float:
+        """How much of the model's variance is in the sandwiches of the parent search."""
+        return _MODEL_SHARES[self.errors]
 
     @property
     def level_of_screen(self) -> float:

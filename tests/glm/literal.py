@@ -70,12 +70,13 @@ def fit(
     family: str = "poisson",
     factors: np.ndarray = NO_FACTORS,
     groups: np.ndarray | None = None,
+    model_share: float = 0.0,
 ) -> RegressionFit:
     """Fit what ``prepare_responses`` makes of the counts, (n_cells,) or (n_responses, n_cells)."""
     prepared = prepare_responses(
         np.atleast_2d(counts), offset=offset, factors=factors, groups=groups
     )
-    return fit_regressions(prepared, design, offset, family=family)
+    return fit_regressions(prepared, design, offset, family=family, model_share=model_share)
 
 
 def poisson_by_statsmodels(
@@ -101,16 +102,24 @@ def nb_by_statsmodels(
 
 
 def sandwich_by_loops(
-    y: np.ndarray, design: np.ndarray, mean: np.ndarray, dispersion: float = 0.0
+    y: np.ndarray,
+    design: np.ndarray,
+    mean: np.ndarray,
+    dispersion: float = 0.0,
+    model_share: float = 0.0,
 ) -> np.ndarray:
     """``A^-1 B A^-1`` with the *expected* information A, one cell and one entry at a time."""
     n_cells, n_columns = design.shape
+    excess = sum((y[i] - mean[i]) ** 2 - mean[i] for i in range(n_cells))
+    phi = max(excess / sum(mean[i] ** 2 for i in range(n_cells)), 0.0)
     bread, meat = np.zeros((n_columns, n_columns)), np.zeros((n_columns, n_columns))
     for i in range(n_cells):
         weight = mean[i] / (1.0 + dispersion * mean[i])
-        score = (y[i] - mean[i]) / (1.0 + dispersion * mean[i])
+        expected = (mean[i] + phi * mean[i] ** 2) / (1.0 + dispersion * mean[i]) ** 2
+        squared = ((y[i] - mean[i]) / (1.0 + dispersion * mean[i])) ** 2
+        variance = (1.0 - model_share) * squared + model_share * expected
         for a in range(n_columns):
             for b in range(n_columns):
                 bread[a, b] += weight * design[i, a] * design[i, b]
-                meat[a, b] += score**2 * design[i, a] * design[i, b]
+                meat[a, b] += variance * design[i, a] * design[i, b]
     return np.linalg.solve(bread, np.linalg.solve(bread, meat).T)

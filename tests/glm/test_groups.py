@@ -25,7 +25,7 @@ def make_screen(rng, n_factors, n_numeric):
     return group, factors, numeric, offset, counts
 
 
-def dense_fit(group, factors, numeric, offset, counts, own, halved):
+def dense_fit(group, factors, numeric, offset, counts, own, halved, model_share):
     """The dense twin: coefficients of the first ``halved`` groups and their covariance."""
     levels = [codes == level for codes in factors for level in range(1, codes.max() + 1)]
     indicators = np.column_stack([group == g for g in own]).astype(np.float64)
@@ -37,7 +37,7 @@ def dense_fit(group, factors, numeric, offset, counts, own, halved):
         groups=indicators[:, :halved],
     )
     design = np.column_stack([np.ones(N_CELLS), *levels, numeric, indicators])
-    fit = fit_regressions(responses, design, offset)
+    fit = fit_regressions(responses, design, offset, model_share=model_share)
     at = slice(design.shape[1] - len(own), design.shape[1] - len(own) + halved)
     return fit.coefficients[0, at], fit.covariance[0, at, at], fit.status[0]
 
@@ -48,14 +48,14 @@ def dense_covariance(parts: GroupCovariance) -> np.ndarray:
     return np.diag(parts.own) + parts.base - cross - cross.T + low_rank
 
 
-def assert_like_dense(screen, own, halved, rtol=1e-9):
+def assert_like_dense(screen, own, halved, rtol=1e-9, model_share=0.0):
     group, factors, numeric, offset, counts = screen
     layout, cells = group_layout(group, N_NODES + 1, offset, factors, numeric)
     gene = GroupedGene(layout, counts[cells])
     fit = gene.fit(np.array(own), halved=halved)
-    expected, covariance, status = dense_fit(*screen, own, halved)
+    expected, covariance, status = dense_fit(*screen, own, halved, model_share)
     np.testing.assert_allclose(fit.coefficients[:halved], expected, rtol=0, atol=1e-9)
-    parts = gene.covariance(fit).first(halved)
+    parts = gene.covariance(fit, model_share=model_share).first(halved)
     np.testing.assert_allclose(
         dense_covariance(parts), covariance, rtol=0, atol=rtol * np.abs(covariance).max()
     )
@@ -75,18 +75,22 @@ def assert_like_dense(screen, own, halved, rtol=1e-9):
     [([3, 5], 2), ([0, 3, 8], 2), (list(range(N_NODES)), N_NODES)],
     ids=["few groups", "the last for its cells alone", "most cells"],
 )
-def test_equals_the_dense_regression(rng, n_factors, n_numeric, own, halved):
-    assert_like_dense(make_screen(rng, n_factors, n_numeric), own, halved)
+@pytest.mark.parametrize("model_share", [0.0, 0.5])
+def test_equals_the_dense_regression(rng, n_factors, n_numeric, own, halved, model_share):
+    screen = make_screen(rng, n_factors, n_numeric)
+    assert_like_dense(screen, own, halved, model_share=model_share)
 
 
+@pytest.mark.parametrize("model_share", [0.0, 0.5])
 @pytest.mark.parametrize(("own", "halved"), [([3, 7, 5], 3), ([3, 5, 7], 2)])
-def test_groups_and_levels_without_counts(rng, own, halved):
+def test_groups_and_levels_without_counts(rng, own, halved, model_share):
     """Half a count for a group of interest; other groups and levels drop out with their cells."""
     group, factors, numeric, offset, counts = make_screen(rng, 2, 1)
     counts[group == 7] = 0.0
     counts[factors[0] == 0] = 0.0
     counts[factors[1] == 2] = 0.0
-    assert_like_dense((group, factors, numeric, offset, counts), own, halved)
+    screen = group, factors, numeric, offset, counts
+    assert_like_dense(screen, own, halved, model_share=model_share)
 
 
 def test_far_from_where_the_series_begins(rng):

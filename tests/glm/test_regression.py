@@ -56,6 +56,22 @@ def test_poisson_is_statsmodels_with_hc0(mean, n_cells, seed):
         )
 
 
+@pytest.mark.parametrize("family", ["poisson", "nb"])
+@pytest.mark.parametrize("overdispersion", [0.0, 2.0])
+def test_part_of_the_residuals_gives_way_to_the_model(family, overdispersion):
+    rng = np.random.default_rng(3)
+    cells = make_cells(rng, 600, n_perturbations=2)
+    y = cells.counts(rng, 2.0, [0.8, -0.6], overdispersion)
+    found = fit(y, cells.design, cells.offset, family=family, model_share=0.5)
+    mean = np.exp(cells.design @ found.coefficients[0] + cells.offset)
+    covariance = sandwich_by_loops(y, cells.design, mean, found.dispersion[0], model_share=0.5)
+    scale = np.outer(found.std_error[0], found.std_error[0])
+    np.testing.assert_allclose(found.covariance[0] / scale, covariance / scale, atol=ROUNDING)
+    robust = fit(y, cells.design, cells.offset, family=family)
+    np.testing.assert_array_equal(found.coefficients, robust.coefficients)
+    assert not np.allclose(found.covariance, robust.covariance, rtol=1e-6)
+
+
 def test_responses_do_not_touch_each_other():
     rng = np.random.default_rng(0)
     cells = make_cells(rng, 400, 2)

@@ -149,6 +149,7 @@ class ExactParentTester:
             factors=design.covariates.factors,
             instruments_of=self._instruments_of(candidates),
             family=self.config.family,
+            model_share=self.config.model_share,
         )
         p_value, log10_p = two_sided(fit.effect / fit.std_error)
         return Effects(fit.effect, fit.std_error, p_value, log10_p, fit.status)

@@ -6,7 +6,7 @@ and delta the coefficients of the same perturbations in the regression of the ta
 
     Pi' theta = delta,      Cov(theta) = Pi'^-1 (V_delta + sum_k theta_k^2 V_k) Pi^-1
 
-where V_delta and V_k are the HC0 covariances of delta and of row k of Pi: estimates and
+where V_delta and V_k are the sandwich covariances of delta and of row k of Pi: estimates and
 Murphy-Topel variances of the two stages of ``fit_two_stage``. Below, ``inverse`` is Pi'^-1, with
 rows w_j, and ``variances`` [j, k] is w_j' V_k w_j.
 """
@@ -95,7 +95,7 @@ class PerTargetTester:
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
-        block = _Block(self.genes, jobs)
+        block = _Block(self.genes, jobs, self.exact.config.model_share)
         block.fit_genes()
         block.invert()
         block.take_variances()
@@ -108,8 +108,9 @@ class _Block:
     Sets of candidates are known by their bytes.
     """
 
-    def __init__(self, genes: Genes, jobs: Sequence[ParentJob]) -> None:
+    def __init__(self, genes: Genes, jobs: Sequence[ParentJob], model_share: float) -> None:
         self.genes = genes
+        self.model_share = model_share
         self.jobs = jobs
         self.set_of_job = [job.candidates.tobytes() for job in jobs]
         self.sets = {key: job.candidates for key, job in zip(self.set_of_job, jobs, strict=True)}
@@ -163,11 +164,13 @@ class _Block:
             for key, k in self.as_candidate.get(number, ()):
                 stage, fit = self.stages.get(key), self.firsts[key][k]
                 if stage is not None and fit is not None:
-                    stage.variances[:, k] = gene.covariance(fit).variances(stage.inverse)
+                    covariance = gene.covariance(fit, model_share=self.model_share)
+                    stage.variances[:, k] = covariance.variances(stage.inverse)
             for place in self.as_target.get(number, ()):
                 stage, fit = self.stages.get(self.set_of_job[place]), self.targets[place]
                 if stage is not None and fit is not None and fit.status == FitStatus.OK:
-                    covariance = gene.covariance(fit).first(len(stage.inverse))
+                    covariance = gene.covariance(fit, model_share=self.model_share)
+                    covariance = covariance.first(len(stage.inverse))
                     self.own_variances[place] = covariance.variances(stage.inverse)
 
         in_threads(take, sorted(self.as_candidate.keys() | self.as_target.keys()))
@@ -215,7 +218,8 @@ class NestedTester:
         def take_variance(node: int) -> FloatArray:
             if not self.worked[node]:
                 return np.zeros(design.n_nodes)
-            covariance = self.genes.prepare(node).covariance(fits[node])
+            gene, share = self.genes.prepare(node), config.model_share
+            covariance = gene.covariance(fits[node], model_share=share)
             return covariance.variances(self.inverse[:, owns[node]])
 
         self.variances = np.empty_like(coefficients)
@@ -234,8 +238,9 @@ class NestedTester:
         fit = self.genes.fit_target(gene, job)
         if fit.status != FitStatus.OK:
             return None
-        covariance = gene.covariance(fit).first(len(job.candidates))
-        return stage.effects(fit, covariance.variances(stage.inverse))
+        covariance = gene.covariance(fit, model_share=self.exact.config.model_share)
+        own_variances = covariance.first(len(job.candidates)).variances(stage.inverse)
+        return stage.effects(fit, own_variances)
 
 
 def collect(

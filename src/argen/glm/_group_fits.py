@@ -30,6 +30,7 @@ from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._series import FAST
 
 FITTED, NOT_CONVERGED, CONFOUNDED = 0, 1, 2
+SQUARES, MEANS, MEAN_SQUARES = 0, 1, 2
 MAX_STEPS = 40
 LONGEST_STEP = 3.0
 # A step this small is taken, and not looked at again: Newton leaves its square times a few.
@@ -154,50 +155,105 @@ def fit_groups(layout, series, own, is_own, own_counts, base_count, observed, us
     return NOT_CONVERGED
 
 
+@compiled(fastmath=FAST, forceinline=True)
+def _fill(kind, layout, g, y, w, used, rate, values):
+    """Write r^2, mu or mu^2 of the cells of a group; returns their sum."""
+    if kind == SQUARES:
+        return residuals_of_group(layout, g, y, w, used, rate, values)
+    total = 0.0
+    for i in range(layout.start[g + 1] - layout.start[g]):
+        mean = rate * w[i]
+        values[i] = mean if kind == MEANS else mean * mean
+        total += values[i]
+    return total
+
+
 @compiled(fastmath=FAST)
-def _squared_residuals(layout, series, y, own, others, own_counts, is_half, used, factor, change,
-                       log_rates, w, with_series, sums, rho, xi):  # fmt: skip
-    """Sum r^2: to ``sums`` over all cells, ``rho`` sum_g r^2, ``xi`` sum_g r^2 x.
+def _sum_cells(kind, layout, series, y, own, others, own_counts, is_half, used, factor, change,
+               log_rates, w, with_series, sums, rho, xi):  # fmt: skip
+    """Sum v = r^2, mu or mu^2: to ``sums`` over all cells, ``rho`` sum_g v, ``xi`` sum_g v x.
 
     With the series, sums over all cells at the rate of the baseline come first; then the cells
     of the other groups are exchanged. A group with half a count has the variance of a Poisson
-    count, mu, in place of r^2.
+    count, mu, in place of r^2, and nothing in place of mu^2. The baseline has no rho and xi yet.
     """
     base_rate = math.exp(log_rates[0])
     largest = max(cells_of(layout, own)[1], cells_of(layout, others)[1])
-    squares, nowhere = np.empty(largest), np.empty(xi.shape[1])
-    if with_series:
+    values, nowhere = np.empty(largest), np.empty(xi.shape[1])
+    if with_series and kind == SQUARES:
         add_by_stratum(series.counts, used, 1, 1.0, sums)
         add_all_cells(layout, series.cross, change, factor, 1, -2.0 * base_rate, sums)
+    if with_series and kind != MEANS:
         add_all_cells(layout, series.squares, change, factor, 2, base_rate**2, sums)
+    if with_series and kind == MEANS:
+        add_all_cells(layout, series.sizes, change, factor, 1, base_rate, sums)
     at = 0
     for k in range(own.shape[0]):
         g = own[k]
         if with_series:
-            residuals_of_group(layout, g, y, w[at:], used, base_rate, squares)
-            add_group(layout, g, -1.0, squares, sums, 0.0, nowhere)
-        if own_counts[k] > 0.0:
+            _fill(kind, layout, g, y, w[at:], used, base_rate, values)
+            add_group(layout, g, -1.0, values, sums, 0.0, nowhere)
+        if own_counts[k] > 0.0 and not (is_half[k] and kind == MEAN_SQUARES):
             rate = math.exp(log_rates[1 + k])
-            rho[1 + k] = residuals_of_group(layout, g, y, w[at:], used, rate, squares)
-            if is_half[k]:
-                rho[1 + k] = own_counts[k]
-                for i in range(layout.start[g + 1] - layout.start[g]):
-                    squares[i] = rate * w[at + i]
-            add_group(layout, g, 1.0, squares, sums, 1.0, xi[1 + k])
+            own_kind = MEANS if is_half[k] else kind
+            rho[1 + k] = _fill(own_kind, layout, g, y, w[at:], used, rate, values)
+            add_group(layout, g, 1.0, values, sums, 1.0, xi[1 + k])
         at += layout.start[g + 1] - layout.start[g]
     if not with_series:
         for g in others:
-            residuals_of_group(layout, g, y, w[at:], used, base_rate, squares)
-            add_group(layout, g, 1.0, squares, sums, 0.0, nowhere)
+            _fill(kind, layout, g, y, w[at:], used, base_rate, values)
+            add_group(layout, g, 1.0, values, sums, 0.0, nowhere)
             at += layout.start[g + 1] - layout.start[g]
+
+
+@compiled(fastmath=FAST)
+def _add_scaled(sums, factor, other):
+    """Add ``factor`` times other sums to all sums."""
+    for s in range(sums[0].shape[0]):
+        sums[0][s] += factor * other[0][s]
+        for t in range(sums[1].shape[0]):
+            sums[1][t, s] += factor * other[1][t, s]
+    for a in range(sums[2].shape[0]):
+        sums[2][a] += factor * other[2][a]
+
+
+@compiled(fastmath=FAST)
+def _variances(layout, series, y, own, others, own_counts, is_half, used, factor, change,
+               log_rates, w, with_series, model_share, sums, rho, xi):  # fmt: skip
+    """Sum v = r^2, of which ``model_share`` is replaced by ``mu + phi mu^2``; see ``_sum_cells``.
+
+    phi is the moment estimate over all cells, as in ``_kernels``.
+    """
+    _sum_cells(SQUARES, layout, series, y, own, others, own_counts, is_half, used, factor, change,
+               log_rates, w, with_series, sums, rho, xi)  # fmt: skip
+    if model_share > 0.0:
+        means, mean_squares = no_sums(layout), no_sums(layout)
+        own_means, own_mean_squares = np.zeros_like(rho), np.zeros_like(rho)
+        x_means, x_mean_squares = np.zeros_like(xi), np.zeros_like(xi)
+        _sum_cells(MEANS, layout, series, y, own, others, own_counts, is_half, used, factor,
+                   change, log_rates, w, with_series, means, own_means, x_means)  # fmt: skip
+        _sum_cells(MEAN_SQUARES, layout, series, y, own, others, own_counts, is_half, used,
+                   factor, change, log_rates, w, with_series, mean_squares, own_mean_squares,
+                   x_mean_squares)  # fmt: skip
+        excess = np.sum(sums[0]) - np.sum(means[0])
+        phi = max(excess / np.sum(mean_squares[0]), 0.0)
+        scale_sums(sums, 1.0 - model_share)
+        _add_scaled(sums, model_share, means)
+        _add_scaled(sums, model_share * phi, mean_squares)
+        for k in range(rho.shape[0]):
+            expected = own_means[k] + phi * own_mean_squares[k]
+            rho[k] += model_share * (expected - rho[k])
+            for a in range(xi.shape[1]):
+                expected = x_means[k, a] + phi * x_mean_squares[k, a]
+                xi[k, a] += model_share * (expected - xi[k, a])
     rho[0] = np.sum(sums[0]) - np.sum(rho[1:])
     rest_for_baseline(layout, sums, xi)
 
 
 @compiled(fastmath=FAST)
 def group_variance(layout, series, y, own, is_own, own_counts, is_half, base_count, used, gamma,
-                   log_rates, own_squares, lever, tilt, meat):  # fmt: skip
-    """HC0 covariance of ``alpha_g - alpha_0``, g in own, in parts.
+                   log_rates, model_share, own_squares, lever, tilt, meat):  # fmt: skip
+    """Sandwich covariance of ``alpha_g - alpha_0``, g in own, in parts; HC0 at ``model_share`` 0.
 
     The influence of cell i is ``[i in g] r_i / T_g - [i in 0] r_i / T_0 - L_g' (x_i - m) r_i``
     with ``L_g = H^-1 (m_g - m_0)``, H the information and m the mean of the cell's own group.
@@ -226,8 +282,8 @@ def group_variance(layout, series, y, own, is_own, own_counts, is_half, base_cou
 
     scale_sums(sums, 0.0)
     rho, xi = np.zeros(1 + n_own), np.zeros((1 + n_own, n_columns))
-    _squared_residuals(layout, series, y, own, others, own_counts, is_half, used, factor, change,
-                       log_rates, w, with_series, sums, rho, xi)  # fmt: skip
+    _variances(layout, series, y, own, others, own_counts, is_half, used, factor, change,
+               log_rates, w, with_series, model_share, sums, rho, xi)  # fmt: skip
     products(layout, sums, meat)
     mean, unit = np.empty(n_columns), np.empty(n_columns)
     for k in range(1 + n_own):

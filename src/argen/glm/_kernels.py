@@ -299,9 +299,27 @@ def _fit_dispersion(y, row_kind, design, active, n_active, offset, beta, eta, ke
 
 
 @compiled()
-def _sandwich(y, row_kind, design, active, n_active, eta, dispersion, kept, lower, covariance):
-    """HC0: ``A^-1 (sum_i u_i^2 x_i x_i') A^-1`` with ``A = X' W X``, ``u`` the score residual."""
+def _excess_variance(y, row_kind, eta):
+    """Moment estimate of ``phi`` in ``Var(y) = mu + phi mu^2``, from all cells; 0 at least."""
+    excess, squares = 0.0, 0.0
+    for i in range(y.shape[0]):
+        if row_kind[i] == OBSERVED:
+            mean = math.exp(eta[i])
+            excess += (y[i] - mean) ** 2 - mean
+            squares += mean * mean
+    return max(excess / squares, 0.0) if squares > 0.0 else 0.0
+
+
+@compiled()
+def _sandwich(y, row_kind, design, active, n_active, eta, dispersion, model_share, kept, lower,
+              covariance):  # fmt: skip
+    """``A^-1 (sum_i v_i x_i x_i') A^-1`` with ``A = X' W X``; HC0 when ``model_share`` is 0.
+
+    v_i is the squared score residual ``u_i^2``, of which ``model_share`` is replaced by its
+    expectation when the counts have the variance ``mu + phi mu^2``.
+    """
     n_cells, n_columns = design.shape
+    phi = _excess_variance(y, row_kind, eta) if model_share > 0.0 else 0.0
     information = np.zeros((n_columns, n_columns))
     meat = np.zeros((n_columns, n_columns))
     for i in range(n_cells):
@@ -310,8 +328,10 @@ def _sandwich(y, row_kind, design, active, n_active, eta, dispersion, kept, lowe
         mean = math.exp(eta[i])
         shrink = 1.0 / (1.0 + dispersion * mean)
         _add_outer(information, design[i], mean * shrink, active[i], n_active[i])
-        residual = (y[i] - mean) * shrink
-        variance = residual * residual if row_kind[i] == OBSERVED else mean * shrink
+        variance = mean * shrink
+        if row_kind[i] == OBSERVED:
+            squared, expected = (y[i] - mean) ** 2, mean + phi * mean * mean
+            variance = (squared + model_share * (expected - squared)) * shrink * shrink
         _add_outer(meat, design[i], variance, active[i], n_active[i])
     _mirror(meat)
     cholesky_dropping(information, lower, kept)
@@ -328,8 +348,9 @@ def _sandwich(y, row_kind, design, active, n_active, eta, dispersion, kept, lowe
 
 @compiled(parallel=True)
 def fit_responses(
-    responses, row_kinds, design, offset, with_dispersion, beta, covariance, kept, dispersion
-):
+    responses, row_kinds, design, offset, with_dispersion, model_share, beta, covariance, kept,
+    dispersion,
+):  # fmt: skip
     """Fit every response on one design, in parallel over responses; returns convergence.
 
     Each response is fitted by one thread from start to end, so the bits do not depend on how
@@ -352,8 +373,9 @@ def fit_responses(
                 y, kind, design, active, n_active, offset, beta[r], eta, kept[r], lower
             )
         _sandwich(
-            y, kind, design, active, n_active, eta, dispersion[r], kept[r], lower, covariance[r]
-        )
+            y, kind, design, active, n_active, eta, dispersion[r], model_share, kept[r], lower,
+            covariance[r],
+        )  # fmt: skip
         converged[r] = done
     return converged
 

@@ -93,7 +93,7 @@ class GroupFit:
 
 @dataclass(frozen=True, slots=True)
 class GroupCovariance:
-    """HC0 covariance of the coefficients of a ``GroupFit``, in parts.
+    """Sandwich covariance of the coefficients of a ``GroupFit``, in parts.
 
     With rows L_g of ``lever``, h_g of ``tilt`` and W ``meat``::
 
@@ -211,8 +211,11 @@ class GroupedGene:
         }[outcome]
         return GroupFit(own, own_counts, is_half, base_count, log_rates, gamma, status)
 
-    def covariance(self, fit: GroupFit) -> GroupCovariance:
-        """HC0 covariance of the coefficients of a fit of this gene."""
+    def covariance(self, fit: GroupFit, *, model_share: float = 0.0) -> GroupCovariance:
+        """Sandwich covariance of the coefficients of a fit of this gene.
+
+        ``model_share`` is that of ``fit_regressions``; 0: HC0.
+        """
         n_own, n_columns = len(fit.own), len(fit.gamma)
         is_own = np.zeros(len(self.by_group), dtype=bool)
         is_own[fit.own] = True
@@ -220,7 +223,7 @@ class GroupedGene:
         lever, tilt = np.zeros((n_own, n_columns)), np.zeros((n_own, n_columns))
         base = _group_fits.group_variance(
             self.layout, self.reference.series, self.counts, fit.own, is_own, fit.own_counts,
-            fit.is_half, fit.base_count, self.used, fit.gamma, fit.log_rates,
+            fit.is_half, fit.base_count, self.used, fit.gamma, fit.log_rates, model_share,
             own, lever, tilt, meat,
         )  # fmt: skip
         return GroupCovariance(own, base, lever, tilt, meat)

@@ -92,7 +92,12 @@ def prepare_responses(
 
 
 def fit_regressions(
-    responses: Responses, design: FloatArray, offset: FloatArray, *, family: str = "poisson"
+    responses: Responses,
+    design: FloatArray,
+    offset: FloatArray,
+    *,
+    family: str = "poisson",
+    model_share: float = 0.0,
 ) -> RegressionFit:
     """Fit ``log E[counts] = design @ beta + offset`` to each response by maximum likelihood.
 
@@ -108,6 +113,9 @@ def fit_regressions(
         later is the one reported as not estimable.
     family
         ``"poisson"`` or ``"nb"``.
+    model_share
+        Share of ``r_i^2`` in the sandwich that is replaced by ``mu_i + phi mu_i^2``, phi by the
+        moments of all cells; 0: HC0.
     """
     design = np.ascontiguousarray(design, dtype=np.float64)
     offset = np.ascontiguousarray(offset, dtype=np.float64)
@@ -126,6 +134,7 @@ def fit_regressions(
             design,
             offset,
             family == "nb",
+            model_share,
             *parts,
         )
         beta[fitted], covariance[fitted], kept[fitted], dispersion[fitted] = parts

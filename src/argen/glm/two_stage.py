@@ -51,6 +51,7 @@ def fit_two_stage(
     factors: IntArray,
     instruments_of: BoolArray | None = None,
     family: str = "poisson",
+    model_share: float = 0.0,
 ) -> TwoStageFit:
     """Regress ``y`` on proxies of the endogenous counts.
 
@@ -85,11 +86,14 @@ def fit_two_stage(
         (n_factors, n_cells), codes of categorical regressors (see ``prepare_responses``).
     instruments_of
         (n_endogenous, n_instruments): the instruments in the first stage of each; all when None.
+    model_share
+        Of the sandwiches of both stages (see ``fit_regressions``).
     """
     first_design = np.column_stack([exogenous, instruments])
     first = _first_stages(
-        endogenous, exogenous, instruments, instruments_of, first_stage_offset, factors, family
-    )
+        endogenous, exogenous, instruments, instruments_of, first_stage_offset, factors, family,
+        model_share,
+    )  # fmt: skip
     n_fixed = exogenous.shape[1] + outcome_only.shape[1]
     if not _agree(first, exogenous.shape[1]):
         return _no_effects(first, n_fixed)
@@ -102,7 +106,9 @@ def fit_two_stage(
         factors=np.vstack([factors, *own_groups]),
         groups=instruments,
     )
-    second = fit_regressions(response, second_design, offset, family=family)
+    second = fit_regressions(
+        response, second_design, offset, family=family, model_share=model_share
+    )
     if second.status[0] >= FitStatus.NOT_CONVERGED:
         status = np.full(len(endogenous), second.status[0])
         return replace(_no_effects(first, n_fixed), status=status)
@@ -135,13 +141,14 @@ def _first_stages(
     offset: FloatArray,
     factors: IntArray,
     family: str,
+    model_share: float,
 ) -> RegressionFit:
     """Fit the first stages; instruments that a stage does without have coefficient 0."""
 
     def fit(counts: FloatArray, chosen: FloatArray) -> RegressionFit:
         responses = prepare_responses(counts, offset=offset, factors=factors, groups=chosen)
         design = np.column_stack([exogenous, chosen])
-        return fit_regressions(responses, design, offset, family=family)
+        return fit_regressions(responses, design, offset, family=family, model_share=model_share)
 
     if instruments_of is None:
         return fit(endogenous, instruments)
