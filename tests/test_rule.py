@@ -84,6 +84,21 @@ def test_options_of_the_published_rule_alone(option):
     assert argen.InferenceConfig(rule="published", **option).test_of_screen == "wald"
 
 
+def test_errors_can_be_shrunk_towards_one_overdispersion():
+    data, _ = argen.simulate_screen(MODEL, rng=3)
+    found = {
+        errors: argen.infer_network(data, argen.InferenceConfig(errors=errors)).candidates
+        for errors in ("robust", "shrunk")
+    }
+    np.testing.assert_array_equal(found["robust"]["effect"], found["shrunk"]["effect"])
+    # Strong hidden causes make counts heavy-tailed: most groups look quieter than they are.
+    ratio = found["shrunk"]["std_error"] / found["robust"]["std_error"]
+    assert ratio.median() > 1.05
+    assert ratio.min() > 0.9
+    with pytest.raises(argen.InputError, match="errors must be one of 'robust', 'shrunk'"):
+        argen.InferenceConfig(errors="joint")
+
+
 def test_the_test_of_the_screen_can_be_chosen():
     data, _ = argen.simulate_screen(MODEL, rng=3)
     screens = {

@@ -74,6 +74,7 @@ def literal_deviates(design: Design, target: int) -> np.ndarray:
         of_slopes = left / (cells.sum() - len(used) - rank)
         inverse = np.linalg.pinv(z_within[cells].T @ z_within[cells])
         r = (psi_within - z_within @ b)[control]
+        r *= np.sqrt(len(r) / (len(r) - 1 - rank))
         found = []
         for j in range(design.n_nodes):
             own = group == j

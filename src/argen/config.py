@@ -67,10 +67,10 @@ class InferenceConfig:
         of all candidates of the target; "nested", with the published rule: its own and those of
         its own candidates, the only ones that can move it.
     errors
-        Standard errors of direct effects: "robust" from squared residuals, as in the paper;
-        "shrunk" takes half of each from ``mu + phi mu^2``, phi from all cells of a gene. That
-        holds its coverage where groups are small and counts heavy-tailed, and loses some where
-        perturbed cells vary more than others.
+        Standard errors of direct effects: "robust", from squared residuals, as in the paper, or
+        "shrunk", where half of each gives way to ``mu + phi mu^2``, phi from all cells of the
+        gene. These hold where groups are small and counts heavy-tailed, and are longer than
+        they need to be elsewhere.
     confidence
         Coverage of the intervals in the tables.
     threads

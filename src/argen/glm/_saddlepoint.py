@@ -198,8 +198,12 @@ def _shifts(layout, psi_means, own_means, spread, b, residual_variance, lower, k
 
 
 @compiled(fastmath=FAST)
-def _control_residuals(layout, psi, own, b, residuals):
-    """Fill r of the controls; returns their variance."""
+def _control_residuals(layout, psi, own, b, kept, residuals):
+    """Fill r of the controls; returns their variance.
+
+    Residuals are smaller than what they stand for, as their mean and b were fitted to them: they
+    are made longer by the root of n over the degrees of freedom.
+    """
     n_indicators, n_numeric = layout.n_indicators, layout.numeric.shape[0]
     n_shared, n = n_indicators + n_numeric, residuals.shape[0]
     constant = 0.0
@@ -218,8 +222,10 @@ def _control_residuals(layout, psi, own, b, residuals):
     for k in range(own.shape[0]):
         for i in range(n):
             residuals[i] -= b[n_shared + k] * own[k, i]
+    longer = math.sqrt(n / max(n - 1.0 - np.sum(kept), 1.0))
     total = 0.0
     for i in range(n):
+        residuals[i] *= longer
         total += residuals[i] * residuals[i]
     return total / n
 
@@ -257,7 +263,7 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
                 squares += _add_products(layout, g, psi, own, gram, cross)
                 freedom += start[g + 1] - start[g] - 1
         residual_variance = _regress(gram, cross, n_shared, squares, freedom, lower, kept, b)
-        control_variance = _control_residuals(layout, psi, own, b, residuals)
+        control_variance = _control_residuals(layout, psi, own, b, kept, residuals)
         if not control_variance > 0.0:
             return 0.0
         _shifts(layout, psi_means, own_means, spread, b, residual_variance, lower, kept,

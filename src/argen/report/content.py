@@ -213,6 +213,7 @@ def _screen_sentence(config: InferenceConfig) -> str:
 
 def _parents_sentence(config: InferenceConfig) -> str:
     family = {"poisson": "Poisson", "nb": "negative-binomial"}[config.family]
+    shrunk = "; half of each squared residual gave way to its expectation under one overdispersion"
     order = {
         "published": "the transitive closure of these effects, peeled from its leaves",
         "two-level": "these effects, locked in by rank of their evidence",
@@ -221,7 +222,8 @@ def _parents_sentence(config: InferenceConfig) -> str:
         f"Genes were ordered causally by {order}. Each candidate parent was tested for a direct "
         f"effect by two-stage {family} regression: the perturbations are instruments, the first "
         "stage predicts the expression of the candidates, and the second regresses the target on "
-        "these proxies, with Murphy-Topel standard errors."
+        "these proxies, with Murphy-Topel standard errors"
+        f"{shrunk if config.errors == 'shrunk' else ''}."
     )
 
 
