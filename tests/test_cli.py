@@ -134,6 +134,18 @@ def test_check(screen, tmp_path, capsys):
     assert (tmp_path / "check" / "knockdown.tsv").is_file()
 
 
+def test_check_a_result(screen, tmp_path, capsys):
+    assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 0
+    capsys.readouterr()
+    assert run("check", str(tmp_path), "--out", str(tmp_path / "check")) == 0
+    assert "not checked, as they need the cells" in capsys.readouterr().out
+    assert (tmp_path / "check" / "report.html").is_file()
+    assert run("check", str(tmp_path), *COLUMNS) == 2
+    assert "is a result, which has no cells" in capsys.readouterr().err
+    assert run("check", str(screen)) == 2
+    assert "is no result of argen fit" in capsys.readouterr().err
+
+
 def test_check_with_perturbations_held_out(screen, tmp_path, capsys):
     quick = [str(screen), *COLUMNS, "--null-tests", "0"]
     hidden = ["--nodes", "X1,X2,X3,X4,X5", "--held-out", "X6,X1", "--out", str(tmp_path)]

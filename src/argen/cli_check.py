@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 from cyclopts import App, Parameter, validators
 from rich.console import Console
@@ -13,10 +13,13 @@ from rich.console import Console
 from argen.cli_options import METHOD, OUTPUT, ScreenOptions, split_list
 from argen.config import InferenceConfig
 from argen.errors import InputError, first_few, nearest
+from argen.network import CausalNetwork
 from argen.perturbseq import PerturbSeqData
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from argen.diagnostics import Diagnostics
 
 
 def add_check(
@@ -40,10 +43,11 @@ def add_check(
         file: Annotated[Path, Parameter(name="FILE")],
         /,
         *,
-        screen: ScreenOptions,
+        screen: ScreenOptions | None = None,
         config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
         guide: str | None = None,
         also: str = "",
+        every_edge: bool = False,
         held_out: str = "",
         null_tests: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 10_000,
         seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
@@ -54,11 +58,14 @@ def add_check(
         Parameters
         ----------
         file
-            AnnData file (.h5ad) or zarr store with raw counts.
+            AnnData file (.h5ad) or zarr store with raw counts; or a network file or results
+            folder of argen fit, of which only what needs no cells is checked.
         guide
             Column of obs with the guide of each cell, to compare the guides of a gene.
         also
             Further columns of obs, as A,B, that should be balanced over the perturbations.
+        every_edge
+            Give every edge an Anderson-Rubin interval, rather than those of weak candidates.
         held_out
             Perturbations to leave out one at a time and predict from the rest: "nodes" for
             those of all nodes, "guides" for every guide of them, or labels, as A,B, also of
@@ -71,15 +78,21 @@ def add_check(
             Folder for the summary, the table of each check, and the report of the network with
             the findings; no files when left out.
         """
-        from argen import infer_network, write_report
+        from argen import infer_network
         from argen.data.columns import read_columns
         from argen.diagnostics import check as check_screen
-        from argen.diagnostics import held_out as hold_out
+        from argen.diagnostics import check_result
 
         if held_out == "guides" and not guide:
             raise InputError("--held-out guides needs the column of the guides: add --guide.")
         if out is not None:
             make_folder(out)
+        if is_result(file):
+            _refuse_input_options(file, screen)
+            network = CausalNetwork.load(file)
+            show(check_result(network), network, out)
+            return
+        screen = screen or _refuse_screen(file)
         data = read(file, screen)
         guides = read_columns(file, [guide])[guide] if guide else None
         network = infer_network(data, config)
@@ -88,25 +101,69 @@ def add_check(
             network,
             guides=guides,
             others=read_columns(file, split_list(also)) if also else None,
+            every_edge=every_edge,
             n_null_tests=null_tests,
             rng=seed,
         )
-        if held_out == "guides":
-            found = found.joined(hold_out(data, config, guides=guides))
-        elif held_out:
-            named = data.nodes if held_out == "nodes" else split_list(held_out)
-            labels = [name for name in named if name not in data.nodes]
-            of_cells = read_columns(file, [screen.target])[screen.target] if labels else None
-            if of_cells is not None:
-                _refuse_unknown(labels, of_cells)
-                # Their cells are read as controls, and take no part in any fit.
-                data = read(file, replace(screen, control=(*screen.control, *labels)))
-            found = found.joined(hold_out(data, config, held=named, labels=of_cells))
+        if held_out:
+            again = _leave_out(held_out, file, data, read, screen, config, guides)
+            found = found.joined(again)
+        show(found, network, out)
+
+    def show(found: Diagnostics, network: CausalNetwork, out: Path | None) -> None:
+        from argen import write_report
+
         console.print(found.summary())
         if out is not None:
             found.write(out)
             write_report(network, out / "report.html", diagnostics=found)
             console.print(f"\nThe tables, and report.html with network and findings, are in {out}")
+
+
+def _leave_out(
+    held: str,
+    file: Path,
+    data: PerturbSeqData,
+    read: Callable[[Path, ScreenOptions], PerturbSeqData],
+    screen: ScreenOptions,
+    config: InferenceConfig,
+    guides: pd.Series | None,
+) -> Diagnostics:
+    """Predict what is left out: all nodes, all guides, or some labels."""
+    from argen.data.columns import read_columns
+    from argen.diagnostics import held_out
+
+    if held == "guides":
+        return held_out(data, config, guides=guides)
+    named = data.nodes if held == "nodes" else split_list(held)
+    labels = [name for name in named if name not in data.nodes]
+    if not labels:
+        return held_out(data, config, held=named)
+    of_cells = read_columns(file, [screen.target])[screen.target]
+    _refuse_unknown(labels, of_cells)
+    # Their cells are read as controls, and take no part in any fit.
+    data = read(file, replace(screen, control=(*screen.control, *labels)))
+    return held_out(data, config, held=named, labels=of_cells)
+
+
+def is_result(path: Path) -> bool:
+    """Whether a path is a network file, or the results folder of a run."""
+    return path.suffix == ".npz" or (path / "network.npz").is_file()
+
+
+def _refuse_input_options(result: Path, screen: ScreenOptions | None) -> None:
+    if screen is not None:
+        raise InputError(
+            f"{str(result)!r} is a result, which has no cells to read with --target: check it "
+            "without the options of the input, or check the file of the screen."
+        )
+
+
+def _refuse_screen(file: Path) -> NoReturn:
+    raise InputError(
+        f"{str(file)!r} is no result of argen fit: to check a screen, add --target and the other "
+        "options of argen fit."
+    )
 
 
 def _refuse_unknown(names: list[str], labels: pd.Series) -> None:

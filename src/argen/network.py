@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import networkx
     from anndata import AnnData
 
+    from argen.diagnostics import Diagnostics
     from argen.effect_paths import EffectPaths
+    from argen.perturbseq import PerturbSeqData
     from argen.prediction import Change
 
 # Adjacency keys written into ``varp`` by ``to_anndata``: [source, target], 0 where no edge.
@@ -99,6 +101,22 @@ class CausalNetwork:
     def ancestors(self, gene: str) -> list[str]:
         """Return the candidate parents of a gene, most upstream first."""
         return [self.nodes[a] for a in self.causal_order.candidates(self._index(gene))]
+
+    def check(self, data: PerturbSeqData | None = None, **options: Any) -> Diagnostics:
+        """Check what the network rests on: findings, and the tables behind them.
+
+        Without the screen that it was inferred from, only what needs no cells is checked.
+
+        Parameters
+        ----------
+        data
+            The screen.
+        options
+            Of ``argen.diagnostics.check``.
+        """
+        from argen.diagnostics import check, check_result
+
+        return check_result(self) if data is None else check(data, self, **options)
 
     def predict(
         self,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from argen.errors import FitStatus
-from argen.glm.groups import GroupCovariance, GroupedGene, group_layout
+from argen.glm.groups import GroupedGene, group_layout
 from argen.glm.regression import fit_regressions, prepare_responses
 
 N_CELLS, N_NODES = 5000, 12
@@ -42,12 +42,6 @@ def dense_fit(group, factors, numeric, offset, counts, own, halved, model_share)
     return fit.coefficients[0, at], fit.covariance[0, at, at], fit.status[0]
 
 
-def dense_covariance(parts: GroupCovariance) -> np.ndarray:
-    cross = parts.tilt @ parts.lever.T
-    low_rank = parts.lever @ parts.meat @ parts.lever.T
-    return np.diag(parts.own) + parts.base - cross - cross.T + low_rank
-
-
 def assert_like_dense(screen, own, halved, rtol=1e-9, model_share=0.0):
     group, factors, numeric, offset, counts = screen
     layout, cells = group_layout(group, N_NODES + 1, offset, factors, numeric)
@@ -57,7 +51,7 @@ def assert_like_dense(screen, own, halved, rtol=1e-9, model_share=0.0):
     np.testing.assert_allclose(fit.coefficients[:halved], expected, rtol=0, atol=1e-9)
     parts = gene.covariance(fit, model_share=model_share).first(halved)
     np.testing.assert_allclose(
-        dense_covariance(parts), covariance, rtol=0, atol=rtol * np.abs(covariance).max()
+        parts.matrix(), covariance, rtol=0, atol=rtol * np.abs(covariance).max()
     )
     combinations = np.random.default_rng(1).normal(size=(3, halved))
     np.testing.assert_allclose(

@@ -1,7 +1,7 @@
 """Whether the assumptions behind a network hold, with the evidence."""
 
-from argen.diagnostics.checking import check
+from argen.diagnostics.checking import check, check_result
 from argen.diagnostics.findings import Diagnostics, Finding
 from argen.diagnostics.holding_out import held_out
 
-__all__ = ["Diagnostics", "Finding", "check", "held_out"]
+__all__ = ["Diagnostics", "Finding", "check", "check_result", "held_out"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
-from argen.diagnostics import calibration, exclusion, exogeneity, relevance, validation
+from argen.diagnostics import calibration, exclusion, exogeneity, relevance, validation, weak
 from argen.diagnostics.findings import Diagnostics, Finding, listed
 from argen.errors import InputError, first_few
 from argen.network import CausalNetwork
@@ -23,14 +23,16 @@ def check(
     *,
     guides: pd.Series | None = None,
     others: pd.DataFrame | None = None,
+    every_edge: bool = False,
     n_null_tests: int = 10_000,
     rng: np.random.Generator | int = 1,
 ) -> Diagnostics:
     """Check what the network of a screen rests on.
 
     Calibration: p-values of null screens (``argen.diagnostics.calibration``). Relevance: every
-    perturbation's effect on its own gene, and how well the perturbations tell each candidate
-    from the others (``argen.diagnostics.relevance``). Exogeneity: balance of covariates,
+    perturbation's effect on its own gene, how well the perturbations tell each candidate
+    from the others (``argen.diagnostics.relevance``), and intervals that hold where they hardly do
+    (``argen.diagnostics.weak``). Exogeneity: balance of covariates,
     library size and other columns over the perturbations (``argen.diagnostics.exogeneity``).
     Exclusion: whether the guides of a gene agree (``argen.diagnostics.exclusion``). Validation:
     whether the edges add up to the total effects, and agree with interventions on the right end
@@ -48,6 +50,8 @@ def check(
     others
         Columns that are not covariates and might have to be, such as ``adata.obs[["lane"]]``:
         one row a cell, found by its identifier.
+    every_edge
+        Give every edge an interval for weak instruments, rather than those of weak candidates.
     n_null_tests
         About how many null tests of each kind to make; 0: no calibration.
     rng
@@ -71,7 +75,7 @@ def check(
     found = _Found()
     if n_null_tests:
         _check_calibration(found, data, network.config, n_null_tests, np.random.default_rng(rng))
-    _check_relevance(found, design, network, data)
+    _check_relevance(found, design, network, data, every_edge=every_edge)
     none = pd.DataFrame(index=data.cells)
     _check_balance(found, design, data, none if others is None else rows_of(others, data.cells))
     if guides is None:
@@ -80,6 +84,21 @@ def check(
         labels = rows_of(guides.to_frame("guides"), data.cells)["guides"]
         _check_exclusion(found, design, network, labels)
     _check_validation(found, network)
+    return Diagnostics.of(found.findings, found.tables, found.measured)
+
+
+def check_result(network: CausalNetwork) -> Diagnostics:
+    """Check what can be checked of a network without the cells that it was inferred from.
+
+    Knock-downs, and whether the edges agree with the total effects. ``check`` does more.
+    """
+    found = _Found()
+    _check_knockdown(found, relevance.knockdown_table(network))
+    _check_validation(found, network)
+    found.measured.append(
+        "calibration, balance, strength given the other candidates, guides: not checked, as they "
+        "need the cells"
+    )
     return Diagnostics.of(found.findings, found.tables, found.measured)
 
 
@@ -138,10 +157,7 @@ def _check_calibration(
         )
 
 
-def _check_relevance(
-    found: _Found, design: Design, network: CausalNetwork, data: PerturbSeqData
-) -> None:
-    knockdown = relevance.knockdown_table(network, data.n_perturbed)
+def _check_knockdown(found: _Found, knockdown: pd.DataFrame) -> None:
     found.tables["knockdown"] = knockdown
     found.findings += relevance.knockdown_findings(knockdown)
     left = knockdown["percent_remaining"]
@@ -149,6 +165,20 @@ def _check_relevance(
         f"knock-down: {left.min():.0f} to {left.max():.0f} % of each gene's expression left "
         f"(median {left.median():.0f} %)"
     )
+
+
+def _check_relevance(
+    found: _Found,
+    design: Design,
+    network: CausalNetwork,
+    data: PerturbSeqData,
+    *,
+    every_edge: bool,
+) -> None:
+    knockdown = relevance.knockdown_table(network)
+    knockdown.insert(1, "n_perturbed", data.n_perturbed)
+    knockdown.insert(2, "effective_cells", relevance.effective_cells(design))
+    _check_knockdown(found, knockdown)
     if why := _why_no_regressions(design):
         found.measured.append(f"strength given the other candidates: not computed, as {why}")
         return
@@ -161,6 +191,16 @@ def _check_relevance(
             f"strength given the other candidates: conditional F from "
             f"{strength['conditional_f'].min():.3g} to {strength['conditional_f'].max():.3g} over "
             f"{len(strength)} candidates"
+        )
+    doubtful = None if every_edge else strength[strength["weak"].astype(bool)]
+    intervals = weak.weak_instrument_table(network, design, only=doubtful)
+    found.tables["weak_instruments"] = intervals
+    found.findings += weak.weak_instrument_findings(intervals)
+    if len(intervals):
+        n_signed = int((intervals["ar_low"] * intervals["ar_high"] > 0).sum())
+        found.measured.append(
+            f"Anderson-Rubin intervals: {n_signed} of {len(intervals)} "
+            f"{'' if every_edge else 'weak '}edges keep their sign"
         )
 
 

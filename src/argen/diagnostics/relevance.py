@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from argen._arrays import IntArray
+from argen._arrays import FloatArray, IntArray
 from argen.design import Design
 from argen.diagnostics.findings import Finding, listed
 from argen.diagnostics.group_effects import GroupEffects, group_effects, regress_effects
@@ -25,7 +25,7 @@ _WORKS = "relevance (each perturbation changes its own gene)"
 _APART = "relevance given the other candidates"
 
 
-def knockdown_table(network: CausalNetwork, n_perturbed: IntArray) -> pd.DataFrame:
+def knockdown_table(network: CausalNetwork) -> pd.DataFrame:
     """Return one row a node: its perturbation's effect on its own gene.
 
     The interval is Wald's on the log scale, in percent of the expression in the controls;
@@ -38,7 +38,6 @@ def knockdown_table(network: CausalNetwork, n_perturbed: IntArray) -> pd.DataFra
     return pd.DataFrame(
         {
             "node": list(network.nodes),
-            "n_perturbed": n_perturbed,
             "effect": own.effect,
             "ci_low": own.effect - margin,
             "ci_high": own.effect + margin,
@@ -51,6 +50,24 @@ def knockdown_table(network: CausalNetwork, n_perturbed: IntArray) -> pd.DataFra
             "failed": ~(p_adjusted < KNOCKDOWN_ALPHA),
         }
     )
+
+
+def effective_cells(design: Design) -> FloatArray:
+    """How many cells each perturbation's are worth, next to as many controls as one likes.
+
+    What is left of the perturbation's indicator, over its cells and the controls, when intercept
+    and covariates have explained what they can of it, squared and summed. It is ``1 / (1 / n_1 +
+    1 / n_0)`` for n_1 cells and n_0 controls whose covariates are alike, and less the more the
+    covariates tell them apart.
+    """
+    regressors, found = design.intercept_and_covariates(), np.zeros(design.n_nodes)
+    for node in range(design.n_nodes):
+        carries = design.perturbed(node)
+        cells = carries | design.controls
+        own = carries[cells].astype(np.float64)
+        fitted = np.linalg.lstsq(regressors[cells], own, rcond=None)[0]
+        found[node] = np.sum((own - regressors[cells] @ fitted) ** 2)
+    return found
 
 
 def knockdown_findings(table: pd.DataFrame) -> list[Finding]:

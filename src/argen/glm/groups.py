@@ -115,6 +115,12 @@ class GroupCovariance:
             + np.einsum("ja,ja->j", levers, levers @ self.meat - 2.0 * tilts)
         )
 
+    def matrix(self) -> FloatArray:
+        """Lay out the covariance: (n_own, n_own)."""
+        cross = self.tilt @ self.lever.T
+        low_rank = self.lever @ self.meat @ self.lever.T
+        return np.asarray(np.diag(self.own) + self.base - cross - cross.T + low_rank)
+
     def first(self, n: int) -> GroupCovariance:
         """Return the part of the first n groups."""
         return GroupCovariance(self.own[:n], self.base, self.lever[:n], self.tilt[:n], self.meat)
