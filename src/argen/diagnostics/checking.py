@@ -9,7 +9,15 @@ import pandas as pd
 
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
-from argen.diagnostics import calibration, exclusion, exogeneity, relevance, validation, weak
+from argen.diagnostics import (
+    calibration,
+    direction,
+    exclusion,
+    exogeneity,
+    relevance,
+    validation,
+    weak,
+)
 from argen.diagnostics.findings import Diagnostics, Finding, listed
 from argen.errors import InputError, first_few
 from argen.network import CausalNetwork
@@ -32,11 +40,12 @@ def check(
     Calibration: p-values of null screens (``argen.diagnostics.calibration``). Relevance: every
     perturbation's effect on its own gene, how well the perturbations tell each candidate
     from the others (``argen.diagnostics.relevance``), and intervals that hold where they hardly do
-    (``argen.diagnostics.weak``). Exogeneity: balance of covariates,
-    library size and other columns over the perturbations (``argen.diagnostics.exogeneity``).
-    Exclusion: whether the guides of a gene agree (``argen.diagnostics.exclusion``). Validation:
-    whether the edges add up to the total effects, and agree with interventions on the right end
-    alone (``argen.diagnostics.validation``).
+    (``argen.diagnostics.weak``). Exogeneity: balance of covariates, library size and other columns
+    over the perturbations (``argen.diagnostics.exogeneity``). Exclusion: whether the guides of a
+    gene agree (``argen.diagnostics.exclusion``). Direction: feedback, and edges that might point
+    the other way (``argen.diagnostics.direction``). Validation: whether the edges add up to the
+    total effects, and agree with interventions on the right end alone
+    (``argen.diagnostics.validation``).
 
     Parameters
     ----------
@@ -83,6 +92,7 @@ def check(
     else:
         labels = rows_of(guides.to_frame("guides"), data.cells)["guides"]
         _check_exclusion(found, design, network, labels)
+    _check_direction(found, network)
     _check_validation(found, network)
     return Diagnostics.of(found.findings, found.tables, found.measured)
 
@@ -90,10 +100,11 @@ def check(
 def check_result(network: CausalNetwork) -> Diagnostics:
     """Check what can be checked of a network without the cells that it was inferred from.
 
-    Knock-downs, and whether the edges agree with the total effects. ``check`` does more.
+    Knock-downs, feedback, and whether the edges agree with the total effects. ``check`` does more.
     """
     found = _Found()
     _check_knockdown(found, relevance.knockdown_table(network))
+    _check_direction(found, network)
     _check_validation(found, network)
     found.measured.append(
         "calibration, balance, strength given the other candidates, guides: not checked, as they "
@@ -253,6 +264,17 @@ def _check_exclusion(
             f"guides of fewer than {exclusion.FEWEST_CELLS} cells, not compared: "
             f"{listed(of_guides.too_few)}"
         )
+
+
+def _check_direction(found: _Found, network: CausalNetwork) -> None:
+    tables = {
+        "feedback": direction.feedback_table(network),
+        "direction": direction.direction_table(network),
+        "groups": direction.groups_table(network),
+    }
+    found.tables |= tables
+    found.findings += direction.direction_findings(*tables.values())
+    found.measured.append(direction.direction_line(*tables.values()))
 
 
 def _check_validation(found: _Found, network: CausalNetwork) -> None:

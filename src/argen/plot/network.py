@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from argen._arrays import FloatArray
+from argen.diagnostics.direction import feedback_pairs
 from argen.errors import InputError
 from argen.network import CausalNetwork
 from argen.plot.layout import LayeredLayout, layered_layout
@@ -56,14 +57,6 @@ def network_edges(
     edges = network.edges
     kept = edges["source"].isin(inside) & edges["target"].isin(inside)
     return edges[kept].reset_index(drop=True)
-
-
-def feedback_pairs(network: CausalNetwork) -> pd.DataFrame:
-    """Return the pairs of genes that affect each other both ways in the screen: first, second."""
-    between = network.screen.is_descendant[:, : len(network.nodes)]
-    first, second = np.nonzero(np.triu(between & between.T))
-    names = np.array(network.nodes, dtype=object)
-    return pd.DataFrame({"first": names[first], "second": names[second]})
 
 
 def draw_network(

@@ -10,9 +10,9 @@ import numpy as np
 
 from argen.config import InferenceConfig
 from argen.diagnostics import Diagnostics
+from argen.diagnostics.direction import feedback_pairs
 from argen.errors import FitStatus
 from argen.network import CausalNetwork
-from argen.plot.network import feedback_pairs
 from argen.plot.screens import knockdown_table, shown_p
 
 Severity = Literal["serious", "warning", "note"]

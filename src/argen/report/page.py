@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from argen.diagnostics import Diagnostics
+from argen.diagnostics.direction import feedback_pairs
 from argen.errors import InputError
 from argen.fdr import adjust
 from argen.network import CausalNetwork
 from argen.plot.graphs import stability_table
 from argen.plot.layout import layered_layout
-from argen.plot.network import feedback_pairs
 from argen.plot.screens import knockdown_table
 from argen.report.content import (
     methods_of,
