@@ -134,6 +134,14 @@ def test_check(screen, tmp_path, capsys):
     assert (tmp_path / "check" / "knockdown.tsv").is_file()
 
 
+def test_stability(screen, tmp_path, capsys):
+    assert run("stability", str(screen), *COLUMNS, "--resamples", "3", "--out", str(tmp_path)) == 0
+    assert "stability (3 resamples, 0.5 of the cells)" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "stability.tsv", sep="\t")
+    assert {"source", "target", "frequency", "direction_frequency"} <= set(table.columns)
+    assert "stability at least" in (tmp_path / "report.html").read_text("utf-8")
+
+
 def test_check_a_result(screen, tmp_path, capsys):
     assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 0
     capsys.readouterr()

@@ -352,6 +352,6 @@ def _cannot_write(path: Path, error: OSError) -> InputError:
 
 
 app.command(study_app(_out, lambda quiet: shown_progress(_err, quiet=quiet), _make_folder))
-add_check(app, _out, _read, _make_folder)
+add_check(app, _out, _read, _make_folder, lambda: shown_progress(_err, quiet=False))
 add_predict(app, _out, _cannot_write)
 add_figures(app, _out, _read, _make_folder)

@@ -1,15 +1,17 @@
-"""The command that checks what a network rests on."""
+"""The commands that check what a network rests on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 from cyclopts import App, Parameter, validators
 from rich.console import Console
 
+from argen.blocks import Progress
 from argen.cli_options import METHOD, OUTPUT, ScreenOptions, split_list
 from argen.config import InferenceConfig
 from argen.errors import InputError, first_few, nearest
@@ -27,8 +29,9 @@ def add_check(
     console: Console,
     read: Callable[[Path, ScreenOptions], PerturbSeqData],
     make_folder: Callable[[Path], None],
+    progress: Callable[[], AbstractContextManager[Progress | None]],
 ) -> None:
-    """Add the command, which prints on a console.
+    """Add the commands, which print on a console.
 
     Parameters
     ----------
@@ -36,6 +39,8 @@ def add_check(
         From a file and its options to the screen.
     make_folder
         Makes a folder, or says why it cannot be written.
+    progress
+        Opens what shows how far a command is.
     """
 
     @app.command
@@ -110,13 +115,64 @@ def add_check(
             found = found.joined(again)
         show(found, network, out)
 
-    def show(found: Diagnostics, network: CausalNetwork, out: Path | None) -> None:
+    @app.command
+    def stability(
+        file: Annotated[Path, Parameter(name="FILE")],
+        /,
+        *,
+        screen: ScreenOptions,
+        config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
+        resamples: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 100,
+        scheme: Literal["subsample", "bootstrap"] = "subsample",
+        fraction: Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))] = 0.5,
+        seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
+        out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    ) -> None:
+        """Infer the network again from resampled cells, and print how often edges come back.
+
+        Parameters
+        ----------
+        file
+            AnnData file (.h5ad) or zarr store with raw counts.
+        resamples
+            How many times.
+        scheme
+            Part of the cells without repeats, or as many as there are with repeats.
+        fraction
+            Of the cells of each perturbation, and of the controls, in a subsample.
+        seed
+            Of the draws.
+        out
+            Folder for the tables, and the report of the network with the stability of each
+            edge; no files when left out.
+        """
+        from argen import infer_network
+        from argen.diagnostics import stability as resample
+
+        if out is not None:
+            make_folder(out)
+        data = read(file, screen)
+        network = infer_network(data, config)
+        with progress() as shown:
+            found = resample(
+                data, network, n_resamples=resamples, scheme=scheme, fraction=fraction, rng=seed,
+                progress=shown,
+            )  # fmt: skip
+        show(found, network, out, found.tables["stability"])
+
+    def show(
+        found: Diagnostics,
+        network: CausalNetwork,
+        out: Path | None,
+        stability: pd.DataFrame | None = None,
+    ) -> None:
         from argen import write_report
 
         console.print(found.summary())
         if out is not None:
             found.write(out)
-            write_report(network, out / "report.html", diagnostics=found)
+            page = out / "report.html"
+            write_report(network, page, diagnostics=found, stability=stability)
             console.print(f"\nThe tables, and report.html with network and findings, are in {out}")
 
 
