@@ -160,10 +160,8 @@ class _Tally:
         self.first = self._is_before(network)
 
     def _at(self, table: pd.DataFrame) -> tuple[IntArray, IntArray]:
-        source, target = (
-            table[end].map(self.number).to_numpy(dtype=np.int64) for end in ("source", "target")
-        )
-        return source, target
+        ends = [table[end].map(self.number).to_numpy() for end in ("source", "target")]
+        return np.asarray(ends[0], dtype=np.int64), np.asarray(ends[1], dtype=np.int64)
 
     def _edges(self, network: CausalNetwork) -> BoolArray:
         found = np.zeros(self.shape, dtype=bool)
