@@ -64,4 +64,5 @@ def test_variances():
 
 def test_null_calibration():
     shown = output_of("null_calibration.py", "--toy")
-    assert shown.count("| 40 |") == 6  # null tests of each mean and test
+    assert shown.count("| 40 |") == 6  # null tests of each mean and test of the screen
+    assert shown.count("| 20 |") == 6  # and of each mean and kind of errors
