@@ -16,6 +16,7 @@ KERNELS = {"_arrays", "errors", "glm", "order", "fdr"}
 SHELL = {"data", "scale", "progress", "study", "plot", "report"}
 SHELL |= {
     "cli",
+    "cli_analysis",
     "cli_check",
     "cli_figures",
     "cli_options",

@@ -20,6 +20,7 @@ from rich.console import Console
 from argen import __version__
 from argen.blocks import Executor, SerialExecutor
 from argen.checkpoint import Checkpoint
+from argen.cli_analysis import add_analysis
 from argen.cli_check import add_check
 from argen.cli_figures import add_figures
 from argen.cli_options import (
@@ -355,3 +356,4 @@ app.command(study_app(_out, lambda quiet: shown_progress(_err, quiet=quiet), _ma
 add_check(app, _out, _read, _make_folder, lambda: shown_progress(_err, quiet=False))
 add_predict(app, _out, _cannot_write)
 add_figures(app, _out, _read, _make_folder)
+add_analysis(app, _out, _make_folder)

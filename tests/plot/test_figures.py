@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 import argen
 from argen import plot
+from argen.analysis import degree_table
 from argen.diagnostics.validation import intervention_table, slope_and_agreement
 from argen.plot.effects import (
     comparison_table,
@@ -20,7 +21,7 @@ from argen.plot.effects import (
     heatmap_table,
     truth_table,
 )
-from argen.plot.graphs import centrality, degree_table, stability_table
+from argen.plot.graphs import centrality, stability_table
 from argen.plot.network import feedback_pairs, network_edges
 from argen.plot.screens import expression_table, knockdown_table, qq_table, shown_p
 from argen.plot.style import shown_name

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from argen.analysis.graph import degree_table
 from argen.diagnostics.validation import intervention_table
 from argen.errors import InputError, first_few, nearest
 from argen.network import CausalNetwork
@@ -168,7 +169,7 @@ def _of_network(result: CausalNetwork, gene: str | None) -> list[FigureFile]:
         figures.append(FigureFile(f"{kind}_effects", matrix, (draw,), (square + 1, square)))
     draws = [
         ("knockdown", screens.knockdown_table(result), screens.draw_knockdown, (wide, 3.6)),
-        ("degrees", graphs.degree_table(result), graphs.draw_degrees, (5.2, 3.6)),
+        ("degrees", degree_table(result), graphs.draw_degrees, (5.2, 3.6)),
         (
             "centrality",
             graphs.centrality(result).reset_index(),

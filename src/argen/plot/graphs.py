@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from argen.analysis.graph import centrality_table, degree_table
 from argen.errors import InputError, first_few, nearest
 from argen.network import CausalNetwork
 from argen.plot.style import (
@@ -25,19 +25,9 @@ from argen.plot.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Centrality = Literal["degree", "betweenness", "closeness", "pagerank"]
+Centrality = Literal["degree", "betweenness", "closeness", "pagerank", "katz", "hub", "authority"]
 # More names along an axis could not be read.
 MOST_LABELS = 45
-
-
-def degree_table(network: CausalNetwork) -> pd.DataFrame:
-    """Return each gene's edges, most first: gene, parents, children. Sinks have no children."""
-    edges = network.edges
-    table = pd.DataFrame({"gene": list(network.genes)})
-    for name, end in (("parents", "target"), ("children", "source")):
-        table[name] = table["gene"].map(edges[end].value_counts()).fillna(0).astype(int)
-    by = (table["parents"] + table["children"]).sort_values(ascending=False, kind="stable")
-    return table.loc[by.index].reset_index(drop=True)
 
 
 def draw_degrees(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
@@ -60,27 +50,13 @@ def draw_degrees(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
 
 
 def centrality(network: CausalNetwork, measure: Centrality = "pagerank") -> pd.Series:
-    """Return a centrality of every gene of the graph, largest first; networkx computes it.
-
-    PageRank is that of the reversed graph, so that a gene is central when central genes depend
-    on it; closeness is that of a gene to what it acts on, for the same reason.
-    """
-    import networkx
-
-    graph = network.to_networkx()
+    """Return a column of ``argen.analysis.centrality_table``, largest first, by gene."""
     if measure not in get_args(Centrality):
         raise InputError(
-            f"measure must be one of {first_few(get_args(Centrality), 4)}, not {measure!r}."
+            f"measure must be one of {first_few(get_args(Centrality), 7)}, not {measure!r}."
             f"{nearest(str(measure), get_args(Centrality))}"
         )
-    upstream = graph.reverse(copy=False)
-    compute: dict[Centrality, Callable[[], dict[str, float]]] = {
-        "degree": lambda: networkx.degree_centrality(graph),
-        "betweenness": lambda: networkx.betweenness_centrality(graph),
-        "closeness": lambda: networkx.closeness_centrality(upstream),
-        "pagerank": lambda: networkx.pagerank(upstream, weight=None),
-    }
-    values = pd.Series(compute[measure](), name=measure, dtype=np.float64).rename_axis("gene")
+    values = centrality_table(network).set_index("gene")[measure]
     return values.sort_values(ascending=False, kind="stable")
 
 
@@ -92,7 +68,7 @@ def draw_centrality(
     Parameters
     ----------
     measure
-        ``"degree"``, ``"betweenness"``, ``"closeness"`` or ``"pagerank"``.
+        A column of ``argen.analysis.centrality_table``.
     """
     values = centrality(network, measure)
     ax = axes_or_new(ax, 5.2, 3.6)
