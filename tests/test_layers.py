@@ -18,6 +18,7 @@ SHELL |= {
     "cli",
     "cli_analysis",
     "cli_check",
+    "cli_evidence",
     "cli_figures",
     "cli_options",
     "cli_predict",

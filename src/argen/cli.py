@@ -22,6 +22,7 @@ from argen.blocks import Executor, SerialExecutor
 from argen.checkpoint import Checkpoint
 from argen.cli_analysis import add_analysis
 from argen.cli_check import add_check
+from argen.cli_evidence import add_evidence
 from argen.cli_figures import add_figures
 from argen.cli_options import (
     METHOD,
@@ -357,3 +358,4 @@ add_check(app, _out, _read, _make_folder, lambda: shown_progress(_err, quiet=Fal
 add_predict(app, _out, _cannot_write)
 add_figures(app, _out, _read, _make_folder)
 add_analysis(app, _out, _make_folder)
+add_evidence(app, _out, _make_folder)
