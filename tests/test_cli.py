@@ -142,6 +142,14 @@ def test_stability(screen, tmp_path, capsys):
     assert "stability at least" in (tmp_path / "report.html").read_text("utf-8")
 
 
+def test_check_under_other_choices(screen, tmp_path, capsys):
+    quick = [str(screen), *COLUMNS, "--null-tests", "0", "--sensitivity", "--out", str(tmp_path)]
+    assert run("check", *quick) == 0
+    assert "edges are called under all of" in capsys.readouterr().out
+    assert (tmp_path / "survival.tsv").is_file()
+    assert (tmp_path / "off_target_needed.tsv").is_file()
+
+
 def test_check_a_result(screen, tmp_path, capsys):
     assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 0
     capsys.readouterr()

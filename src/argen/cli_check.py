@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, Parameter, validators
 from rich.console import Console
@@ -54,6 +54,7 @@ def add_check(
         also: str = "",
         every_edge: bool = False,
         held_out: str = "",
+        sensitivity: bool = False,
         null_tests: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 10_000,
         seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
         out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
@@ -75,6 +76,9 @@ def add_check(
             Perturbations to leave out one at a time and predict from the rest: "nodes" for
             those of all nodes, "guides" for every guide of them, or labels, as A,B, also of
             genes that are not measured.
+        sensitivity
+            Infer the network again under other choices: levels, covariates and batches left out,
+            cells filtered, each gene hidden.
         null_tests
             About how many null tests to make of each kind; 0: none.
         seed
@@ -110,9 +114,10 @@ def add_check(
             n_null_tests=null_tests,
             rng=seed,
         )
-        if held_out:
-            again = _leave_out(held_out, file, data, read, screen, config, guides)
-            found = found.joined(again)
+        for more in _further(
+            held_out, sensitivity, file, data, network, read, screen, config, guides
+        ):
+            found = found.joined(more)
         show(found, network, out)
 
     @app.command
@@ -174,6 +179,23 @@ def add_check(
             page = out / "report.html"
             write_report(network, page, diagnostics=found, stability=stability)
             console.print(f"\nThe tables, and report.html with network and findings, are in {out}")
+
+
+def _further(
+    held: str,
+    sensitivity: bool,
+    file: Path,
+    data: PerturbSeqData,
+    network: CausalNetwork,
+    *screen_and_options: Any,
+) -> Iterator[Diagnostics]:
+    """Run the checks that infer the network again, where they are asked for."""
+    from argen.diagnostics import sensitivity as vary
+
+    if held:
+        yield _leave_out(held, file, data, *screen_and_options)
+    if sensitivity:
+        yield vary(data, network)
 
 
 def _leave_out(

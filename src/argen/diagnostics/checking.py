@@ -15,6 +15,7 @@ from argen.diagnostics import (
     exclusion,
     exogeneity,
     relevance,
+    sensitivity,
     validation,
     weak,
 )
@@ -202,6 +203,15 @@ def _check_relevance(
             f"strength given the other candidates: conditional F from "
             f"{strength['conditional_f'].min():.3g} to {strength['conditional_f'].max():.3g} over "
             f"{len(strength)} candidates"
+        )
+    needed = sensitivity.off_target_table(network, design)
+    found.tables["off_target_needed"] = needed
+    if len(needed):
+        least = needed.sort_values("needed", key=abs).to_dict("records")[0]
+        found.measured.append(
+            "off-target effects that would explain an edge away: from "
+            f"{abs(least['needed']):.2f} in log fold change ({least['source']} on "
+            f"{least['target']})"
         )
     doubtful = None if every_edge else strength[strength["weak"].astype(bool)]
     intervals = weak.weak_instrument_table(network, design, only=doubtful)

@@ -47,3 +47,11 @@ def without_perturbation(data: PerturbSeqData, node: int) -> PerturbSeqData:
         perturbations=perturbations,
     )
     return cells_of(fewer, kept)
+
+
+def without_gene(data: PerturbSeqData, node: int) -> PerturbSeqData:
+    """Leave out a node and the cells of its perturbation, as if nobody had thought of it."""
+    fewer = without_perturbation(data, node)
+    kept = np.delete(np.arange(len(fewer.genes)), fewer.n_nodes)
+    genes = tuple(fewer.genes[k] for k in kept)
+    return replace(fewer, counts=fewer.counts.block(kept), genes=genes)
