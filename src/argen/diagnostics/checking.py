@@ -206,7 +206,7 @@ def _check_relevance(
         )
     needed = sensitivity.off_target_table(network, design)
     found.tables["off_target_needed"] = needed
-    if len(needed):
+    if needed["needed"].notna().any():
         least = needed.sort_values("needed", key=abs).to_dict("records")[0]
         found.measured.append(
             "off-target effects that would explain an edge away: from "

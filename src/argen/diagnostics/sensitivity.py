@@ -229,7 +229,8 @@ def off_target_table(network: CausalNetwork, design: Design) -> pd.DataFrame:
         places = {source: k for k, source in enumerate(candidates.tolist())}
         for edge in edges.to_dict("records"):
             source = number[edge["source"]]
-            weight = float(weights[places[source]])
+            # Other methods call pairs that are no candidates in the order.
+            weight = float(weights[places[source]]) if source in places else np.nan
             left = max(abs(edge["effect"]) - margin * edge["std_error"], 0.0)
             needed = edge["effect"] / weight
             least = np.sign(edge["effect"]) * left / weight

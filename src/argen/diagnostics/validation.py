@@ -119,6 +119,11 @@ def implied_line(table: pd.DataFrame) -> str:
     x, y = (tested[name].to_numpy(dtype=np.float64) for name in ("implied", "observed"))
     slope, agreement = slope_and_agreement(x, y)
     n_pairs = int(table["p_value"].notna().sum())
+    if not table["path"].any():
+        return (
+            "total effects that the edges imply, against the screen's: no pair has a path; "
+            f"{int(table['badly'].sum())} of {n_pairs} pairs explained badly"
+        )
     return (
         f"total effects that the edges imply, against the screen's: {int(table['badly'].sum())} of "
         f"{n_pairs} pairs explained badly; over the {len(tested)} pairs with a path slope "
@@ -271,6 +276,8 @@ def concordance_findings(table: pd.DataFrame) -> list[Finding]:
 
 def concordance_line(table: pd.DataFrame) -> str:
     """Return in words how edges agree with interventions."""
+    if not table["n_edges"].any():
+        return "edges against interventions: no edges to compare"
     said = [
         f"{row['direction']} slope {row['slope']:.2f}, same sign {100 * row['same_sign']:.0f} % of "
         f"{row['n_edges']}"

@@ -133,7 +133,9 @@ def weak_instrument_table(
         places = {source: k for k, source in enumerate(candidates.tolist())}
         for row in wanted.to_dict("records"):
             known = [row[column] for column in ("source", "target", "effect", "ci_low", "ci_high")]
-            rows.append((*known, *_ends(stages, places[number[row["source"]]], bound)))
+            # Other methods call pairs that are no candidates in the order.
+            k = places.get(number[row["source"]])
+            rows.append((*known, *_ends(stages, k, bound)))
     columns = ["source", "target", "effect", "ci_low", "ci_high"]
     return pd.DataFrame(rows, columns=[*columns, "ar_low", "ar_high", "ar_p_value", "shape"])
 
@@ -158,8 +160,8 @@ def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | 
     return TwoStages(coefficients[1:], coefficients[0], np.array([noise for _, noise in parts]))
 
 
-def _ends(stages: TwoStages | None, k: int, bound: float) -> tuple[float, float, float, str]:
-    if stages is None:
+def _ends(stages: TwoStages | None, k: int | None, bound: float) -> tuple[float, float, float, str]:
+    if stages is None or k is None:
         return np.nan, np.nan, np.nan, "not computed"
     estimates = stages.effects()
     inverse = np.linalg.inv(stages.pi.T)[k]

@@ -44,8 +44,10 @@ class Warned:
 
 def warnings_of(network: CausalNetwork, diagnostics: Diagnostics | None = None) -> list[Warned]:
     """Return what to know before the edges are read, the most severe first."""
-    found = [*_findings(diagnostics), *_of_edges(network), *_of_perturbations(network)]
-    found += [*_of_feedback(network), *_of_fits(network), *_of_what_is_left_out(network)]
+    found = [*_findings(diagnostics), *_of_edges(network)]
+    if diagnostics is None:  # which speak of these too
+        found += [*_of_perturbations(network), *_of_feedback(network)]
+    found += [*_of_fits(network), *_of_what_is_left_out(network)]
     severities = ("serious", "warning", "note")
     return sorted(found, key=lambda warned: severities.index(warned.severity))
 
