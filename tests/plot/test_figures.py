@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 import argen
 from argen import plot
-from argen.analysis import degree_table
+from argen.analysis import degree_table, evidence
 from argen.diagnostics.validation import intervention_table, slope_and_agreement
 from argen.plot.effects import (
     comparison_table,
@@ -62,6 +62,9 @@ def vector_text(figure) -> str:
 def all_draws(network):
     """Every figure that needs a network alone."""
     stability = network.candidates[["source", "target"]].assign(frequency=0.7)
+    pairs = network.edges[["source", "target"]]
+    known = evidence.KnownPairs(pairs.iloc[::2].assign(sign=1), True, "$x$ <b>")
+    classes = pairs.assign(**{"class": np.where(np.arange(len(pairs)) % 2, "<near>", "$far$")})
     return {
         "network": lambda ax: plot.draw_network(network, ax=ax),
         "forest": lambda ax: plot.draw_forest(network, ax=ax),
@@ -74,6 +77,9 @@ def all_draws(network):
         "degrees": lambda ax: plot.draw_degrees(network, ax=ax),
         "centrality": lambda ax: plot.draw_centrality(network, ax=ax),
         "stability": lambda ax: plot.draw_stability(network, stability, ax=ax),
+        "modules": lambda ax: plot.draw_modules(network, ax=ax),
+        "evidence": lambda ax: plot.draw_evidence(evidence.compare(network, known), ax=ax),
+        "strength": lambda ax: plot.draw_strength(network, classes, ax=ax),
         "qq": lambda ax: plot.draw_qq(network.candidates["p_value"], ax=ax),
     }
 

@@ -13,6 +13,7 @@ from argen.plot.effects import (
 from argen.plot.files import write_expression, write_figures
 from argen.plot.graphs import draw_centrality, draw_degrees, draw_stability
 from argen.plot.layout import LayeredLayout, layered_layout
+from argen.plot.meaning import draw_evidence, draw_modules, draw_strength
 from argen.plot.network import draw_network, draw_networks
 from argen.plot.screens import draw_expression, draw_knockdown, draw_qq
 
@@ -21,15 +22,18 @@ __all__ = [
     "draw_centrality",
     "draw_comparison",
     "draw_degrees",
+    "draw_evidence",
     "draw_expression",
     "draw_forest",
     "draw_heatmap",
     "draw_intervention",
     "draw_knockdown",
+    "draw_modules",
     "draw_network",
     "draw_networks",
     "draw_qq",
     "draw_stability",
+    "draw_strength",
     "draw_truth",
     "layered_layout",
     "write_expression",
