@@ -225,7 +225,7 @@ def off_target_table(network: CausalNetwork, design: Design) -> pd.DataFrame:
         stages = two_stages(genes, ParentJob(target, candidates), network.config.model_share)
         weights = np.full(len(candidates), np.nan)
         if stages is not None:
-            weights = np.diagonal(np.linalg.inv(stages.pi))
+            weights = np.diagonal(np.linalg.solve(stages.pi, np.eye(len(candidates))))
         places = {source: k for k, source in enumerate(candidates.tolist())}
         for edge in edges.to_dict("records"):
             source = number[edge["source"]]

@@ -164,7 +164,7 @@ def _ends(stages: TwoStages | None, k: int | None, bound: float) -> tuple[float,
     if stages is None or k is None:
         return np.nan, np.nan, np.nan, "not computed"
     estimates = stages.effects()
-    inverse = np.linalg.inv(stages.pi.T)[k]
+    inverse = np.linalg.solve(stages.pi, np.arange(len(estimates)) == k)  # a row of Pi'^-1
     std_error = float(np.sqrt(inverse @ stages.spread(estimates) @ inverse))
     estimate = float(estimates[k])
     found = confidence_set(lambda value: stages.statistic(k, value), estimate, std_error, bound)
