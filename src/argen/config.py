@@ -14,6 +14,7 @@ EdgeScope = Literal["all", "target"]
 Family = Literal["poisson", "nb"]
 Rule = Literal["two-level", "published"]
 ScreenTest = Literal["saddlepoint", "wald"]
+ParentTest = Literal["null-variance", "wald"]
 FirstStage = Literal["per-target", "nested"]
 Errors = Literal["robust", "shrunk"]
 
@@ -24,11 +25,14 @@ _CHOICES: dict[str, Any] = {
     "family": Family,
     "rule": Rule,
     "screen_test": ScreenTest,
+    "parent_test": ParentTest,
     "first_stage": FirstStage,
     "errors": Errors,
 }
 # Share of the model's variance in the sandwiches, by the kind of errors.
 _MODEL_SHARES = {"robust": 0.0, "shrunk": 0.5}
+# Those that belong to the rule when they are left out.
+_OF_RULE = ("screen_test", "parent_test")
 # Options that the published rule alone knows, and what they are when left alone.
 _OF_PUBLISHED = {"edge_adjustment": "batch_bh", "edge_scope": "all", "first_stage": "per-target"}
 
@@ -62,15 +66,18 @@ class InferenceConfig:
     screen_test
         Test of total effects: "saddlepoint", which holds its size at strict levels, or "wald", as
         in the paper; that of the rule when left out.
+    parent_test
+        Test of direct effects: "null-variance", which holds its size for few cells and finds more,
+        or "wald", as in the paper; that of the rule when left out. See ``argen.search_parents``.
     first_stage
         The perturbations in a candidate's first stage; "per-target", as in the paper: those
         of all candidates of the target; "nested", with the published rule: its own and those of
         its own candidates, the only ones that can move it.
     errors
-        Standard errors of direct effects: "robust", from squared residuals, as in the paper, or
-        "shrunk", where half of each gives way to ``mu + phi mu^2``, phi from all cells of the
-        gene. These hold where groups are small and counts heavy-tailed, and are longer than
-        they need to be elsewhere.
+        Standard errors and intervals of direct effects: "robust", from squared residuals, as in
+        the paper, or "shrunk", where half of each gives way to ``mu + phi mu^2``, phi from all
+        cells of the gene. These hold where groups are small and counts heavy-tailed, and are
+        longer than they need to be elsewhere.
     confidence
         Coverage of the intervals in the tables.
     threads
@@ -87,6 +94,7 @@ class InferenceConfig:
     family: Family = "poisson"
     rule: Rule = "two-level"
     screen_test: ScreenTest | None = None
+    parent_test: ParentTest | None = None
     first_stage: FirstStage = "per-target"
     errors: Errors = "robust"
     confidence: float = 0.95
@@ -103,7 +111,7 @@ class InferenceConfig:
             object.__setattr__(self, name, float(value))
         for name, choices in _CHOICES.items():
             value, known = getattr(self, name), get_args(choices)
-            if value not in known and not (value is None and name == "screen_test"):
+            if value not in known and not (value is None and name in _OF_RULE):
                 raise InputError(
                     f"{name} must be one of {first_few(known, len(known))}, not {value!r}."
                     f"{nearest(str(value), known)}"
@@ -129,9 +137,22 @@ class InferenceConfig:
         return "saddlepoint" if self.rule == "two-level" else "wald"
 
     @property
+    def test_of_parents(self) -> ParentTest:
+        """``parent_test``, or that of the rule when it is not given."""
+        if self.parent_test is not None:
+            return self.parent_test
+        return "null-variance" if self.rule == "two-level" else "wald"
+
+    @property
     def model_share(self) -> float:
-        """How much of the model's variance is in the sandwiches of the parent search."""
+        """How much of the model's variance is in the standard errors of direct effects."""
         return _MODEL_SHARES[self.errors]
+
+    @property
+    def model_shares(self) -> tuple[float, ...]:
+        """``model_share``, and that of the test of direct effects where it is another one."""
+        of_test = self.model_share if self.test_of_parents == "wald" else _MODEL_SHARES["shrunk"]
+        return tuple(dict.fromkeys((self.model_share, of_test)))
 
     @property
     def level_of_screen(self) -> float:

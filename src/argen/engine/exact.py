@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.design import Design
+from argen.engine.parent_test import tested
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.errors import FitStatus
@@ -138,7 +140,8 @@ class ExactParentTester:
         """Run the two-stage regression of a target on the proxies of its candidates."""
         design, candidates = self.design, job.candidates
         instruments = np.column_stack([design.perturbed(k) for k in candidates.tolist()])
-        fit = fit_two_stage(
+        stages = partial(
+            fit_two_stage,
             design.counts.dense(np.array([job.target]))[0],
             design.counts.dense(candidates),
             instruments=instruments.astype(np.float64),
@@ -149,10 +152,15 @@ class ExactParentTester:
             factors=design.covariates.factors,
             instruments_of=self._instruments_of(candidates),
             family=self.config.family,
-            model_share=self.config.model_share,
         )
-        p_value, log10_p = two_sided(fit.effect / fit.std_error)
-        return Effects(fit.effect, fit.std_error, p_value, log10_p, fit.status)
+        fits = [stages(model_share=share) for share in self.config.model_shares]
+        return tested(
+            fits[0].effect,
+            np.array([fit.own_variances for fit in fits]),
+            np.array([fit.proxy_variances for fit in fits]),
+            test=self.config.test_of_parents,
+            status=fits[0].status,
+        )
 
     def _instruments_of(self, candidates: IntArray) -> BoolArray | None:
         """Perturbations that can move each candidate; None: all are in every first stage."""

@@ -8,7 +8,8 @@ and delta the coefficients of the same perturbations in the regression of the ta
 
 where V_delta and V_k are the sandwich covariances of delta and of row k of Pi: estimates and
 Murphy-Topel variances of the two stages of ``fit_two_stage``. Below, ``inverse`` is Pi'^-1, with
-rows w_j, and ``variances`` [j, k] is w_j' V_k w_j.
+rows w_j, and ``variances`` [j, k] is w_j' V_k w_j, for each of the sandwiches in use: see
+``InferenceConfig.model_shares``.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
 from argen._arrays import BoolArray, FloatArray
-from argen.config import InferenceConfig
+from argen.config import InferenceConfig, ParentTest
 from argen.design import Design
 from argen.engine.exact import ExactParentTester
+from argen.engine.parent_test import tested
 from argen.engine.protocol import Effects, Fitted, ParentJob
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
 from argen.glm.groups import GeneReference, GroupedGene, GroupFit, group_layout
-from argen.glm.wald import two_sided
 from argen.order import CausalOrder
 
 # Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
@@ -64,21 +65,29 @@ class Genes:
         return gene.fit(own, halved=len(job.candidates))
 
 
+def _variances(
+    gene: GroupedGene, fit: GroupFit, combinations: FloatArray, shares: Sequence[float]
+) -> FloatArray:
+    """Variances of combinations (n, n_first) of the first coefficients of a fit: (n_shares, n)."""
+    n_first = combinations.shape[1]
+    covariances = [gene.covariance(fit, model_share=share).first(n_first) for share in shares]
+    return np.array([covariance.variances(combinations) for covariance in covariances])
+
+
 @dataclass(frozen=True, slots=True)
 class FirstStages:
     """What the first stages of a set of candidates say."""
 
     inverse: FloatArray  # (n, n)
-    variances: FloatArray  # (n, n)
+    variances: FloatArray  # (n_shares, n, n)
     halves: BoolArray  # (n,): half a count was added
 
-    def effects(self, target: GroupFit, own_variances: FloatArray) -> Effects:
+    def effects(self, target: GroupFit, own_variances: FloatArray, test: ParentTest) -> Effects:
         """Direct effects on a target, from its regression and the variances w_j' V_delta w_j."""
         effect = self.inverse @ target.coefficients[: len(self.inverse)]
-        std_error = np.sqrt(own_variances + self.variances @ effect**2)
         halves = self.halves | target.is_half.any()
         status = np.where(halves, FitStatus.HALF_COUNT, FitStatus.OK).astype(np.int8)
-        return Effects(effect, std_error, *two_sided(effect / std_error), status)
+        return tested(effect, own_variances, self.variances, test=test, status=status)
 
 
 class PerTargetTester:
@@ -95,7 +104,7 @@ class PerTargetTester:
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
-        block = _Block(self.genes, jobs, self.exact.config.model_share)
+        block = _Block(self.genes, jobs, self.exact.config)
         block.fit_genes()
         block.invert()
         block.take_variances()
@@ -108,9 +117,9 @@ class _Block:
     Sets of candidates are known by their bytes.
     """
 
-    def __init__(self, genes: Genes, jobs: Sequence[ParentJob], model_share: float) -> None:
+    def __init__(self, genes: Genes, jobs: Sequence[ParentJob], config: InferenceConfig) -> None:
         self.genes = genes
-        self.model_share = model_share
+        self.config = config
         self.jobs = jobs
         self.set_of_job = [job.candidates.tobytes() for job in jobs]
         self.sets = {key: job.candidates for key, job in zip(self.set_of_job, jobs, strict=True)}
@@ -152,7 +161,8 @@ class _Block:
             inverse = _inverse(np.array([fit.coefficients for fit in fits]).T)
             if inverse is not None:
                 halves = np.array([fit.is_half.any() for fit in fits])
-                self.stages[key] = FirstStages(inverse, np.empty_like(inverse), halves)
+                variances = np.empty((len(self.config.model_shares), *inverse.shape))
+                self.stages[key] = FirstStages(inverse, variances, halves)
 
         in_threads(invert, self.sets)
 
@@ -160,18 +170,15 @@ class _Block:
         """Fill in the variances of both stages, gene by gene."""
 
         def take(number: int) -> None:
-            gene = self.genes.prepare(number)
+            gene, shares = self.genes.prepare(number), self.config.model_shares
             for key, k in self.as_candidate.get(number, ()):
                 stage, fit = self.stages.get(key), self.firsts[key][k]
                 if stage is not None and fit is not None:
-                    covariance = gene.covariance(fit, model_share=self.model_share)
-                    stage.variances[:, k] = covariance.variances(stage.inverse)
+                    stage.variances[:, :, k] = _variances(gene, fit, stage.inverse, shares)
             for place in self.as_target.get(number, ()):
                 stage, fit = self.stages.get(self.set_of_job[place]), self.targets[place]
                 if stage is not None and fit is not None and fit.status == FitStatus.OK:
-                    covariance = gene.covariance(fit, model_share=self.model_share)
-                    covariance = covariance.first(len(stage.inverse))
-                    self.own_variances[place] = covariance.variances(stage.inverse)
+                    self.own_variances[place] = _variances(gene, fit, stage.inverse, shares)
 
         in_threads(take, sorted(self.as_candidate.keys() | self.as_target.keys()))
 
@@ -180,7 +187,8 @@ class _Block:
         target, own_variances = self.targets[place], self.own_variances[place]
         if target is None or own_variances is None:
             return None
-        return self.stages[self.set_of_job[place]].effects(target, own_variances)
+        stage = self.stages[self.set_of_job[place]]
+        return stage.effects(target, own_variances, self.config.test_of_parents)
 
 
 class NestedTester:
@@ -215,15 +223,16 @@ class NestedTester:
         self.inverse = np.empty_like(coefficients)
         self.inverse[np.ix_(nodes, nodes)] = solve_triangular(in_order.T, np.eye(len(nodes)))
 
-        def take_variance(node: int) -> FloatArray:
-            if not self.worked[node]:
-                return np.zeros(design.n_nodes)
-            gene, share = self.genes.prepare(node), config.model_share
-            covariance = gene.covariance(fits[node], model_share=share)
-            return covariance.variances(self.inverse[:, owns[node]])
+        shares = config.model_shares
 
-        self.variances = np.empty_like(coefficients)
-        self.variances[:, list(owns)] = np.array(in_threads(take_variance, owns)).T
+        def take_variances(node: int) -> FloatArray:
+            if not self.worked[node]:
+                return np.zeros((len(shares), design.n_nodes))
+            gene = self.genes.prepare(node)
+            return _variances(gene, fits[node], self.inverse[:, owns[node]], shares)
+
+        self.variances = np.empty((len(shares), *coefficients.shape))
+        self.variances[:, :, list(owns)] = np.stack(in_threads(take_variances, owns), axis=2)
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
@@ -233,14 +242,15 @@ class NestedTester:
         among = np.ix_(job.candidates, job.candidates)
         if not self.worked[job.candidates].all():
             return None
-        stage = FirstStages(self.inverse[among], self.variances[among], self.halves[job.candidates])
+        variances = np.array([of_share[among] for of_share in self.variances])
+        stage = FirstStages(self.inverse[among], variances, self.halves[job.candidates])
         gene = self.genes.prepare(job.target)
         fit = self.genes.fit_target(gene, job)
         if fit.status != FitStatus.OK:
             return None
-        covariance = gene.covariance(fit, model_share=self.exact.config.model_share)
-        own_variances = covariance.first(len(job.candidates)).variances(stage.inverse)
-        return stage.effects(fit, own_variances)
+        config = self.exact.config
+        own_variances = _variances(gene, fit, stage.inverse, config.model_shares)
+        return stage.effects(fit, own_variances, config.test_of_parents)
 
 
 def collect(

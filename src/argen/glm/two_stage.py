@@ -23,6 +23,10 @@ class TwoStageFit:
 
     coefficients: FloatArray  # (n_columns,); NaN where not identified
     covariance: FloatArray  # (n_columns, n_columns), Murphy-Topel
+    # Parts of the variances of the proxies' coefficients: those of the second stage alone, and,
+    # [j, k], what the error of proxy k adds to that of j for each unit of theta_k^2.
+    own_variances: FloatArray  # (n_endogenous,)
+    proxy_variances: FloatArray  # (n_endogenous, n_endogenous)
     dispersion: float  # of the second stage; 0 for Poisson
     first_stage: RegressionFit  # one response per endogenous variable
     status: StatusArray  # (n_endogenous,)
@@ -117,16 +121,21 @@ def fit_two_stage(
     estimable = np.isfinite(second.coefficients[0])
     # sum_k C_k V_k C_k' = G (sum_k theta_k^2 V_k) G', since every candidate shares G = X2' W2 X1.
     theta = np.nan_to_num(second.coefficients[0, n_fixed:])
-    proxy_variance = np.einsum("k,kab->ab", theta**2, np.nan_to_num(first.covariance))
+    noise = np.nan_to_num(first.covariance)
+    proxy_variance = np.einsum("k,kab->ab", theta**2, noise)
     cross = _kernels.weighted_cross(second_design, weights, first_design)
     slope = _solve(information, cross, estimable)
     covariance = second.covariance[0] + slope @ proxy_variance @ slope.T
     identified = estimable & ~_entangled(information, estimable)
     status = np.maximum(first.status, second.status[0])
     status[~identified[n_fixed:]] = FitStatus.NOT_IDENTIFIED
+    own = np.diagonal(second.covariance[0])[n_fixed:]
+    of_proxies = np.einsum("ja,kab,jb->jk", slope[n_fixed:], noise, slope[n_fixed:])
     return TwoStageFit(
         coefficients=np.where(identified, second.coefficients[0], np.nan),
         covariance=np.where(np.outer(identified, identified), covariance, np.nan),
+        own_variances=np.where(identified[n_fixed:], own, np.nan),
+        proxy_variances=of_proxies,
         dispersion=float(second.dispersion[0]),
         first_stage=first,
         status=status,
@@ -187,6 +196,8 @@ def _no_effects(first: RegressionFit, n_fixed: int) -> TwoStageFit:
     return TwoStageFit(
         coefficients=np.full(n_columns, np.nan),
         covariance=np.full((n_columns, n_columns), np.nan),
+        own_variances=np.full(len(failed), np.nan),
+        proxy_variances=np.full((len(failed), len(failed)), np.nan),
         dispersion=np.nan,
         first_stage=first,
         status=np.where(failed, first.status, FitStatus.NOT_IDENTIFIED).astype(np.int8),

@@ -1,0 +1,53 @@
+"""Standard errors and tests of direct effects, from the parts of their variances."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from argen._arrays import FloatArray, StatusArray
+from argen.config import ParentTest
+from argen.engine.protocol import Effects
+from argen.glm.wald import two_sided
+
+
+def tested(
+    effect: FloatArray,
+    own: FloatArray,
+    of_proxies: FloatArray,
+    *,
+    test: ParentTest,
+    status: StatusArray,
+) -> Effects:
+    """Return the effects of the candidates of one target with their errors and p-values.
+
+    Parameters
+    ----------
+    effect
+        (n,); NaN where not identified.
+    own
+        (n_shares, n): variances that the second stage alone would have, for each of
+        ``InferenceConfig.model_shares``; the first is for standard errors, the last for p-values.
+    of_proxies
+        (n_shares, n, n): [j, k] is what the error of proxy k adds to the variance of effect j for
+        each unit of ``effect[k]**2``.
+    """
+    known = np.nan_to_num(effect)
+    std_error = np.sqrt(own[0] + of_proxies[0] @ known**2)
+    if test == "wald":
+        return Effects(effect, std_error, *two_sided(effect / std_error), status)
+    spread = np.sqrt(null_variances(known, own[-1], of_proxies[-1]))
+    return Effects(effect, std_error, *two_sided(effect / spread), status)
+
+
+def null_variances(effect: FloatArray, own: FloatArray, of_proxies: FloatArray) -> FloatArray:
+    """Variance of each effect as if it were none: (n,).
+
+    An effect that is none takes nothing over from the error of its own proxy, so that only the
+    other candidates count, each with the square of its effect. That of the estimate is too large
+    by its variance s^2; ``effect^4 / (effect^2 + s^2)`` is about ``effect^2 - s^2`` where that is
+    well above 0, and never below it.
+    """
+    squares = effect**2
+    variance = own + of_proxies @ squares
+    squares = squares * (squares / (squares + np.nan_to_num(variance, nan=1.0)))
+    return np.asarray(own + of_proxies @ squares - np.diagonal(of_proxies) * squares)
