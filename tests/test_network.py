@@ -193,3 +193,17 @@ def test_provenance_names_the_run(paper_screen):
     assert network.provenance["command"] == "argen fit somewhere"
     assert network.provenance["input_sha256"] == data.checksum()
     assert set(network.provenance["seconds"]) == {"design", "screen", "order", "parents"}
+
+
+def test_edges_whose_interval_holds_zero_are_explained():
+    model = argen.ScreenModel(n_nodes=30, cells_per_node=60, mean_count=1.0)
+    data, _ = argen.simulate_screen(model, rng=0)
+    network = argen.infer_network(data)
+    edges = network.edges
+    held = edges[(edges["ci_low"] <= 0) & (edges["ci_high"] >= 0)]
+    assert len(held) > 1
+    first = f"{held['source'].iloc[0]} -> {held['target'].iloc[0]}"
+    assert f"the intervals of {len(held)} edges hold 0" in network.summary()
+    assert first in network.summary()
+    wald = argen.infer_network(data, argen.InferenceConfig(parent_test="wald"))
+    assert "hold 0" not in wald.summary()

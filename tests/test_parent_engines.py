@@ -40,8 +40,8 @@ def chain_order(n_nodes):
     return CausalOrder(np.arange(n_nodes), closure, closure)
 
 
-def both(design, order, first_stage, errors="robust"):
-    config = argen.InferenceConfig(rule="published", first_stage=first_stage, errors=errors)
+def both(design, order, first_stage, **options):
+    config = argen.InferenceConfig(rule="published", first_stage=first_stage, **options)
     jobs = [ParentJob(t, order.candidates(t)) for t in range(design.n_nodes)]
     jobs = [job for job in jobs if len(job.candidates)]
     engines = SharedEngine(), ExactEngine()
@@ -57,9 +57,11 @@ def assert_same(fast, slow, rtol=1e-8):
 
 @first_stages
 @pytest.mark.parametrize("errors", ["robust", "shrunk"])
-def test_equals_the_two_stages_on_dense_designs(rng, first_stage, errors):
+@pytest.mark.parametrize("parent_test", ["null-variance", "wald"])
+def test_equals_the_two_stages_on_dense_designs(rng, first_stage, errors, parent_test):
     design = build_design(screen_of(*make_data(rng)))
-    fast, slow = both(design, chain_order(7), first_stage, errors)
+    options = {"errors": errors, "parent_test": parent_test}
+    fast, slow = both(design, chain_order(7), first_stage, **options)
     assert fast.fits["exact"] == 0
     assert_same(fast, slow)
 

@@ -255,6 +255,15 @@ class CausalNetwork:
                 "other both ways (feedback, or a false positive), and the order keeps one "
                 f"direction: {first_few(pairs)}"
             )
+        edges = self.edges
+        doubtful = edges[(edges["ci_low"] <= 0.0) & (edges["ci_high"] >= 0.0)]
+        if len(doubtful) and self.config.test_of_parents == "null-variance":
+            names = [f"{row.source} -> {row.target}" for row in doubtful.itertuples()]
+            notes.append(
+                f"the intervals of {len(names)} {'edge' if len(names) == 1 else 'edges'} hold 0, "
+                "since the perturbation of the source is weak: the p-value speaks for an effect, and "
+                f"its size is uncertain (argen check has better intervals): {first_few(names)}"
+            )
         for row in self.left_out.itertuples(index=False):
             if row.kind == "node":
                 notes.append(f"gene {row.name} ({row.n_cells} cells) was dropped: {row.reason}")

@@ -74,7 +74,9 @@ def search_parents(
     theta_tk is the change in the log mean of t per unit of log mean of k, the other
     candidates held fixed. With ``first_stage="nested"`` the first stage of k has the
     perturbations of k and of its own candidates alone: no other one can move it. Standard
-    errors are Murphy and Topel's, on sandwich covariances; p-values are two-sided normal.
+    errors are Murphy and Topel's, on sandwich covariances. P-values are two-sided normal, of the
+    effect over its standard error, or over that which it would have if it were none (see
+    ``argen.engine.parent_test``), as ``config.test_of_parents`` says.
 
     Source: Park and Li (2026), step three of ARGEN.
 

@@ -10,7 +10,7 @@ import numpy as np
 from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.design import Design
-from argen.engine.parent_test import tested
+from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.errors import FitStatus
@@ -154,7 +154,7 @@ class ExactParentTester:
             family=self.config.family,
         )
         fits = [stages(model_share=share) for share in self.config.model_shares]
-        return tested(
+        return effects_with_tests(
             fits[0].effect,
             np.array([fit.own_variances for fit in fits]),
             np.array([fit.proxy_variances for fit in fits]),

@@ -25,7 +25,7 @@ from argen._arrays import BoolArray, FloatArray
 from argen.config import InferenceConfig, ParentTest
 from argen.design import Design
 from argen.engine.exact import ExactParentTester
-from argen.engine.parent_test import tested
+from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
@@ -87,7 +87,7 @@ class FirstStages:
         effect = self.inverse @ target.coefficients[: len(self.inverse)]
         halves = self.halves | target.is_half.any()
         status = np.where(halves, FitStatus.HALF_COUNT, FitStatus.OK).astype(np.int8)
-        return tested(effect, own_variances, self.variances, test=test, status=status)
+        return effects_with_tests(effect, own_variances, self.variances, test=test, status=status)
 
 
 class PerTargetTester:

@@ -10,7 +10,7 @@ from argen.engine.protocol import Effects
 from argen.glm.wald import two_sided
 
 
-def tested(
+def effects_with_tests(
     effect: FloatArray,
     own: FloatArray,
     of_proxies: FloatArray,

@@ -216,6 +216,11 @@ def _screen_sentence(config: InferenceConfig) -> str:
 def _parents_sentence(config: InferenceConfig) -> str:
     family = {"poisson": "Poisson", "nb": "negative-binomial"}[config.family]
     shrunk = "; half of each squared residual gave way to its expectation under one overdispersion"
+    test = {
+        "null-variance": "P-values are of effects against the error that they would have if there "
+        "were none.",
+        "wald": "P-values are Wald's.",
+    }[config.test_of_parents]
     order = {
         "published": "the transitive closure of these effects, peeled from its leaves",
         "two-level": "these effects, locked in by rank of their evidence",
@@ -225,7 +230,7 @@ def _parents_sentence(config: InferenceConfig) -> str:
         f"effect by two-stage {family} regression: the perturbations are instruments, the first "
         "stage predicts the expression of the candidates, and the second regresses the target on "
         "these proxies, with Murphy-Topel standard errors"
-        f"{shrunk if config.errors == 'shrunk' else ''}."
+        f"{shrunk if config.errors == 'shrunk' else ''}. {test}"
     )
 
 
