@@ -261,8 +261,8 @@ class CausalNetwork:
             names = [f"{row.source} -> {row.target}" for row in doubtful.itertuples()]
             notes.append(
                 f"the intervals of {len(names)} {'edge' if len(names) == 1 else 'edges'} hold 0, "
-                "since the perturbation of the source is weak: the p-value speaks for an effect, and "
-                f"its size is uncertain (argen check has better intervals): {first_few(names)}"
+                "since the perturbation of the source is weak: the p-value speaks for an effect, "
+                f"whose size is uncertain (argen check has better intervals): {first_few(names)}"
             )
         for row in self.left_out.itertuples(index=False):
             if row.kind == "node":

@@ -242,3 +242,16 @@ def test_power_of_a_strong_knock_down(dispersion, called_if_silent, called):
     assert power[2] > called
     assert power[0] > 0.99
     assert (tested.p_value[~zero] > 0.001).all()
+
+
+def test_few_counts_do_not_tell_what_covariates_do():
+    """Small groups of controls and perturbed cells: a slope from two counts proves nothing.
+
+    Extrapolated to the perturbed cells it would make their emptiness a miracle: without a limit
+    on their share, 1.9 percent of the p-values of groups without counts were below .001.
+    """
+    tested = run_screen(5, dispersion=0.0, means=(0.002, 0.02), n_perturbed=150, n_controls=50)
+    zero = tested.having(FitStatus.ZERO_COUNTS_PERTURBED)
+    show_sizes("few controls", tested, FitStatus.ZERO_COUNTS_PERTURBED)
+    assert zero.mean() > 0.05
+    assert np.mean(tested.p_value[zero] < 0.001) < 0.0005

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, nbinom
 
-from argen.glm.conditional import pearson_dispersion, zero_count_test
+from argen.glm.conditional import cautious_share, pearson_dispersion, zero_count_test
 
 # scipy's binomial tail is good to some ten digits.
 BINOMIAL = 1e-9
@@ -75,3 +75,9 @@ def test_no_underflow_in_the_logarithm():
 
 def test_a_group_that_expects_nothing_proves_nothing():
     assert zero_count_test(3.0, 0.0, 1.0) == (1.0, 0.0)
+
+
+def test_few_counts_expect_no_more_than_the_exposure_does():
+    assert cautious_share(0.9, 0.2, 19.0) == 0.2
+    assert cautious_share(0.1, 0.2, 19.0) == 0.1
+    assert cautious_share(0.9, 0.2, 20.0) == 0.9

@@ -14,7 +14,7 @@ from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.errors import FitStatus
-from argen.glm.conditional import pearson_dispersion, zero_count_test
+from argen.glm.conditional import cautious_share, pearson_dispersion, zero_count_test
 from argen.glm.regression import fit_regressions, prepare_responses
 from argen.glm.two_stage import fit_two_stage
 from argen.glm.wald import two_sided
@@ -67,6 +67,7 @@ class ExactScreener:
         perturbed = design.perturbed(source)[cells]
         factors = design.covariates.factors[:, cells]
         covariates = design.intercept_and_covariates()[cells]
+        exposure = np.exp(offset)
         seen_perturbed = np.any(counts[:, perturbed], axis=1)
         seen_control = np.any(counts[:, ~perturbed], axis=1)
 
@@ -88,12 +89,12 @@ class ExactScreener:
             found.status[source, columns[k]] = status
             if status != FitStatus.OK:
                 continue
-            share = float(mean[empty].sum() / mean.sum())
+            total = float(counts[k].sum())
+            share = mean[empty].sum() / mean.sum()
+            share = cautious_share(share, exposure[empty].sum() / exposure.sum(), total)
             dispersion = pearson_dispersion(counts[k, fitted], mean[fitted], n_parameters)
             at = source, columns[k]
-            found.p_value[at], found.log10_p[at] = zero_count_test(
-                float(counts[k].sum()), share, dispersion
-            )
+            found.p_value[at], found.log10_p[at] = zero_count_test(total, share, dispersion)
             found.effect[at] = -np.inf if seen_control[k] else np.inf
             found.status[at] = (
                 FitStatus.ZERO_COUNTS_PERTURBED

@@ -17,7 +17,7 @@ from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
 from argen.glm import _controls, _pairs
-from argen.glm.conditional import zero_count_test
+from argen.glm.conditional import cautious_share, zero_count_test
 from argen.glm.monomials import Monomials, monomials
 from argen.glm.wald import two_sided
 from argen.order import CausalOrder
@@ -47,6 +47,9 @@ class SharedScreener:
         self.source_of_perturbed = np.repeat(
             np.arange(design.n_nodes), np.diff(self.layout.source_start)
         )
+        exposure = np.exp(design.offset)
+        of_sources = np.bincount(self.source_of_perturbed, exposure[perturbed], design.n_nodes)
+        self.share_of_exposure = of_sources / (of_sources + exposure[controls].sum())
         order = np.concatenate([controls, perturbed])
         # A cell has as many places as perturbations: its counts go to the first of them, and
         # from there to the others.
@@ -107,8 +110,10 @@ class SharedScreener:
         total = float(controls.sum())
         found.effect[empty, column] = -np.inf
         found.status[empty, column] = FitStatus.ZERO_COUNTS_PERTURBED
+        share = expected[empty] / (expected[empty] + total)
+        share = cautious_share(share, self.share_of_exposure[empty], total)
         found.p_value[empty, column], found.log10_p[empty, column] = zero_count_test(
-            total, expected[empty] / (expected[empty] + total), dispersion
+            total, share, dispersion
         )
         # Where neither side has a count nothing can be said, and nothing needs fitting.
         if total == 0.0:

@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike
 
 from argen._arrays import FloatArray
 
+# Fewer counts of a gene than this do not tell what covariates do to it.
+FEWEST_COUNTS = 20
+
 
 def pearson_dispersion(counts: FloatArray, mean: FloatArray, n_parameters: int) -> float:
     """Pearson's ``sum (y - mu)^2 / mu`` over its degrees of freedom, at least 1."""
@@ -15,6 +18,15 @@ def pearson_dispersion(counts: FloatArray, mean: FloatArray, n_parameters: int) 
     if freedom <= 0:
         return 1.0
     return max(1.0, float(np.sum((counts[used] - mean[used]) ** 2 / mean[used]) / freedom))
+
+
+def cautious_share(share: ArrayLike, by_exposure: ArrayLike, total: float) -> FloatArray:
+    """Limit the shares that a fit of few counts expects to those of the exposure.
+
+    A slope from two or three counts, extrapolated to the group, can make its emptiness a miracle.
+    """
+    fitted = np.asarray(share, dtype=np.float64)
+    return fitted if total >= FEWEST_COUNTS else np.minimum(fitted, by_exposure)
 
 
 def zero_count_test(
