@@ -12,7 +12,12 @@ from scipy import stats
 
 import argen
 from argen.design import build_design
-from argen.diagnostics.exogeneity import balance_findings, balance_table, likelihood_ratio
+from argen.diagnostics.exogeneity import (
+    balance_findings,
+    balance_quantiles,
+    balance_table,
+    logistic_tests,
+)
 
 
 def table_of(seed: int, assignment: float, *, hide: bool) -> pd.DataFrame:
@@ -30,10 +35,13 @@ def table_of(seed: int, assignment: float, *, hide: bool) -> pd.DataFrame:
 def test_nominal_rate_where_chance_assigns():
     for hide in (True, False):
         table = pd.concat([table_of(seed, 0.0, hide=hide) for seed in range(6)])
-        p = table["p_value"].dropna()
-        assert len(p) == 360
-        assert abs((p < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / len(p))
-        assert stats.kstest(p, "uniform").pvalue > 0.001
+        for column in ("p_value", "wald_p_value"):
+            p = table[column].dropna()
+            assert len(p) == 360
+            assert abs((p < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / len(p))
+            assert stats.kstest(p, "uniform").pvalue > 0.001
+        points = balance_quantiles(table)
+        assert set(points["test"]) == {"likelihood ratio", "Wald"}
         # Screens by role: each has a false finding in one of twenty.
         assert (table["unbalanced"]).sum() <= 4
 
@@ -60,17 +68,19 @@ def test_library_size():
     assert any("library size" in f.evidence for f in balance_findings(table))
 
 
-def test_likelihood_ratio_is_that_of_a_logistic_regression():
+def test_statistics_are_those_of_a_logistic_regression():
     rng = np.random.default_rng(3)
     base = np.column_stack([np.ones(300), rng.normal(size=300)])
     added = rng.normal(size=(300, 2))
     carries = (rng.random(300) < 0.2 + 0.2 * (added[:, 0] > 0)).astype(float)
     small, large = (
-        sm.GLM(carries, x, family=sm.families.Binomial()).fit().llf
+        sm.GLM(carries, x, family=sm.families.Binomial()).fit(tol=1e-12)
         for x in (base, np.column_stack([base, added]))
     )
-    statistic, df = likelihood_ratio(carries, base, np.column_stack([added, base[:, 1]]))
-    assert statistic == pytest.approx(2 * (large - small), rel=1e-6)
+    statistic, wald, df = logistic_tests(carries, base, np.column_stack([added, base[:, 1]]))
+    assert statistic == pytest.approx(2 * (large.llf - small.llf), rel=1e-6)
+    expected = large.wald_test(np.eye(4)[2:], scalar=True).statistic
+    assert wald == pytest.approx(float(expected), rel=1e-4)
     assert df == 2
 
 
@@ -79,7 +89,7 @@ def test_a_level_without_perturbed_cells():
     carries = np.repeat([0.0, 1.0], [200, 50])
     level = np.zeros((250, 1))
     level[:100] = 1.0
-    statistic, df = likelihood_ratio(carries, np.ones((250, 1)), level)
+    statistic, _, df = logistic_tests(carries, np.ones((250, 1)), level)
     expected = stats.chi2_contingency(
         [[100, 100], [0, 50]], correction=False, lambda_="log-likelihood"
     )

@@ -18,14 +18,18 @@ IMBALANCE_ALPHA = 0.05
 LIBRARY_SIZE = "log library size"
 _CHANCE = "exogeneity (given the covariates, chance decides which cell gets which guide)"
 _MOST_STEPS, _SETTLED, _FARTHEST = 50, 1e-8, 30.0
+# A column of which the others leave less than this share is explained by them: the rest is rounding.
+_EXPLAINED = 1e-9
 
 
 def balance_table(design: Design, covariates: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each perturbation and column: a likelihood-ratio test of balance.
+    """Return one row for each perturbation and column: tests of balance.
 
     A logistic regression of carrying the perturbation, on the cells that do and the controls.
     A covariate of the design is tested by itself; the library size and the other columns given
-    all covariates of the design. ``p_adjusted`` is over all rows of a ``role``.
+    all covariates of the design. ``statistic`` and ``p_value`` are of the likelihood ratio,
+    ``wald`` and ``wald_p_value`` of Wald's test, which says nothing where a column separates the
+    cells, however plainly. ``p_adjusted`` is that of the ratio over all rows of a ``role``.
 
     Parameters
     ----------
@@ -42,9 +46,10 @@ def balance_table(design: Design, covariates: pd.DataFrame, others: pd.DataFrame
         carries = design.perturbed(node)[cells].astype(np.float64)
         for column, role, block in blocks:
             base = adjusted_for[cells, :1] if role == "covariate" else adjusted_for[cells]
-            rows.append((name, column, role, *likelihood_ratio(carries, base, block[cells])))
-    table = pd.DataFrame(rows, columns=["node", "column", "role", "statistic", "df"])
-    table["p_value"] = np.where(table["df"] > 0, chdtrc(table["df"], table["statistic"]), np.nan)
+            rows.append((name, column, role, *logistic_tests(carries, base, block[cells])))
+    table = pd.DataFrame(rows, columns=["node", "column", "role", "statistic", "wald", "df"])
+    for name, statistic in (("p_value", "statistic"), ("wald_p_value", "wald")):
+        table[name] = np.where(table["df"] > 0, chdtrc(table["df"], table[statistic]), np.nan)
     p_adjusted = np.full(len(table), np.nan)
     for role in table["role"].unique():
         members = (table["role"] == role).to_numpy()
@@ -62,8 +67,10 @@ def _columns_of(table: pd.DataFrame) -> FloatArray:
         return np.empty((len(table), 0))
 
 
-def likelihood_ratio(carries: FloatArray, base: FloatArray, added: FloatArray) -> tuple[float, int]:
-    """Twice the gain in log-likelihood of a logistic regression, and its degrees of freedom.
+def logistic_tests(
+    carries: FloatArray, base: FloatArray, added: FloatArray
+) -> tuple[float, float, int]:
+    """Likelihood-ratio and Wald statistics of a logistic regression, and degrees of freedom.
 
     Parameters
     ----------
@@ -73,38 +80,52 @@ def likelihood_ratio(carries: FloatArray, base: FloatArray, added: FloatArray) -
         (n_cells, n) regressors without and with the ones in question.
     """
     small = _independent(base)
-    large = _independent(np.column_stack([small, added]))
-    gain = _log_likelihood(carries, large) - _log_likelihood(carries, small)
-    return max(2.0 * gain, 0.0), large.shape[1] - small.shape[1]
+    left = added - small @ (small.T @ added) / len(small)
+    explained = np.linalg.norm(left, axis=0) < _EXPLAINED * np.linalg.norm(added, axis=0)
+    more = _independent(np.where(explained, 0.0, left))
+    large, n_base = np.column_stack([small, more]), small.shape[1]
+    without, _, _ = _logistic(carries, small)
+    with_added, beta, information = _logistic(carries, large)
+    tested = slice(n_base, None)
+    covariance = np.linalg.inv(information)[tested, tested]
+    wald = beta[tested] @ np.linalg.solve(covariance, beta[tested])
+    return max(2.0 * (with_added - without), 0.0), float(wald), more.shape[1]
 
 
 def _independent(columns: FloatArray) -> FloatArray:
-    """Orthonormal columns of the same span."""
+    """Orthogonal columns of the same span, of mean square 1."""
     left, size, _ = np.linalg.svd(columns, full_matrices=False)
-    kept = size > 1e-9 * size[0]
+    kept = size > 1e-9 * size.max(initial=1e-300)
     return np.asarray(left[:, kept] * np.sqrt(len(columns)))
 
 
-def _log_likelihood(carries: FloatArray, columns: FloatArray) -> float:
-    """Largest log-likelihood of a logistic regression; its limit where cells are separated."""
+def _logistic(carries: FloatArray, columns: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """Fit a logistic regression: log-likelihood, coefficients, information.
+
+    Where cells are separated, as near the limit as the steps go.
+    """
     beta, best = np.zeros(columns.shape[1]), -np.inf
-    ridge = 1e-9 * np.eye(len(beta))
+    ridge = 1e-9 * np.eye(len(beta)) * len(carries)
+    information = ridge
     for _ in range(_MOST_STEPS):
         predictor = np.clip(columns @ beta, -_FARTHEST, _FARTHEST)
         value = float(carries @ predictor - np.logaddexp(0.0, predictor).sum())
+        share = expit(predictor)
+        information = (columns.T * (share * (1.0 - share))) @ columns + ridge
         if value - best < _SETTLED:
             break
-        best, share = value, expit(predictor)
-        information = (columns.T * (share * (1.0 - share))) @ columns + ridge * len(carries)
+        best = value
         beta = beta + np.linalg.solve(information, columns.T @ (carries - share))
-    return max(value, best)
+    return max(value, best), beta, information
 
 
 def balance_quantiles(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a QQ table for each role."""
+    """Return a QQ table for each role and test."""
+    tests = (("likelihood ratio", "p_value"), ("Wald", "wald_p_value"))
     parts = [
-        quantile_table(rows["p_value"].to_numpy(), role=str(role))
+        quantile_table(rows[column].to_numpy(), role=str(role), test=test)
         for role, rows in table.groupby("role", sort=False)
+        for test, column in tests
     ]
     return pd.concat(parts, ignore_index=True)
 
