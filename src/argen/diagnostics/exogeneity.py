@@ -18,7 +18,7 @@ IMBALANCE_ALPHA = 0.05
 LIBRARY_SIZE = "log library size"
 _CHANCE = "exogeneity (given the covariates, chance decides which cell gets which guide)"
 _MOST_STEPS, _SETTLED, _FARTHEST = 50, 1e-8, 30.0
-# A column of which the others leave less than this share is explained by them: the rest is rounding.
+# A column of which the others leave less than this share is explained: the rest is rounding.
 _EXPLAINED = 1e-9
 
 
