@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import bdtr, bdtrc, ndtri
 
 from argen._arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
@@ -11,6 +12,7 @@ from argen.design import Design
 from argen.engine.protocol import Effects
 from argen.glm import _saddlepoint
 from argen.glm._saddlepoint import ResidualLayout
+from argen.glm.conditional import FEWEST_COUNTS
 from argen.glm.wald import two_sided
 
 
@@ -32,6 +34,7 @@ class SaddlepointTest:
         sizes = np.append(len(controls), np.diff(design.perturbations.indptr))
         start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self.layout = residual_layout(start, self.cells, design.offset, design.covariates)
+        self.exposure = np.exp(design.offset[self.cells])
 
     def deviates(self, counts: FloatArray, mean: FloatArray) -> FloatArray:
         """Return the normal deviate of every perturbation's effect on a target: (n_nodes,).
@@ -45,6 +48,11 @@ class SaddlepointTest:
             the controls expects; 0 where a level of a covariate has no count among them.
         """
         start = self.layout.start
+        total = counts[: start[1]].sum()
+        if total < FEWEST_COUNTS:
+            # What covariates do is left to the regression of log residuals, which are bounded: a
+            # slope of the mean from so few counts, carried on to other cells, has no limit.
+            mean = self.exposure * (total / self.exposure[: start[1]].sum())
         shift, scale, error, deviate = np.full((4, len(start) - 2), np.nan)
         residuals = np.empty(start[1])
         variance = _saddlepoint.compare_groups(
@@ -52,7 +60,23 @@ class SaddlepointTest:
         )
         if variance > 0.0:
             _saddlepoint.deviates(start, shift, scale, error, residuals, variance, deviate)
-        return deviate
+        return self._limited(deviate, counts) if total < FEWEST_COUNTS else deviate
+
+    def _limited(self, deviate: FloatArray, counts: FloatArray) -> FloatArray:
+        """Limit deviates to those of binomial tests of a group's counts given both sides' counts.
+
+        So few counts of the controls do not tell how many there should be.
+        """
+        first = self.layout.start[:-1]
+        sums, exposure = (
+            np.where(np.diff(self.layout.start) > 0, np.add.reduceat(np.append(v, 0.0), first), 0.0)
+            for v in (counts, self.exposure)
+        )
+        own, n = sums[1:], (sums[0] + sums[1:]).astype(np.int64)
+        share = exposure[1:] / (exposure[0] + exposure[1:])
+        tail = np.minimum(bdtr(own, n, share), bdtrc(own - 1.0, n, share))
+        largest = -ndtri(np.minimum(tail, 0.5))
+        return np.asarray(np.clip(deviate, -largest, largest))
 
 
 def saddlepoint_applies(design: Design, config: InferenceConfig) -> bool:
