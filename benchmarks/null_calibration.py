@@ -75,7 +75,7 @@ def main() -> None:
         for tested, p_values, tests, sizes, n_screens, n_nodes, n_parents in kinds:
             for mean, n_cells in ((mean, n) for mean in MEANS for n in sizes):
                 model = argen.ScreenModel(
-                    n_nodes=5 if toy else n_nodes, n_parents=n_parents, cells_per_node=n_cells,
+                    n_nodes=8 if toy else n_nodes, n_parents=n_parents, cells_per_node=n_cells,
                     group_size_sd=0.3, n_controls=1000, mean_count=mean, dispersion=0.5,
                     n_factors=2, factor_effect=0.7, n_batches=2,
                 )  # fmt: skip

@@ -64,5 +64,6 @@ def test_variances():
 
 def test_null_calibration():
     shown = output_of("null_calibration.py", "--toy")
-    assert shown.count("| 40 |") == 6  # null tests of each mean and test of the screen
-    assert shown.count("| 20 |") == 6  # and of each mean and kind of errors
+    assert shown.count("| 112 |") == 6  # null tests of each mean and test of the screen
+    assert shown.count("| 50 |") == 12  # and of each mean, size and test of direct effects
+    assert shown.count("| parents, ancestors |") == 12
