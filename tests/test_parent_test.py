@@ -31,6 +31,20 @@ def test_a_single_candidate_takes_nothing_from_its_own_proxy():
     assert found == pytest.approx(0.04)
 
 
+def test_a_candidate_that_nothing_moved_keeps_walds_test():
+    """The error of its proxy is over half the effect: p-values from 0.05."""
+    effect, own = np.array([1.0]), np.array([[1e-4]])
+    p = [
+        effects_with_tests(
+            effect, own, np.array([[[strength**-2]]]),
+            test="null-variance", status=np.zeros(1, dtype=np.int8),
+        ).p_value[0]
+        for strength in (1.95, 1.97)
+    ]  # fmt: skip
+    assert p[0] > 0.05
+    assert p[1] < 1e-12
+
+
 def test_errors_come_from_the_first_parts_and_tests_from_the_last(parts):
     effect, own, of_proxies = parts
     shares = np.array([own, 4.0 * own]), np.array([of_proxies, 4.0 * of_proxies])

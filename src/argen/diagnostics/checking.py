@@ -218,7 +218,7 @@ def _check_relevance(
     found.tables["weak_instruments"] = intervals
     found.findings += weak.weak_instrument_findings(intervals)
     if len(intervals):
-        n_signed = int((intervals["ar_low"] * intervals["ar_high"] > 0).sum())
+        n_signed = int(intervals["one_sign"].sum())
         found.measured.append(
             f"Anderson-Rubin intervals: {n_signed} of {len(intervals)} "
             f"{'' if every_edge else 'weak '}edges keep their sign"

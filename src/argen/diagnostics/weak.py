@@ -107,7 +107,8 @@ def weak_instrument_table(
     usual interval; where they do not it is long, up to the whole line, as it should be.
     ``ar_low`` and ``ar_high`` are the ends of what holds the estimate; ``shape`` is "interval",
     "ray" (one end is infinite), "line" (nothing is excluded) or "gap" (there are further values
-    beyond the ends). ``ar_p_value`` tests that there is no effect.
+    beyond the ends); ``one_sign`` whether all values have the same sign. ``ar_p_value`` tests that
+    there is no effect.
 
     Parameters
     ----------
@@ -137,7 +138,8 @@ def weak_instrument_table(
             k = places.get(number[row["source"]])
             rows.append((*known, *_ends(stages, k, bound)))
     columns = ["source", "target", "effect", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=[*columns, "ar_low", "ar_high", "ar_p_value", "shape"])
+    columns += ["ar_low", "ar_high", "ar_p_value", "shape", "one_sign"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | None:
@@ -160,9 +162,11 @@ def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | 
     return TwoStages(coefficients[1:], coefficients[0], np.array([noise for _, noise in parts]))
 
 
-def _ends(stages: TwoStages | None, k: int | None, bound: float) -> tuple[float, float, float, str]:
+def _ends(
+    stages: TwoStages | None, k: int | None, bound: float
+) -> tuple[float, float, float, str, bool]:
     if stages is None or k is None:
-        return np.nan, np.nan, np.nan, "not computed"
+        return np.nan, np.nan, np.nan, "not computed", False
     estimates = stages.effects()
     inverse = np.linalg.solve(stages.pi, np.arange(len(estimates)) == k)  # a row of Pi'^-1
     std_error = float(np.sqrt(inverse @ stages.spread(estimates) @ inverse))
@@ -171,12 +175,13 @@ def _ends(stages: TwoStages | None, k: int | None, bound: float) -> tuple[float,
     low, high = next(ends for ends in found if ends[0] <= estimate <= ends[1])
     shape = ("interval", "ray", "line")[int(np.isinf(low)) + int(np.isinf(high))]
     p_value = float(chdtrc(1, stages.statistic(k, 0.0)))
-    return low, high, p_value, shape if len(found) == 1 else "gap"
+    one_sign = all(ends[0] > 0.0 for ends in found) or all(ends[1] < 0.0 for ends in found)
+    return low, high, p_value, shape if len(found) == 1 else "gap", one_sign
 
 
 def weak_instrument_findings(table: pd.DataFrame) -> list[Finding]:
     """Name the edges that do not hold without the assumption of strong instruments."""
-    lost = table[(table["ar_low"] <= 0.0) & (table["ar_high"] >= 0.0)]
+    lost = table[~table["one_sign"].astype(bool)]
     if not len(lost):
         return []
     shown = [
@@ -186,8 +191,8 @@ def weak_instrument_findings(table: pd.DataFrame) -> list[Finding]:
     return [
         Finding(
             _STRONG,
-            f"{len(lost)} of {len(table)} edges have an Anderson-Rubin interval that holds 0: "
-            f"{listed(shown)}.",
+            f"{len(lost)} of {len(table)} edges have an Anderson-Rubin set that holds 0, or "
+            f"both signs: {listed(shown)}.",
             "Do not rely on them: their usual intervals are short because they take the first "
             "stage for certain. More cells for the source's perturbation, or a stronger guide, "
             "would decide.",

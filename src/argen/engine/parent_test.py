@@ -7,7 +7,10 @@ import numpy as np
 from argen._arrays import FloatArray, StatusArray
 from argen.config import ParentTest
 from argen.engine.protocol import Effects
-from argen.glm.wald import two_sided
+from argen.glm.wald import critical_value, two_sided
+
+# Standard errors that a candidate must have been moved by: at .05, it has been moved at all.
+STRENGTH = critical_value(0.95)
 
 
 def effects_with_tests(
@@ -35,7 +38,11 @@ def effects_with_tests(
     std_error = np.sqrt(own[0] + of_proxies[0] @ known**2)
     if test == "wald":
         return Effects(effect, std_error, *two_sided(effect / std_error), status)
-    spread = np.sqrt(null_variances(known, own[-1], of_proxies[-1]))
+    variance = null_variances(known, own[-1], of_proxies[-1])
+    # Where a perturbation does not move its own gene, given the others, not even the sign of an
+    # effect can be known, and Wald's test says so.
+    fails = np.diagonal(of_proxies[-1]) * STRENGTH**2 > 1.0
+    spread = np.sqrt(np.where(fails, own[-1] + of_proxies[-1] @ known**2, variance))
     return Effects(effect, std_error, *two_sided(effect / spread), status)
 
 
