@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
@@ -35,6 +36,16 @@ _MODEL_SHARES = {"robust": 0.0, "shrunk": 0.5}
 _OF_RULE = ("screen_test", "parent_test")
 # Options that the published rule alone knows, and what they are when left alone.
 _OF_PUBLISHED = {"edge_adjustment": "batch_bh", "edge_scope": "all", "first_stage": "per-target"}
+
+
+def _number(name: str, value: Any) -> float:
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if name == "inflation":
+        if not real or not 1 <= value < math.inf:
+            raise InputError(f"inflation must be a number from 1, not {value!r}.")
+    elif not real or not 0 < value < 1:
+        raise InputError(f"{name} must be a number between 0 and 1, not {value!r}.")
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +89,9 @@ class InferenceConfig:
         the paper, or "shrunk", where half of each gives way to ``mu + phi mu^2``, phi from all
         cells of the gene. These hold where groups are small and counts heavy-tailed, and are
         longer than they need to be elsewhere.
+    inflation
+        Divides the chi-square statistics of both tests, and multiplies squared standard errors:
+        what null screens ask for where p-values are too small (``argen.diagnostics.check``).
     confidence
         Coverage of the intervals in the tables.
     threads
@@ -97,18 +111,15 @@ class InferenceConfig:
     parent_test: ParentTest | None = None
     first_stage: FirstStage = "per-target"
     errors: Errors = "robust"
+    inflation: float = 1.0
     confidence: float = 0.95
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "screen_alpha", "edge_alpha", "confidence"):
+        for name in ("alpha", "screen_alpha", "edge_alpha", "confidence", "inflation"):
             value = getattr(self, name)
-            if value is None and name.endswith("_alpha"):
-                continue
-            real = isinstance(value, Real) and not isinstance(value, bool)
-            if not real or not 0 < value < 1:
-                raise InputError(f"{name} must be a number between 0 and 1, not {value!r}.")
-            object.__setattr__(self, name, float(value))
+            if value is not None or not name.endswith("_alpha"):
+                object.__setattr__(self, name, _number(name, value))
         for name, choices in _CHOICES.items():
             value, known = getattr(self, name), get_args(choices)
             if value not in known and not (value is None and name in _OF_RULE):

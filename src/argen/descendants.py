@@ -148,9 +148,8 @@ def assemble_screen(
 ) -> DescendantScreen:
     """Join blocks of targets, adjust their p-values jointly, and call descendants."""
     fields = ("effect", "std_error", "p_value", "log10_p", "status")
-    stacked = {
-        name: np.hstack([getattr(block.effects, name) for block in blocks]) for name in fields
-    }
+    effects = [block.effects.less_sure(config.inflation) for block in blocks]
+    stacked = {name: np.hstack([getattr(part, name) for part in effects]) for name in fields}
     knockdown = Effects(**{name: np.diagonal(stacked[name]).copy() for name in fields})
     for name in fields[:-1]:
         np.fill_diagonal(stacked[name], np.nan)

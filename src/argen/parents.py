@@ -105,7 +105,7 @@ def search_parents(
         genes=design.genes,
         source=np.concatenate([no_index, *(job.candidates for job in jobs)]),
         target=np.concatenate([no_index, *targets]),
-        effects=Effects.joined([result.effects for result in results]),
+        effects=Effects.joined([r.effects for r in results]).less_sure(config.inflation),
         fits=sum_of_fits(results),
     )
 

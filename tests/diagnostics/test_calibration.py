@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 import argen
 from argen.diagnostics.calibration import (
@@ -90,3 +93,72 @@ def test_labels_are_permuted_within_batches(seed):
         before, after = (d.perturbations.toarray()[strata == stratum] for d in (data, permuted))
         np.testing.assert_array_equal(before.sum(axis=0), after.sum(axis=0))
         assert (before != after).any()
+
+
+def jackpots(seed: int) -> tuple[argen.PerturbSeqData, pd.Series]:
+    """Cells of one guide share shifts that no perturbation explains, as clones do; no effects."""
+    rng = np.random.default_rng(seed)
+    guide = np.repeat(np.arange(42), 50)  # twelve of the controls, three of each of ten nodes
+    node = np.where(guide < 12, -1, (guide - 12) // 3)
+    shift = 0.12 * rng.normal(size=(42, 80))
+    counts = rng.poisson(5.0 * np.exp(shift[guide]))
+    data = screen_of(counts, node, pd.DataFrame(index=range(len(node))), n_nodes=10)
+    return data, pd.Series([f"g{k}" for k in guide], index=data.cells)
+
+
+def test_cells_of_a_guide_that_go_together():
+    """Guides that pose as perturbations show it, and the inflation that they ask for mends it."""
+    data, guides = jackpots(1)
+    network = argen.infer_network(data)
+    found = argen.diagnostics.check(data, network, guides=guides, n_null_tests=2000)
+    table = found.tables["calibration"].set_index("kind")
+    posing = table.loc["non-targeting guides"]
+    assert posing["n_screens"] == 12
+    assert posing["n_tests"] == 12 * 80
+    assert posing["share_below_0.05"] > 0.2
+    assert (table["share_below_0.05"].drop("non-targeting guides") < 0.07).all()
+    first = found.summary().splitlines()[0]
+    assert "P-VALUES ARE INFLATED: in null screens (non-targeting guides" in first
+    inflation = float(re.search(r"--inflation ([\d.]+)\)", first)[1])
+    assert inflation > 2.0
+    shares = {1.0: [], inflation: []}
+    for seed in range(2, 8):  # other screens of the same kind
+        data, _ = jackpots(seed)
+        for divided_by, found_shares in shares.items():
+            config = argen.InferenceConfig(inflation=divided_by)
+            screen = argen.screen_descendants(data, config)
+            found_shares.append(np.mean(screen.p_value[screen.pairs] < 0.05))
+    assert np.mean(shares[1.0]) > 0.2
+    assert np.mean(shares[inflation]) < 0.06
+    again = argen.infer_network(data, argen.InferenceConfig(inflation=inflation))
+    checked = argen.diagnostics.check(data, again, guides=guides, n_null_tests=2000)
+    assert not any("INFLATED" in f.evidence for f in checked.findings)
+
+
+def test_guides_of_the_controls_are_three_or_none():
+    data, guides = jackpots(1)
+    named = guides.where(~guides.isin([f"g{k}" for k in range(2, 12)]), "others")
+    config, rng = argen.InferenceConfig(), np.random.default_rng(1)
+    three = null_screens(data, config, n_tests=1, rng=rng, guides=named)
+    assert [each.kind for each in three][2:] == ["non-targeting guides"]
+    assert len(three[2].p_values) == 3
+    two = null_screens(data, config, n_tests=1, rng=rng, guides=named.replace("g0", "g1"))
+    assert len(two) == 2
+
+
+def test_inflation_divides_the_statistics_of_both_steps():
+    data, _ = argen.simulate_paper_screen(rng=1, n_cells=2000)
+    plain, divided = (
+        argen.infer_network(data, argen.InferenceConfig(inflation=k, screen_alpha=0.2))
+        for k in (1.0, 4.0)
+    )
+    off = plain.screen.pairs
+    z = [norm.isf(network.screen.p_value[off] / 2) for network in (plain, divided)]
+    some = z[0] < 7
+    np.testing.assert_allclose(z[1][some], z[0][some] / 2, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(divided.screen.std_error, 2 * plain.screen.std_error)
+    both = plain.candidates.merge(divided.candidates, on=["source", "target"])
+    np.testing.assert_allclose(both["effect_x"], both["effect_y"])
+    assert (both["log10_p_y"] >= both["log10_p_x"]).all()
+    with pytest.raises(argen.InputError, match=r"inflation must be a number from 1, not 0.5"):
+        argen.InferenceConfig(inflation=0.5)

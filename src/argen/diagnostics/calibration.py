@@ -1,14 +1,16 @@
 """Calibration: p-values of the screen where nothing can have an effect.
 
-Two kinds of null screens are run with the very options of the analysis. Random groups of
-control cells, of the sizes of the real ones, pose as perturbations of the other controls (as
-sceptre does with non-targeting guides); and the labels of all cells are permuted within the levels
-of the categorical covariates. Given the cells, screens are independent of each other, so that
+Null screens are run with the very options of the analysis. Random groups of control cells, of the
+sizes of the real ones, pose as perturbations of the other controls; the labels of all cells are
+permuted within the levels of the categorical covariates; and, where guides are known, the cells of
+each non-targeting guide pose as perturbed (as in sceptre), which alone can show that cells of one
+guide have more in common than chance. Screens are taken as independent of each other, so that
 errors come from how they differ.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,10 +19,11 @@ import pandas as pd
 from scipy import sparse
 from scipy.stats import chi2
 
-from argen._arrays import FloatArray, IntArray
+from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.covariates import is_categorical
 from argen.descendants import screen_descendants
+from argen.diagnostics.exclusion import FEWEST_CELLS
 from argen.diagnostics.findings import Finding
 from argen.diagnostics.quantiles import quantile_table
 from argen.diagnostics.subsets import cells_of
@@ -30,6 +33,8 @@ from argen.perturbseq import CONTROL, PerturbSeqData, perturbations_of
 # Null screens use no more genes than this, nodes first.
 MOST_GENES = 100
 FEWEST_SCREENS, MOST_SCREENS = 20, 400
+# Of non-targeting guides that pose as perturbations, and of the cells of each.
+FEWEST_GUIDES = 3
 # Shares that count as inflated, when they are also this many standard errors above nominal.
 LARGEST_SHARES = {0.05: 0.055, 0.001: 0.002}
 MOST_ERRORS = 3.0
@@ -63,6 +68,17 @@ class NullScreens:
         left, n = n_below - share * sizes, len(sizes)
         return float(share), float(np.sqrt(n / (n - 1) * (left**2).sum()) / sizes.sum())
 
+    def inflation_needed(self) -> float:
+        """Return what chi-square statistics must be divided by to be those of no effect, 1 or more.
+
+        The largest ratio of an upper quantile to that of no effect, where ten or more p-values
+        are expected beyond it, and of the median.
+        """
+        p = np.concatenate(self.p_values)
+        levels = [0.5, *(level for level in LARGEST_SHARES if len(p) * level >= 10)]
+        ratios = [chi2.isf(np.quantile(p, level), 1) / chi2.isf(level, 1) for level in levels]
+        return float(max(1.0, *ratios))
+
     def inflated(self) -> list[str]:
         """Return the shares that are beyond what they may be, in words."""
         found = []
@@ -74,9 +90,22 @@ class NullScreens:
 
 
 def null_screens(
-    data: PerturbSeqData, config: InferenceConfig, *, n_tests: int, rng: np.random.Generator
+    data: PerturbSeqData,
+    config: InferenceConfig,
+    *,
+    n_tests: int,
+    rng: np.random.Generator,
+    guides: pd.Series | None = None,
 ) -> list[NullScreens]:
-    """Run null screens of both kinds until each has about so many tests.
+    """Run null screens of each kind until it has about so many tests.
+
+    Those of non-targeting guides are one for each; there are none unless the controls have
+    three guides of ten cells or more.
+
+    Parameters
+    ----------
+    guides
+        Guide of each cell, in the sequence of the cells.
 
     Raises
     ------
@@ -87,10 +116,19 @@ def null_screens(
     controls = np.bincount(data.perturbations.indices, minlength=data.n_cells) == 0
     alone = cells_of(data, controls)
     strata = _strata(data.covariates)
-    return [
+    found = [
         _run("controls", lambda: _posing(alone, data.n_perturbed, rng), config, n_tests),
         _run("permuted labels", lambda: _permuted(data, strata, rng), config, n_tests),
     ]
+    if guides is not None:
+        sizes = guides[controls].astype(str).value_counts(sort=False)
+        posing = sizes.index[sizes >= FEWEST_CELLS]
+        if len(posing) >= FEWEST_GUIDES:
+            of_cell = guides[controls].astype(str).to_numpy()
+            found.append(NullScreens("non-targeting guides", [], []))
+            for guide in posing:
+                _add_screen(found[-1], _posing_as(alone, of_cell == guide), config)
+    return found
 
 
 def _run(
@@ -101,14 +139,18 @@ def _run(
     while len(found.p_values) < FEWEST_SCREENS or (
         n_done < n_tests and len(found.p_values) < MOST_SCREENS
     ):
-        screen = screen_descendants(draw(), config)
-        p = np.concatenate([screen.p_value[screen.pairs], screen.knockdown.p_value])
-        found.p_values.append(p[np.isfinite(p)])
-        # All are null alike: one family, where the screen has nodes and sinks apart.
-        p_adjusted = adjust(found.p_values[-1], config.screen_adjustment)
-        found.n_found.append(int(np.sum(p_adjusted < config.level_of_screen)))
+        _add_screen(found, draw(), config)
         n_done += len(found.p_values[-1])
     return found
+
+
+def _add_screen(found: NullScreens, data: PerturbSeqData, config: InferenceConfig) -> None:
+    screen = screen_descendants(data, config)
+    p = np.concatenate([screen.p_value[screen.pairs], screen.knockdown.p_value])
+    found.p_values.append(p[np.isfinite(p)])
+    # All are null alike: one family, where the screen has nodes and sinks apart.
+    p_adjusted = adjust(found.p_values[-1], config.screen_adjustment)
+    found.n_found.append(int(np.sum(p_adjusted < config.level_of_screen)))
 
 
 def _posing(controls: PerturbSeqData, sizes: IntArray, rng: np.random.Generator) -> PerturbSeqData:
@@ -124,6 +166,12 @@ def _posing(controls: PerturbSeqData, sizes: IntArray, rng: np.random.Generator)
         label += 1
     perturbations = perturbations_of(labels, label)
     return replace(controls, n_nodes=label, perturbations=perturbations)
+
+
+def _posing_as(controls: PerturbSeqData, posing: BoolArray) -> PerturbSeqData:
+    """Let some of the control cells pose as one perturbation."""
+    labels = np.where(posing, 0, CONTROL)
+    return replace(controls, n_nodes=1, perturbations=perturbations_of(labels, 1))
 
 
 def _permuted(data: PerturbSeqData, strata: IntArray, rng: np.random.Generator) -> PerturbSeqData:
@@ -184,10 +232,17 @@ def calibration_quantiles(screens: list[NullScreens]) -> pd.DataFrame:
 def calibration_findings(screens: list[NullScreens], config: InferenceConfig) -> list[Finding]:
     """Say where p-values are inflated, and what to do."""
     remedy = (
-        "Use the default, screen_test='saddlepoint', whose p-values hold at strict levels."
+        "Use the default, screen_test='saddlepoint', whose p-values hold at strict levels. If that "
+        "is not enough,"
         if config.test_of_screen == "wald"
-        else "Lower alpha until the null screens find nothing, leave out groups of few cells and "
-        "genes of few counts, or look for cells that are counted twice."
+        else "Leave out groups of few cells and genes of few counts, look for cells that are "
+        "counted twice and for batches that are no covariate, or"
+    )
+    needed = [each.inflation_needed() for each in screens if each.inflated()]
+    inflation = math.ceil(100.0 * config.inflation * max(needed, default=1.0)) / 100.0
+    remedy += (
+        f" infer again with inflation={inflation:g} (--inflation {inflation:g}), which divides "
+        "the test statistics so that null screens hold."
     )
     return [
         Finding(

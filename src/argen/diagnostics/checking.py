@@ -56,7 +56,7 @@ def check(
         What ``infer_network`` made of it; inferred with the default options when None.
     guides
         Guide of each cell, such as ``adata.obs["guide"]``, found by the cell's identifier;
-        without it exclusion cannot be checked.
+        without it exclusion cannot be checked, nor whether the cells of a guide go together.
     others
         Columns that are not covariates and might have to be, such as ``adata.obs[["lane"]]``:
         one row a cell, found by its identifier.
@@ -83,15 +83,18 @@ def check(
     network = network or infer_network(data)
     design = build_design(data)
     found = _Found()
+    labels = None
+    if guides is not None:
+        labels = rows_of(guides.to_frame("guides"), data.cells)["guides"]
     if n_null_tests:
-        _check_calibration(found, data, network.config, n_null_tests, np.random.default_rng(rng))
+        rng = np.random.default_rng(rng)
+        _check_calibration(found, data, network.config, n_null_tests, rng, labels)
     _check_relevance(found, design, network, data, every_edge=every_edge)
     none = pd.DataFrame(index=data.cells)
     _check_balance(found, design, data, none if others is None else rows_of(others, data.cells))
-    if guides is None:
+    if labels is None:
         found.measured.append("guides: not compared, as no column of guides was given")
     else:
-        labels = rows_of(guides.to_frame("guides"), data.cells)["guides"]
         _check_exclusion(found, design, network, labels)
     _check_direction(found, network)
     _check_validation(found, network)
@@ -150,9 +153,10 @@ def _check_calibration(
     config: InferenceConfig,
     n_tests: int,
     rng: np.random.Generator,
+    guides: pd.Series | None,
 ) -> None:
     try:
-        screens = calibration.null_screens(data, config, n_tests=n_tests, rng=rng)
+        screens = calibration.null_screens(data, config, n_tests=n_tests, rng=rng, guides=guides)
     except InputError as error:
         found.measured.append(f"null screens: not computed: {error}")
         return

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.special import ndtri_exp
 
 from argen._arrays import FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
 from argen.design import Design
 from argen.errors import FitStatus
+from argen.glm.wald import two_sided
 from argen.order import CausalOrder
 
 
@@ -38,6 +40,15 @@ class Effects:
         effect, std_error, p_value, log10_p = (np.full(shape, np.nan) for _ in range(4))
         status = np.full(shape, FitStatus.ZERO_COUNTS, dtype=np.int8)
         return cls(effect, std_error, p_value, log10_p, status)
+
+    def less_sure(self, inflation: float) -> Effects:
+        """Divide chi-square statistics, of whatever test, by ``inflation``."""
+        if inflation == 1.0:
+            return self
+        z = -ndtri_exp(self.log10_p * np.log(10.0) - np.log(2.0))
+        p_value, log10_p = two_sided(z / np.sqrt(inflation))
+        std_error = self.std_error * np.sqrt(inflation)
+        return Effects(self.effect, std_error, p_value, log10_p, self.status)
 
 
 @dataclass(frozen=True, slots=True)

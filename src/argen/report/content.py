@@ -196,6 +196,10 @@ def methods_of(network: CausalNetwork) -> str:
     parts = [head, model, _screen_sentence(config)]
     if method == "argen":
         parts += [_parents_sentence(config), _selection_sentence(config)]
+    if config.inflation > 1.0:
+        parts.append(
+            f"Test statistics were divided by {config.inflation:g}, as null screens asked for."
+        )
     parts += [f"Intervals have a coverage of {100 * config.confidence:g} %.", CITATION]
     return " ".join(parts)
 
