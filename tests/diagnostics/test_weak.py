@@ -9,8 +9,14 @@ from scipy.optimize import minimize
 
 import argen
 from argen.design import build_design
-from argen.diagnostics.relevance import effective_cells
-from argen.diagnostics.weak import TwoStages, confidence_set, weak_instrument_table
+from argen.diagnostics import relevance, weak
+from argen.diagnostics.relevance import effective_cells, node_effects, strength_table
+from argen.diagnostics.weak import (
+    TwoStages,
+    confidence_set,
+    strength_of_edges,
+    weak_instrument_table,
+)
 from argen.study.oracle import infer_knowing_ancestors
 
 from ..screens import screen_of
@@ -158,3 +164,44 @@ def test_checks_of_a_result_need_no_cells(tmp_path):
     for name, table in found.tables.items():
         pd.testing.assert_frame_equal(table, whole.tables[name][table.columns])
     assert "not checked, as they need the cells" in found.summary()
+
+
+def test_strength_of_edges_is_that_of_their_candidates():
+    """From the two stages of each target, and from the effects on all nodes at once."""
+    model = argen.ScreenModel(n_nodes=20, mean_count=1.0, cells_per_node=100)
+    data, _ = argen.simulate_screen(model, rng=1)
+    network, design = argen.infer_network(data), build_design(data)
+    of_edges = strength_of_edges(network, design)
+    of_all = strength_table(network, node_effects(design))
+    assert len(of_edges) == len(network.edges) > 10
+    both = of_edges.merge(of_all, on=["source", "target"])
+    assert (both["n_candidates_x"] == both["n_candidates_y"]).all()
+    ratio = both["conditional_f_x"] / both["conditional_f_y"]
+    assert abs(ratio.median() - 1.0) < 0.1
+    assert ratio.between(0.5, 2.0).mean() > 0.9
+
+
+def test_many_nodes_and_targets_of_many_candidates(monkeypatch):
+    data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=20, n_parents=3), rng=2)
+    network = argen.infer_network(data)
+    n_candidates = network.edges["target"].map(network.candidates.groupby("target").size())
+    monkeypatch.setattr(relevance, "MOST_NODES", 10)
+    monkeypatch.setattr(weak, "MOST_CANDIDATES", int(n_candidates.median()))
+    found = argen.diagnostics.check(data, network, n_null_tests=0, every_edge=True)
+    strength = found.tables["strength"]
+    assert len(strength) == len(network.edges)
+    n_not = int((n_candidates > n_candidates.median()).sum())
+    assert strength["conditional_f"].isna().sum() == n_not > 0
+    assert any(f"strength of {n_not} sources: not computed" in line for line in found.measured)
+    assert (found.tables["weak_instruments"]["shape"] == "not computed").sum() == n_not
+
+
+def test_a_set_with_values_of_both_signs():
+    """A candidate that is hardly moved, and a target that surely is: anything but little."""
+    noise = np.array([[[0.01]], [[1.0]]])
+    stages = TwoStages(np.array([[0.5]]), np.array([1.0]), noise)
+    low, _, p_value, shape, one_sign = weak._ends(stages, 0, BOUND)
+    assert shape == "gap"
+    assert low > 0
+    assert not one_sign
+    assert p_value < 1e-20

@@ -195,10 +195,18 @@ def _check_relevance(
     knockdown.insert(1, "n_perturbed", data.n_perturbed)
     knockdown.insert(2, "effective_cells", relevance.effective_cells(design))
     _check_knockdown(found, knockdown)
-    if why := _why_no_regressions(design):
-        found.measured.append(f"strength given the other candidates: not computed, as {why}")
+    if not design.one_per_cell:
+        found.measured.append(
+            "strength given the other candidates: not computed, as cells carry several "
+            "perturbations"
+        )
         return
-    strength = relevance.strength_table(network, relevance.node_effects(design))
+    few = design.n_nodes <= relevance.MOST_NODES
+    strength = (
+        relevance.strength_table(network, relevance.node_effects(design))
+        if few
+        else weak.strength_of_edges(network, design)
+    )
     found.tables["strength"] = strength
     failed = set(knockdown.loc[knockdown["failed"], "node"])
     found.findings += relevance.strength_findings(strength, failed)
@@ -206,8 +214,13 @@ def _check_relevance(
         found.measured.append(
             f"strength given the other candidates: conditional F from "
             f"{strength['conditional_f'].min():.3g} to {strength['conditional_f'].max():.3g} over "
-            f"{len(strength)} candidates"
+            f"{len(strength)} {'candidates' if few else 'edges'}"
         )
+        if n_not := int(strength["conditional_f"].isna().sum()):
+            found.measured.append(
+                f"strength of {n_not} sources: not computed, as a first stage failed, or the "
+                f"target has more than {weak.MOST_CANDIDATES} candidates"
+            )
     needed = sensitivity.off_target_table(network, design)
     found.tables["off_target_needed"] = needed
     if needed["needed"].notna().any():

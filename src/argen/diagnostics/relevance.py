@@ -20,6 +20,9 @@ WEAK_F = 10.0
 KNOCKDOWN_ALPHA = 0.05
 # Conditional strengths cost the cube of it for every candidate.
 MOST_NODES = 100
+STRENGTH_COLUMNS = [
+    "source", "target", "n_candidates", "smallest_singular_value", "conditional_f", "weak",
+]  # fmt: skip
 
 _WORKS = "relevance (each perturbation changes its own gene)"
 _APART = "relevance given the other candidates"
@@ -131,8 +134,7 @@ def strength_table(network: CausalNetwork, effects: GroupEffects) -> pd.DataFram
         names = network.genes[target], len(candidates), smallest
         for candidate, strength in zip(candidates.tolist(), each, strict=True):
             rows.append((network.nodes[candidate], *names, strength, strength < WEAK_F))
-    columns = ["source", "target", "n_candidates", "smallest_singular_value"]
-    return pd.DataFrame(rows, columns=[*columns, "conditional_f", "weak"])
+    return pd.DataFrame(rows, columns=STRENGTH_COLUMNS)
 
 
 def _strengths(effects: GroupEffects, candidates: IntArray) -> tuple[list[float], float]:

@@ -13,6 +13,7 @@ from scipy.special import chdtrc
 from argen._arrays import BoolArray, FloatArray
 from argen.design import Design
 from argen.diagnostics.findings import Finding, listed
+from argen.diagnostics.relevance import STRENGTH_COLUMNS, WEAK_F
 from argen.engine.grouped import Genes
 from argen.engine.protocol import ParentJob
 from argen.errors import FitStatus
@@ -23,6 +24,8 @@ from argen.network import CausalNetwork
 INFINITY = 1e6
 # Angles at which the statistic is looked at: even in atan((theta - estimate) / std_error).
 N_ANGLES = 81
+# Covariances of so many first stages fit in memory: the cube of it.
+MOST_CANDIDATES = 200
 # Rounds in which the weights of the nuisance effects follow them.
 N_ROUNDS = 4
 _STRONG = "strong instruments (each interval assumes that they are)"
@@ -55,15 +58,39 @@ class TwoStages:
         each of which has its own error in Cov(u).
         """
         others = np.arange(len(self.delta)) != k
-        rest, regressors = self.delta - value * self.pi[k], self.pi[others].T
-        theta = np.empty(len(self.delta))
-        theta[k], theta[others] = value, np.linalg.lstsq(regressors, rest, rcond=None)[0]
-        for _ in range(N_ROUNDS):
-            root = np.linalg.cholesky(self.spread(theta))
-            left, right = np.linalg.solve(root, regressors), np.linalg.solve(root, rest)
-            theta[others] = np.linalg.lstsq(left, right, rcond=None)[0]
-        root = np.linalg.cholesky(self.spread(theta))
-        return float(np.sum(np.linalg.solve(root, self.delta - self.pi.T @ theta) ** 2))
+        own = self.noise[0] + value**2 * self.noise[1 + k]
+        rest = self.delta - value * self.pi[k]
+        return least_distance(rest, self.pi[others].T, own, self.noise[1:][others])
+
+    def conditional_f(self, k: int) -> float:
+        """How far candidate k is from combinations of the others: chi-square of one degree.
+
+        With ``u = pi_k - sum_j d_j pi_j``, the least ``u' Cov(u)^-1 u`` over d.
+        """
+        others = np.arange(len(self.delta)) != k
+        return least_distance(
+            self.pi[k], self.pi[others].T, self.noise[1 + k], self.noise[1:][others]
+        )
+
+
+def least_distance(
+    observed: FloatArray, regressors: FloatArray, own: FloatArray, noise: FloatArray
+) -> float:
+    """Least ``u' Cov(u)^-1 u`` of ``u = observed - regressors theta``, all of them uncertain.
+
+    Parameters
+    ----------
+    observed, regressors
+        (n,) and (n, n_regressors).
+    own, noise
+        Their covariances: (n, n), and (n_regressors, n, n).
+    """
+    theta = np.linalg.lstsq(regressors, observed, rcond=None)[0]
+    for _ in range(1 + N_ROUNDS):
+        root = np.linalg.cholesky(own + np.tensordot(theta**2, noise, axes=1))
+        left, right = np.linalg.solve(root, regressors), np.linalg.solve(root, observed)
+        before, theta = theta, np.linalg.lstsq(left, right, rcond=None)[0]
+    return float(np.sum((right - left @ before) ** 2))
 
 
 def confidence_set(
@@ -143,8 +170,13 @@ def weak_instrument_table(
 
 
 def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | None:
-    """Fit the regressions of a target and of its candidates; None where one of them fails."""
+    """Fit the regressions of a target and of its candidates.
+
+    None where one of them fails, or there are more than ``MOST_CANDIDATES``.
+    """
     n, parts = len(job.candidates), []
+    if n > MOST_CANDIDATES:
+        return None
     for gene in (job.target, *job.candidates.tolist()):
         prepared = genes.prepare(gene)
         fit = (
@@ -177,6 +209,29 @@ def _ends(
     p_value = float(chdtrc(1, stages.statistic(k, 0.0)))
     one_sign = all(ends[0] > 0.0 for ends in found) or all(ends[1] < 0.0 for ends in found)
     return low, high, p_value, shape if len(found) == 1 else "gap", one_sign
+
+
+def strength_of_edges(network: CausalNetwork, design: Design) -> pd.DataFrame:
+    """Return the strength of the source of each edge given the other candidates of its target.
+
+    The columns are those of ``argen.diagnostics.relevance.strength_table``, which has a row for
+    every candidate and does not go beyond a hundred nodes.
+    """
+    number = {gene: i for i, gene in enumerate(network.genes)}
+    genes, rows = Genes(design), []
+    for name, edges in network.edges.groupby("target", sort=False):
+        target = number[str(name)]
+        candidates = network.causal_order.candidates(target)
+        stages = two_stages(genes, ParentJob(target, candidates), network.config.model_share)
+        smallest = np.nan
+        if stages is not None:
+            smallest = float(np.linalg.svd(stages.pi, compute_uv=False)[-1])
+        places = {source: k for k, source in enumerate(candidates.tolist())}
+        for source in edges["source"]:
+            k = places.get(number[source])
+            f = np.nan if stages is None or k is None else stages.conditional_f(k)
+            rows.append((source, name, len(candidates), smallest, f, f < WEAK_F))
+    return pd.DataFrame(rows, columns=STRENGTH_COLUMNS)
 
 
 def weak_instrument_findings(table: pd.DataFrame) -> list[Finding]:
