@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from argen.config import InferenceConfig
 from argen.design import Design, build_design
 from argen.diagnostics import (
     calibration,
@@ -88,7 +87,7 @@ def check(
         labels = rows_of(guides.to_frame("guides"), data.cells)["guides"]
     if n_null_tests:
         rng = np.random.default_rng(rng)
-        _check_calibration(found, data, network.config, n_null_tests, rng, labels)
+        _check_calibration(found, data, network, n_null_tests, rng, labels)
     _check_relevance(found, design, network, data, every_edge=every_edge)
     none = pd.DataFrame(index=data.cells)
     _check_balance(found, design, data, none if others is None else rows_of(others, data.cells))
@@ -150,13 +149,16 @@ class _Found:
 def _check_calibration(
     found: _Found,
     data: PerturbSeqData,
-    config: InferenceConfig,
+    network: CausalNetwork,
     n_tests: int,
     rng: np.random.Generator,
     guides: pd.Series | None,
 ) -> None:
+    config, left = network.config, np.exp(network.screen.knockdown.effect)
     try:
-        screens = calibration.null_screens(data, config, n_tests=n_tests, rng=rng, guides=guides)
+        screens = calibration.null_screens(
+            data, config, n_tests=n_tests, rng=rng, left=left, guides=guides
+        )
     except InputError as error:
         found.measured.append(f"null screens: not computed: {error}")
         return
@@ -166,9 +168,10 @@ def _check_calibration(
     found.findings += calibration.calibration_findings(screens, config)
     for row in table.to_dict("records"):
         found.measured.append(
-            f"null screens ({row['kind']}): {row['n_tests']:,} tests, inflation "
+            f"null screens ({row['kind']}): {row['n_tests']:,} tests of {row['tests']}, inflation "
             f"{row['inflation']:.3f}, p < .05 in {100 * row['share_below_0.05']:.2f} %, p < .001 "
-            f"in {100 * row['share_below_0.001']:.3f} %; a false discovery in "
+            f"in {100 * row['share_below_0.001']:.3f} %; a false "
+            f"{'edge' if row['tests'] == calibration.DIRECT else 'descendant'} in "
             f"{100 * row['screens_with_any']:.1f} % of {row['n_screens']} screens"
         )
 

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numba
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -28,10 +29,19 @@ def using_threads(threads: int | None) -> Iterator[None]:
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads or usable_cores(), before))
     try:
-        with threadpool_limits(1, user_api="blas"):
+        with _controller().limit(limits=1, user_api="blas"):
             yield
     finally:
         numba.set_num_threads(before)
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Find the BLAS of NumPy and SciPy: 4 ms, which many small screens would pay again and again.
+
+    The engine has imported both by then; a library that comes later has none of our products.
+    """
+    return ThreadpoolController()
 
 
 def in_threads(function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
