@@ -148,6 +148,13 @@ def test_check_under_other_choices(screen, tmp_path, capsys):
     assert "edges are called under all of" in capsys.readouterr().out
     assert (tmp_path / "survival.tsv").is_file()
     assert (tmp_path / "off_target_needed.tsv").is_file()
+    sized = ["--other-sizes", "library_size"]
+    assert run("check", *quick, *sized) == 0
+    scenarios = pd.read_csv(tmp_path / "scenarios.tsv", sep="\t").set_index("scenario")
+    same = scenarios.loc["library size library_size"]
+    assert same["n_shared"] == same["n_possible"] == same["n_edges"]
+    assert run("check", str(screen), *COLUMNS, *sized) == 2
+    assert "--other-sizes has choices of --sensitivity: add it" in capsys.readouterr().err
 
 
 def test_check_a_result(screen, tmp_path, capsys):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 from cyclopts import App, Parameter, validators
 from rich.console import Console
@@ -55,6 +55,7 @@ def add_check(
         every_edge: bool = False,
         held_out: str = "",
         sensitivity: bool = False,
+        other_sizes: str = "",
         null_tests: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 10_000,
         seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
         out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
@@ -79,6 +80,8 @@ def add_check(
         sensitivity
             Infer the network again under other choices: levels, covariates and batches left out,
             cells filtered, each gene hidden.
+        other_sizes
+            Further columns of obs with a library size, as A,B, to take in turn with --sensitivity.
         null_tests
             About how many null tests to make of each kind; 0: none.
         seed
@@ -88,12 +91,11 @@ def add_check(
             the findings; no files when left out.
         """
         from argen import infer_network
-        from argen.data.columns import read_columns
         from argen.diagnostics import check as check_screen
         from argen.diagnostics import check_result
+        from argen.diagnostics import sensitivity as vary
 
-        if held_out == "guides" and not guide:
-            raise InputError("--held-out guides needs the column of the guides: add --guide.")
+        _refuse_alone(held_out, guide, other_sizes, sensitivity=sensitivity)
         if out is not None:
             make_folder(out)
         if is_result(file):
@@ -103,21 +105,23 @@ def add_check(
             return
         screen = screen or _refuse_screen(file)
         data = read(file, screen)
-        guides = read_columns(file, [guide])[guide] if guide else None
+        of_guides = _columns(file, [guide] if guide else [])
+        guides = None if of_guides is None else of_guides[guide]
         network = infer_network(data, config)
         found = check_screen(
             data,
             network,
             guides=guides,
-            others=read_columns(file, split_list(also)) if also else None,
+            others=_columns(file, split_list(also)),
             every_edge=every_edge,
             n_null_tests=null_tests,
             rng=seed,
         )
-        for more in _further(
-            held_out, sensitivity, file, data, network, read, screen, config, guides
-        ):
-            found = found.joined(more)
+        if held_out:
+            found = found.joined(_leave_out(held_out, file, data, read, screen, config, guides))
+        if sensitivity:
+            sizes = _columns(file, split_list(other_sizes))
+            found = found.joined(vary(data, network, library_sizes=sizes))
         show(found, network, out)
 
     @app.command
@@ -181,21 +185,19 @@ def add_check(
             console.print(f"\nThe tables, and report.html with network and findings, are in {out}")
 
 
-def _further(
-    held: str,
-    sensitivity: bool,
-    file: Path,
-    data: PerturbSeqData,
-    network: CausalNetwork,
-    *screen_and_options: Any,
-) -> Iterator[Diagnostics]:
-    """Run the checks that infer the network again, where they are asked for."""
-    from argen.diagnostics import sensitivity as vary
+def _columns(file: Path, names: list[str]) -> pd.DataFrame | None:
+    """Read some columns of obs; None without any."""
+    from argen.data.columns import read_columns
 
-    if held:
-        yield _leave_out(held, file, data, *screen_and_options)
-    if sensitivity:
-        yield vary(data, network)
+    return read_columns(file, names) if names else None
+
+
+def _refuse_alone(held_out: str, guide: str | None, other_sizes: str, *, sensitivity: bool) -> None:
+    """Refuse an option that needs another one."""
+    if held_out == "guides" and not guide:
+        raise InputError("--held-out guides needs the column of the guides: add --guide.")
+    if other_sizes and not sensitivity:
+        raise InputError("--other-sizes has choices of --sensitivity: add it.")
 
 
 def _leave_out(

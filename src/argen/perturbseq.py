@@ -16,6 +16,8 @@ from argen.covariates import covariate_lines
 from argen.errors import first_few
 
 CONTROL = -1
+# Why a perturbed gene has no node, in ``left_out``.
+NOT_MEASURED = "not a measured gene"
 
 
 def left_out_table(rows: Sequence[tuple[str, str, int, str]]) -> pd.DataFrame:

@@ -136,3 +136,20 @@ def test_summary_and_files(tmp_path):
     folder = found.write(tmp_path / "check")
     assert {path.name for path in folder.iterdir()} >= {"summary.txt", "knockdown.tsv"}
     assert "knock-down: " in found.summary()
+
+
+def test_genes_that_could_not_be_nodes_are_named():
+    adata = argen.simulated_anndata(*argen.simulate_paper_screen(rng=1, n_cells=2000))
+    adata.X = adata.X.toarray() * (adata.var_names != "X3")
+    fewer = adata[:, adata.var_names != "X5"].copy()
+    with pytest.warns(argen.ArgenWarning, match="X3"):
+        data = argen.read_perturbseq(
+            fewer, target="perturbation", control="non-targeting", covariates=["L"],
+            library_size="library_size",
+        )  # fmt: skip
+    network = argen.infer_network(data)
+    for found in (check(data), network.check()):
+        named = {f.severity: f for f in found.findings if "changes its own gene" in f.assumption}
+        assert "1 perturbed genes are no nodes: X3 (no count in any" in named["warning"].evidence
+        assert "1 perturbed genes are not measured, and no nodes: X5." in named["note"].evidence
+        assert "--held-out" in named["note"].advice

@@ -30,8 +30,38 @@ def test_every_choice_is_tried(screen):
     assert names == [
         "alpha 0.01", "alpha 0.1", "without covariate x1", "without covariate batch",
         *(f"without batch {level}" for level in screen.covariates["batch"].unique()),
-        "without extreme library sizes", *(f"{gene} hidden" for gene in screen.nodes),
+        "with log library size as covariate", "without extreme library sizes",
+        *(f"{gene} hidden" for gene in screen.nodes),
     ]  # fmt: skip
+
+
+def test_other_library_sizes_are_taken_in_turn(screen):
+    sizes = pd.DataFrame(
+        {"n counts": 3.0 * screen.library_size, "flat": np.ones(screen.n_cells)},
+        index=screen.cells,
+    )
+    found = sensitivity(screen, library_sizes=sizes.iloc[::-1])
+    table = found.tables["sensitivity"].set_index(["source", "target"])
+    network = argen.infer_network(screen)
+    effects = network.candidates.set_index(["source", "target"])["effect"]
+    # A factor changes nothing; no library size at all does.
+    same = table.loc[table["scenario"] == "library size n counts", "effect"].dropna()
+    np.testing.assert_allclose(same, effects[same.index], rtol=1e-6)
+    other = table.loc[table["scenario"] == "library size flat", "effect"].dropna()
+    flat = argen.infer_network(replace(screen, library_size=np.ones(screen.n_cells)))
+    np.testing.assert_allclose(
+        other, flat.candidates.set_index(["source", "target"])["effect"][other.index], rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [(0.0, r"'n' is zero, negative or infinite in 1 cells \(first: "), ("a", "'n' is not numeric")],
+)
+def test_library_sizes_that_are_none_are_refused(screen, values, words):
+    sizes = pd.DataFrame({"n": [values, *np.ones(screen.n_cells - 1)]}, index=screen.cells)
+    with pytest.raises(argen.InputError, match=words):
+        sensitivity(screen, library_sizes=sizes)
 
 
 def test_is_what_one_finds_by_hand(screen):

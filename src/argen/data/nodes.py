@@ -13,6 +13,7 @@ import pandas as pd
 from argen._arrays import BoolArray, IntArray
 from argen.data.targets import Carried
 from argen.errors import ArgenWarning, InputError, first_few, nearest
+from argen.perturbseq import NOT_MEASURED
 
 # Kind, name, number of cells and reason of what is left out.
 Fate: TypeAlias = tuple[str, str, int, str]
@@ -20,7 +21,6 @@ Fate: TypeAlias = tuple[str, str, int, str]
 _SEPARATORS = "+,;|&"
 # Enough labels to see how they differ from the names of the genes.
 _LABELS_LOOKED_AT = 20
-_NOT_MEASURED = "not a measured gene"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class GeneNames:
                 return int(matches[0]), ""
             if len(matches) > 1:
                 return None, f"a symbol that {len(matches)} measured genes share"
-        return None, _NOT_MEASURED
+        return None, NOT_MEASURED
 
     def all_names(self) -> list[str]:
         """Return every name by which a gene can be found."""
@@ -288,7 +288,7 @@ def _too_few(
         message += f" Perturbed but left out: {first_few(name for _, name, _, _ in left_out)}."
     if dropped:
         message += f" Dropped: {first_few(f'{name} ({why})' for _, name, _, why in dropped)}."
-    targets = [name for _, name, _, reason in left_out if reason == _NOT_MEASURED]
+    targets = [name for _, name, _, reason in left_out if reason == NOT_MEASURED]
     joined = [name for _, name, _, reason in left_out if reason.startswith("several")]
     if joined:
         message += (

@@ -18,8 +18,9 @@ from argen.diagnostics import (
     validation,
     weak,
 )
+from argen.diagnostics.columns import rows_of
 from argen.diagnostics.findings import Diagnostics, Finding, listed
-from argen.errors import InputError, first_few
+from argen.errors import InputError
 from argen.network import CausalNetwork
 from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
@@ -88,6 +89,7 @@ def check(
     if n_null_tests:
         rng = np.random.default_rng(rng)
         _check_calibration(found, data, network, n_null_tests, rng, labels)
+    found.findings += relevance.left_out_findings(network.left_out)
     _check_relevance(found, design, network, data, every_edge=every_edge)
     none = pd.DataFrame(index=data.cells)
     _check_balance(found, design, data, none if others is None else rows_of(others, data.cells))
@@ -106,6 +108,7 @@ def check_result(network: CausalNetwork) -> Diagnostics:
     Knock-downs, feedback, and whether the edges agree with the total effects. ``check`` does more.
     """
     found = _Found()
+    found.findings += relevance.left_out_findings(network.left_out)
     _check_knockdown(found, relevance.knockdown_table(network))
     _check_direction(found, network)
     _check_validation(found, network)
@@ -114,27 +117,6 @@ def check_result(network: CausalNetwork) -> Diagnostics:
         "need the cells"
     )
     return Diagnostics.of(found.findings, found.tables, found.measured)
-
-
-def rows_of(table: pd.DataFrame, cells: pd.Index) -> pd.DataFrame:
-    """Return the rows of the cells, or say which are missing."""
-    repeated = table.index[table.index.duplicated()].intersection(cells)
-    absent = cells.difference(table.index)
-    if len(repeated) or len(absent):
-        raise InputError(
-            f"Of the columns to check {len(absent):,} cells have no row (first: "
-            f"{first_few(absent) or 'none'}) and {len(repeated):,} have several (first: "
-            f"{first_few(repeated) or 'none'}): expected one row a cell, with the identifiers "
-            "of the screen as index."
-        )
-    chosen = table.loc[cells]
-    for name in chosen.columns[chosen.isna().any()]:
-        n_missing = int(chosen[name].isna().sum())
-        raise InputError(
-            f"Column {str(name)!r} to check is missing in {n_missing:,} cells. Fill it, or leave "
-            "those cells out with a cell filter."
-        )
-    return chosen
 
 
 @dataclass

@@ -12,6 +12,7 @@ from argen.diagnostics.group_effects import GroupEffects, group_effects, regress
 from argen.fdr import adjust
 from argen.glm.wald import critical_value
 from argen.network import CausalNetwork
+from argen.perturbseq import NOT_MEASURED
 
 # A first-stage F below it is weak (Staiger and Stock 1997); Sanderson and Windmeijer (2016)
 # compare the conditional F of one of several regressors with such bounds.
@@ -99,6 +100,36 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
                 _WORKS,
                 f"{len(raised)} perturbations raise their own gene: {listed(raised['node'])}.",
                 "Expected of activation; otherwise check the labels.",
+                "note",
+            )
+        )
+    return findings
+
+
+def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
+    """Name the perturbed genes that could not be nodes, and those that are not measured."""
+    findings = []
+    dead = left_out[left_out["kind"] == "node"]
+    if len(dead):
+        shown = [f"{row.name} ({row.reason})" for row in dead.itertuples(index=False)]
+        findings.append(
+            Finding(
+                _WORKS,
+                f"{len(dead)} perturbed genes are no nodes: {listed(shown)}.",
+                "Nothing can be said of them, and what they pass on counts as direct effects of "
+                "others: choose genes that are expressed, or sequence deeper.",
+                "warning",
+            )
+        )
+    unmeasured = left_out[(left_out["kind"] == "target") & (left_out["reason"] == NOT_MEASURED)]
+    if len(unmeasured):
+        findings.append(
+            Finding(
+                _WORKS,
+                f"{len(unmeasured)} perturbed genes are not measured, and no nodes: "
+                f"{listed(unmeasured['name'])}.",
+                "What they pass on counts as direct effects of others. Their cells can test the "
+                "network: argen check --held-out predicts them.",
                 "note",
             )
         )

@@ -12,12 +12,13 @@ from argen.blocks import Progress
 from argen.config import InferenceConfig
 from argen.covariates import is_categorical
 from argen.design import Design
+from argen.diagnostics.columns import rows_of
 from argen.diagnostics.findings import Diagnostics, Finding, listed
 from argen.diagnostics.subsets import cells_of, without_gene
 from argen.diagnostics.weak import two_stages
 from argen.engine.grouped import Genes
 from argen.engine.protocol import ParentJob
-from argen.errors import InputError
+from argen.errors import InputError, first_few
 from argen.glm.wald import critical_value
 from argen.network import CausalNetwork
 from argen.perturbseq import PerturbSeqData
@@ -29,18 +30,27 @@ ALPHAS = (0.01, 0.1)
 EXTREME_SHARE = 0.02
 # An edge that is lost in more scenarios is named.
 LARGEST_LOST = 0.25
+LOG_SIZE = "log library size"
 _ROBUST = "robustness (other sensible choices give the same edges)"
 _PAIR = ["source", "target"]
 
 Scenario = tuple[str, PerturbSeqData, InferenceConfig]
 
 
-def scenarios(data: PerturbSeqData, config: InferenceConfig) -> Iterator[Scenario]:
+def scenarios(
+    data: PerturbSeqData, config: InferenceConfig, library_sizes: pd.DataFrame | None = None
+) -> Iterator[Scenario]:
     """Yield what else could have been chosen: a name, the screen, and the options.
 
     Other levels; every covariate left out, and every level of a categorical one with its cells;
-    cells of extreme library size left out; and every node hidden, with the cells of its
-    perturbation, as if it had not been on the panel.
+    other library sizes, and that in use as a covariate besides, so that counts need not be in
+    proportion to it; cells of extreme library size left out; and every node hidden, with the
+    cells of its perturbation, as if it had not been on the panel.
+
+    Parameters
+    ----------
+    library_sizes
+        Of each cell, in the sequence of the cells; positive.
     """
     for alpha in ALPHAS:
         if alpha != config.alpha:
@@ -54,6 +64,15 @@ def scenarios(data: PerturbSeqData, config: InferenceConfig) -> Iterator[Scenari
         for level in values.unique() if is_categorical(values) else ():
             kept = (values != level).to_numpy(dtype=bool)
             yield f"without {name} {level}", cells_of(data, kept), config
+    none = pd.DataFrame(index=data.cells)
+    for column, sizes in (none if library_sizes is None else library_sizes).items():
+        size = sizes.to_numpy(dtype=np.float64)
+        source = f"column {column}"
+        other = replace(data, library_size=size, library_size_source=source)
+        yield f"library size {column}", other, config
+    if data.formula is None and np.ptp(data.library_size) > 0.0:
+        more = data.covariates.assign(**{LOG_SIZE: np.log(data.library_size)})
+        yield f"with {LOG_SIZE} as covariate", replace(data, covariates=more), config
     low, high = np.quantile(data.library_size, [EXTREME_SHARE, 1 - EXTREME_SHARE])
     kept = (data.library_size >= low) & (data.library_size <= high)
     yield "without extreme library sizes", cells_of(data, kept), config
@@ -65,6 +84,7 @@ def sensitivity(
     data: PerturbSeqData,
     network: CausalNetwork | None = None,
     *,
+    library_sizes: pd.DataFrame | None = None,
     progress: Progress | None = None,
 ) -> Diagnostics:
     """Infer the network again under other choices, and see which edges survive what.
@@ -80,6 +100,14 @@ def sensitivity(
     ----------
     network
         Of the screen as it is; inferred with the default options when None.
+    library_sizes
+        Other library sizes to try, such as ``adata.obs[["n_counts", "size_factor"]]``: one row a
+        cell, found by its identifier.
+
+    Raises
+    ------
+    InputError
+        When a cell has no row, or several, among the library sizes, or no positive size.
 
     Examples
     --------
@@ -87,12 +115,13 @@ def sensitivity(
     >>> data, truth = argen.simulate_paper_screen(rng=1, n_cells=6000)
     >>> found = argen.diagnostics.sensitivity(data)
     >>> len(found.tables["scenarios"])
-    12
+    13
     """
     network = network or infer_network(data)
     known = set(network.edges[_PAIR].itertuples(index=False, name=None))
     tried, failed = [], []
-    todo = list(scenarios(data, network.config))
+    sizes = None if library_sizes is None else _sizes_of(library_sizes, data.cells)
+    todo = list(scenarios(data, network.config, sizes))
     for number, (name, screen, config) in enumerate(todo):
         try:
             tried.append((name, infer_network(screen, config)))
@@ -108,6 +137,22 @@ def sensitivity(
         {"scenarios": pd.DataFrame(rows), "sensitivity": table, "survival": survival},
         [_line(survival, len(tried))],
     )
+
+
+def _sizes_of(table: pd.DataFrame, cells: pd.Index) -> pd.DataFrame:
+    """Return the library sizes of the cells, or say which cannot be one."""
+    sizes = rows_of(table, cells)
+    for name in sizes.columns:
+        if not pd.api.types.is_numeric_dtype(sizes[name]):
+            raise InputError(f"The library size {str(name)!r} is not numeric.")
+        values = sizes[name].to_numpy(dtype=np.float64)
+        bad = ~(np.isfinite(values) & (values > 0.0))
+        if bad.any():
+            raise InputError(
+                f"The library size {str(name)!r} is zero, negative or infinite in {bad.sum():,} "
+                f"cells (first: {first_few(cells[bad])}): expected a positive number."
+            )
+    return sizes
 
 
 def _scenario_row(
