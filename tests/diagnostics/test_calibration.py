@@ -147,6 +147,17 @@ def test_guides_of_the_controls_are_three_or_none():
     assert len(two) == 2
 
 
+def test_guides_where_genes_are_many():
+    """The cells of genes that have no part in null screens are left out, and their guides."""
+    node = np.repeat(np.arange(-1, MOST_GENES + 5), [200, *[12] * (MOST_GENES + 5)])
+    rng = np.random.default_rng(2)
+    data = screen_of(rng.poisson(2.0, (len(node), MOST_GENES + 5)), node)
+    guides = pd.Series([f"g{k % 3}" for k in range(len(node))], index=data.cells)
+    screens = null_screens(data, argen.InferenceConfig(), n_tests=1, rng=rng, guides=guides)
+    assert [each.kind for each in screens][2:] == ["non-targeting guides"]
+    assert [len(p) for p in screens[2].p_values] == 3 * [MOST_GENES]
+
+
 def test_inflation_divides_the_statistics_of_both_steps():
     data, _ = argen.simulate_paper_screen(rng=1, n_cells=2000)
     plain, divided = (

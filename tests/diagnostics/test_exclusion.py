@@ -8,18 +8,15 @@ from scipy import stats
 
 import argen
 from argen.design import build_design
-from argen.diagnostics.exclusion import (
-    agreement_table,
-    guide_effects,
-    guide_table,
-    overidentification_table,
-)
+from argen.diagnostics import exclusion
+from argen.diagnostics.exclusion import agreement_table, guide_effects, guide_table, target_tables
 from argen.diagnostics.group_effects import regress_effects
 
 from ..screens import screen_of
 
 N_GUIDES, EFFECT = 4, 0.6
 NODES = ("g0", "g1", "g2")
+PAIRS = [(a, b) for a in range(3) for b in range(3) if a != b]
 
 
 def guided_screen(seed: int, off_target: float = 0.0) -> tuple[argen.PerturbSeqData, pd.Series]:
@@ -47,12 +44,12 @@ def test_nominal_rate_where_guides_act_through_their_gene():
     for seed in range(60):
         data, guides = guided_screen(seed)
         found = guide_effects(build_design(data), guides)
-        table = agreement_table(found, NODES)
+        table = agreement_table(found, NODES, PAIRS)
         p_pairs.append(table["p_value"])
-        fit = regress_effects(found.effects, 1, np.array([0]), found.of(np.array([0])))
+        fit = regress_effects(found.whole, 1, np.array([0]), found.of(np.array([0])))
         estimates.append((fit.coefficients[0] - EFFECT) / fit.std_error[0])
         both = np.array([0, 1])
-        p_targets.append(regress_effects(found.effects, 2, both, found.of(both)).p_value)
+        p_targets.append(regress_effects(found.whole, 2, both, found.of(both)).p_value)
     p = np.concatenate(p_pairs)
     assert len(p) == 360
     assert abs(np.mean(p < 0.05) - 0.05) < 4 * np.sqrt(0.05 * 0.95 / len(p))
@@ -112,7 +109,7 @@ def test_guides_of_few_cells_are_named():
 def test_effects_of_guides_side_by_side():
     data, guides = guided_screen(4)
     found = guide_effects(build_design(data), guides)
-    table = guide_table(found, NODES)
+    table = guide_table(found, NODES, PAIRS)
     own = table[table["source"] == table["target"]]
     assert len(table) == 3 * 3 * N_GUIDES
     strength = np.tile(np.linspace(0.6, 2.0, N_GUIDES), 3)
@@ -123,7 +120,58 @@ def test_without_candidates_or_with_one_guide():
     data, guides = guided_screen(5)
     network = argen.infer_network(data)
     found = guide_effects(build_design(data), guides.str[:2])
-    assert agreement_table(found, NODES).empty
-    assert overidentification_table(found, network).empty
+    assert agreement_table(found, NODES, PAIRS).empty
+    assert target_tables(found, network, PAIRS)[0].empty
     check = argen.diagnostics.check(data, network, guides=guides.str[:2], n_null_tests=0)
     assert not [f for f in check.findings if f.assumption.startswith("exclusion")]
+
+
+def test_many_genes_have_the_guides_of_their_edges_compared(monkeypatch):
+    """Beyond the limit the numbers are those of few genes, for edges alone."""
+    data, guides = guided_screen(6, off_target=1.2)
+    network = argen.infer_network(data)
+    few = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).tables
+    monkeypatch.setattr(exclusion, "MOST_GENES", 2)
+    many = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).tables
+    pair = ["source", "target"]
+    edges = network.edges[pair].sort_values(pair).reset_index(drop=True)
+    pd.testing.assert_frame_equal(many["guide_agreement"][pair], edges, check_dtype=False)
+    numbers = ["effect", "std_error", "statistic", "df", "p_value"]
+    both = many["guide_agreement"].merge(few["guide_agreement"], on=pair)
+    for column in numbers:
+        np.testing.assert_allclose(both[f"{column}_x"], both[f"{column}_y"], rtol=1e-6)
+    left_out = "leave_one_guide_out"
+    pd.testing.assert_frame_equal(many[left_out], few[left_out], check_exact=False, rtol=1e-6)
+    assert len(many["guides"]) == N_GUIDES * (3 + len(edges))
+    monkeypatch.setattr(exclusion, "MOST_GENES", 1)
+    summary = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).summary()
+    assert "guides of targets with more than 1 candidates, not compared: g2" in summary
+
+
+def test_guides_are_compared_on_sinks_with_an_edge():
+    """A guide of g1 acts on a sink by itself."""
+    data, guides = guided_screen(7)
+    rng, counts = np.random.default_rng(7), data.counts.to_csc().toarray()
+    log_mean = 0.8 * np.log((counts[:, 1] + 1.0) / counts[:, 1].mean())
+    log_mean -= 1.5 * (guides == "g1-0<b>").to_numpy()
+    sinks = np.column_stack([rng.poisson(4.0 * np.exp(log_mean)), rng.poisson(4.0, data.n_cells)])
+    data = screen_of(
+        np.column_stack([counts, sinks]), data.node_of_cell, data.covariates, n_nodes=3
+    )
+    network = argen.infer_network(data)
+    assert ("g1", "g3") in set(
+        network.edges[["source", "target"]].itertuples(index=False, name=None)
+    )
+    tables = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).tables
+    table = tables["guide_agreement"].set_index(["source", "target"])
+    assert table.loc[("g1", "g3"), "odd_guide"] == "g1-0<b>"
+    assert ("g1", "g4") not in table.index
+    assert "g3" in set(tables["leave_one_guide_out"]["target"])
+    assert tables["overidentification"].set_index("target").loc["g3", "rejected"]
+
+
+def test_edges_of_other_methods_need_not_be_candidates():
+    data, guides = guided_screen(8)
+    network = argen.infer_by("inverse", data)
+    tables = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).tables
+    assert len(tables["leave_one_guide_out"])

@@ -121,7 +121,7 @@ def null_screens(
         (n_nodes,) share of its own gene that each perturbation leaves, for tests of direct
         effects; without it there are none.
     guides
-        Guide of each cell, in the sequence of the cells.
+        Guide of each cell, found by the cell's identifier.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def null_screens(
         _run("permuted labels", lambda: _permuted(data, strata, rng), config, n_tests),
     ]
     if guides is not None:
-        of_cell = guides[controls].astype(str)
+        of_cell = guides.loc[alone.cells].astype(str)
         n_cells = of_cell.value_counts(sort=False)
         posing = n_cells.index[n_cells >= FEWEST_CELLS]
         if len(posing) >= FEWEST_GUIDES:

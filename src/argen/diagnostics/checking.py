@@ -227,15 +227,6 @@ def _check_relevance(
         )
 
 
-def _why_no_regressions(design: Design) -> str:
-    """Say why the effects of groups are not compared, or nothing when they can be."""
-    if not design.one_per_cell:
-        return "cells carry several perturbations"
-    if design.n_nodes > relevance.MOST_NODES:
-        return f"there are more than {relevance.MOST_NODES} nodes"
-    return ""
-
-
 def _check_balance(
     found: _Found, design: Design, data: PerturbSeqData, others: pd.DataFrame
 ) -> None:
@@ -253,14 +244,14 @@ def _check_balance(
 def _check_exclusion(
     found: _Found, design: Design, network: CausalNetwork, guides: pd.Series
 ) -> None:
-    if why := _why_no_regressions(design):
-        found.measured.append(f"guides: not compared, as {why}")
+    if not design.one_per_cell:
+        found.measured.append("guides: not compared, as cells carry several perturbations")
         return
     of_guides = exclusion.guide_effects(design, guides)
-    agreement = exclusion.agreement_table(of_guides, network.nodes)
-    explained = exclusion.overidentification_table(of_guides, network)
-    left_out = exclusion.leave_one_out_table(of_guides, network)
-    found.tables["guides"] = exclusion.guide_table(of_guides, network.nodes)
+    pairs = exclusion.compared_pairs(network)
+    agreement = exclusion.agreement_table(of_guides, network.genes, pairs)
+    explained, left_out, too_many = exclusion.target_tables(of_guides, network, pairs)
+    found.tables["guides"] = exclusion.guide_table(of_guides, network.genes, pairs)
     found.tables["guide_agreement"] = agreement
     found.tables["overidentification"] = explained
     found.tables["leave_one_guide_out"] = left_out
@@ -271,6 +262,11 @@ def _check_exclusion(
         f"{int((agreement['p_value'] < 0.05).sum())} with p < .05; "
         f"{int(explained['rejected'].sum())} of {len(explained)} targets unexplained"
     )
+    if too_many:
+        found.measured.append(
+            f"guides of targets with more than {exclusion.MOST_GENES} candidates, not compared: "
+            f"{listed(too_many)}"
+        )
     if of_guides.too_few:
         found.measured.append(
             f"guides of fewer than {exclusion.FEWEST_CELLS} cells, not compared: "

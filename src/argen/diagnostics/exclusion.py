@@ -11,10 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from argen._arrays import IntArray
+from argen._arrays import BoolArray, IntArray
 from argen.design import Design
 from argen.diagnostics.findings import Finding, listed
-from argen.diagnostics.group_effects import GroupEffects, group_effects, regress_effects
+from argen.diagnostics.group_effects import (
+    EffectRegression,
+    GroupEffects,
+    GroupFits,
+    regress_effects,
+)
 from argen.fdr import adjust
 from argen.glm.wald import two_sided
 from argen.network import CausalNetwork
@@ -22,26 +27,37 @@ from argen.network import CausalNetwork
 # Guides of fewer cells have no part: their variances cannot be told.
 FEWEST_CELLS = 10
 DISAGREEMENT_ALPHA = 0.05
+# Beyond it the pairs compared are the edges; and the most candidates that a target may have.
+MOST_GENES = 100
+_FIRST = np.array([0])
+_GUIDE_COLUMNS = ["source", "guide", "n_cells", "target", "effect", "std_error", "p_value"]
 _THROUGH = "exclusion (guides act through their own gene alone)"
 
 
 @dataclass(frozen=True, slots=True)
 class GuideEffects:
-    """Effects of every guide on every node."""
+    """Effects of every guide, of those genes that are asked for."""
 
-    guides: tuple[str, ...]  # (n_guides,)
+    guides: tuple[str, ...]  # (n_guides,), those of a node together
     node: IntArray  # (n_guides,): whose guide it is
     n_cells: IntArray  # (n_guides,)
-    effects: GroupEffects  # of guides on nodes, and last of the cells of guides without a part
+    fits: GroupFits  # of guides, and last of the cells of guides without a part
+    whole: GroupEffects | None  # of all guides on all genes, where these are few
     too_few: tuple[str, ...]  # guides of fewer than FEWEST_CELLS cells
 
     def of(self, nodes: IntArray) -> IntArray:
         """Guides of some nodes."""
         return np.flatnonzero(np.isin(self.node, nodes))
 
+    def among(self, guides: IntArray, genes: IntArray) -> GroupEffects:
+        """Effects of some guides on some genes."""
+        if self.whole is not None:
+            return self.whole.part(guides, genes)
+        return self.fits.among(guides, genes)
+
 
 def guide_effects(design: Design, guides: pd.Series) -> GuideEffects:
-    """Fit every node with an intercept for each guide: cells with one perturbation at most.
+    """Fit genes with an intercept for each guide: cells with one perturbation at most.
 
     Parameters
     ----------
@@ -62,126 +78,182 @@ def guide_effects(design: Design, guides: pd.Series) -> GuideEffects:
     place = np.full(len(named), len(order))
     place[order] = np.arange(len(order))
     n_groups = len(order) + (1 if len(few) else 0)
-    group = np.where(node < 0, n_groups, place[code])
+    fits = GroupFits(design, np.where(node < 0, n_groups, place[code]))
+    is_small = design.n_genes <= MOST_GENES
     return GuideEffects(
         guides=tuple(named[k][1] for k in order.tolist()),
         node=found_node[order],
         n_cells=sizes[order],
-        effects=group_effects(design, group, np.arange(design.n_nodes)),
+        fits=fits,
+        whole=fits.among(np.arange(n_groups), np.arange(design.n_genes)) if is_small else None,
         too_few=tuple(f"{named[k][1]} ({sizes[k]} cells)" for k in few.tolist()),
     )
 
 
-def guide_table(found: GuideEffects, nodes: tuple[str, ...]) -> pd.DataFrame:
-    """Return one row for each guide and gene: the effects of the guides side by side."""
-    n_guides, n_nodes = len(found.guides), len(nodes)
-    own, base = found.effects.cross[:n_guides], found.effects.cross[-1]
-    variance = np.diagonal(own, axis1=1, axis2=2) + np.diagonal(base)
-    effect, std_error = found.effects.effect[:n_guides], np.sqrt(variance)
-    names = np.array(nodes, dtype=object)
-    return pd.DataFrame(
-        {
-            "source": np.repeat(names[found.node], n_nodes),
-            "guide": np.repeat(np.array(found.guides, dtype=object), n_nodes),
-            "n_cells": np.repeat(found.n_cells, n_nodes),
-            "target": np.tile(names, n_guides),
-            "effect": effect.reshape(-1),
+def compared_pairs(network: CausalNetwork) -> list[tuple[int, int]]:
+    """Pairs of a node and another gene whose guides are compared.
+
+    All pairs of nodes and all edges into sinks, where the genes are few; else the edges.
+    """
+    number = {gene: k for k, gene in enumerate(network.genes)}
+    edges = network.edges[["source", "target"]].itertuples(index=False, name=None)
+    pairs = {(number[source], number[target]) for source, target in edges}
+    if len(network.genes) <= MOST_GENES:
+        pairs |= {(a, b) for a, b in np.argwhere(~np.eye(len(network.nodes), dtype=bool)).tolist()}
+    return sorted(pairs)
+
+
+def guide_table(
+    found: GuideEffects, genes: tuple[str, ...], pairs: list[tuple[int, int]]
+) -> pd.DataFrame:
+    """Return the effects of the guides side by side: on their own gene, and of each pair."""
+    targets: dict[int, list[int]] = {node: [node] for node in np.unique(found.node).tolist()}
+    for source, target in pairs:
+        if source in targets:
+            targets[source].append(target)
+    parts = [pd.DataFrame(columns=_GUIDE_COLUMNS)]
+    for source, of_source in targets.items():
+        own, columns = found.of(np.array([source])), np.unique(of_source)
+        effects = found.among(own, columns)
+        spread = np.diagonal(effects.cross, axis1=1, axis2=2)
+        std_error = np.sqrt(spread[:-1] + spread[-1])
+        each = {
+            "source": genes[source],
+            "guide": np.repeat([found.guides[g] for g in own], len(columns)),
+            "n_cells": np.repeat(found.n_cells[own], len(columns)),
+            "target": np.tile(np.array(genes, dtype=object)[columns], len(own)),
+            "effect": effects.effect.reshape(-1),
             "std_error": std_error.reshape(-1),
-            "p_value": two_sided(effect / std_error)[0].reshape(-1),
+            "p_value": two_sided(effects.effect / std_error)[0].reshape(-1),
         }
-    )
+        parts.append(pd.DataFrame(each))
+    return pd.concat(parts[len(parts) > 1 :], ignore_index=True)
 
 
-def agreement_table(found: GuideEffects, nodes: tuple[str, ...]) -> pd.DataFrame:
-    """Return one row a pair of nodes: whether the source's guides agree on the target.
+def agreement_table(
+    found: GuideEffects, genes: tuple[str, ...], pairs: list[tuple[int, int]]
+) -> pd.DataFrame:
+    """Return one row a pair: whether the source's guides agree on the target.
 
     ``effect`` is the total effect per unit of the source; the test that the guides' effects on
     the target are in proportion to those on the source has one degree of freedom for each guide
     but one. ``odd_guide`` is the guide without which the others agree best, where they disagree
     and are three or more.
     """
-    rows, pairs = [], []
-    for source, target in np.argwhere(~np.eye(len(nodes), dtype=bool)).tolist():
-        own, genes = found.of(np.array([source])), np.array([source, target])
-        if len(own) < 2 or not np.isfinite(found.effects.effect[np.ix_(own, genes)]).all():
+    rows, tested = [], []
+    for source, target in pairs:
+        own = found.of(np.array([source]))
+        effects = found.among(own, np.array([source, target])) if len(own) > 1 else None
+        if effects is None or not np.isfinite(effects.effect).all():
             continue
-        fit = regress_effects(found.effects, target, genes[:1], own)
-        row = (nodes[source], nodes[target], len(own), fit.coefficients[0], fit.std_error[0])
+        fit = regress_effects(effects, 1, _FIRST, np.arange(len(own)))
+        row = (genes[source], genes[target], len(own), fit.coefficients[0], fit.std_error[0])
         rows.append((*row, fit.statistic, fit.df, fit.p_value))
-        pairs.append((source, target))
+        tested.append((own, effects))
     columns = ["source", "target", "n_guides", "effect", "std_error", "statistic", "df", "p_value"]
     table = pd.DataFrame(rows, columns=columns)
     table["p_adjusted"] = adjust(table["p_value"].to_numpy(dtype=np.float64), "bh")
     table["disagree"] = table["p_adjusted"] < DISAGREEMENT_ALPHA
     table["odd_guide"] = [
-        _odd_guide(found, *pair) if disagree else ""
-        for pair, disagree in zip(pairs, table["disagree"], strict=True)
+        found.guides[own[_odd_one(effects)]] if disagree and len(own) > 2 else ""
+        for (own, effects), disagree in zip(tested, table["disagree"], strict=True)
     ]
     return table
 
 
-def _odd_guide(found: GuideEffects, source: int, target: int) -> str:
-    own = found.of(np.array([source]))
-    if len(own) < 3:
-        return ""
-    left = [
-        regress_effects(found.effects, target, np.array([source]), own[own != g]).statistic
-        for g in own.tolist()
-    ]
-    return found.guides[int(own[int(np.argmin(left))])]
+def _odd_one(effects: GroupEffects) -> int:
+    """Which of the guides the others agree best without."""
+    every = np.arange(len(effects.effect))
+    left = [regress_effects(effects, 1, _FIRST, every[every != g]).statistic for g in every]
+    return int(np.argmin(left))
 
 
-def overidentification_table(found: GuideEffects, network: CausalNetwork) -> pd.DataFrame:
-    """Return one row a target: whether its candidates explain what their guides do to it.
+@dataclass(frozen=True, slots=True)
+class _Explained:
+    """A target, its candidates, and the effects of their guides on both."""
 
-    The test that the effects of the guides on the target are the same combination of those on
-    the candidates, with a degree of freedom for each guide more than candidates (Hansen 1982).
+    target: int
+    candidates: IntArray
+    guides: IntArray
+    effects: GroupEffects  # on the candidates, and last on the target
+
+    @property
+    def known(self) -> bool:
+        """Whether all effects are."""
+        return bool(np.isfinite(self.effects.effect).all())
+
+    def fit(self, kept: BoolArray) -> EffectRegression:
+        """Explain the effects of some of the guides on the target by those on the candidates."""
+        n = len(self.candidates)
+        return regress_effects(self.effects, n, np.arange(n), np.flatnonzero(kept))
+
+
+def _explained(found: GuideEffects, network: CausalNetwork, target: int) -> _Explained | None:
+    """Collect what is known of a target; None where it has no candidates, or too many."""
+    candidates = np.asarray(network.causal_order.candidates(target))
+    if not 0 < len(candidates) <= MOST_GENES:
+        return None
+    guides = found.of(candidates)
+    effects = found.among(guides, np.append(candidates, target))
+    return _Explained(target, candidates, guides, effects)
+
+
+def target_tables(
+    found: GuideEffects, network: CausalNetwork, pairs: list[tuple[int, int]]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Return over-identification of targets, their edges without each guide, and who has neither.
+
+    Over-identification, one row a target: the test that the effects of the guides on the target
+    are the same combination of those on its candidates, with a degree of freedom for each guide
+    more than candidates (Hansen 1982).
+
+    Edges, one row for each guide of the source: the edge without that guide. Estimates come
+    from the guides of all candidates; the row without a guide left out (empty ``left_out``) has
+    them all. Edges whose source has a single guide have no other row.
+
+    Targets without candidates are in neither. Who has an edge and too many candidates is named.
     """
-    rows = []
-    for target, name in enumerate(network.nodes):
-        candidates = np.asarray(network.causal_order.candidates(target))
-        guides = found.of(candidates)
-        genes = np.append(candidates, target)
-        known = np.isfinite(found.effects.effect[np.ix_(guides, genes)]).all()
-        if not len(candidates) or len(guides) <= len(candidates) or not known:
+    genes, edges = network.genes, network.edges
+    tests, left_out, too_many = [], [], []
+    for target in sorted({target for _, target in pairs}):
+        sources = edges.loc[edges["target"] == genes[target], "source"].tolist()
+        explained = _explained(found, network, target)
+        if explained is None and sources:
+            too_many.append(genes[target])
+        if explained is None or not explained.known:
             continue
-        fit = regress_effects(found.effects, target, candidates, guides)
-        rows.append((name, len(candidates), len(guides), fit.statistic, fit.df, fit.p_value))
+        every = np.ones(len(explained.guides), dtype=bool)
+        if len(explained.guides) > len(explained.candidates):
+            fit = explained.fit(every)
+            sizes = len(explained.candidates), len(explained.guides)
+            tests.append((genes[target], *sizes, fit.statistic, fit.df, fit.p_value))
+        if np.isin(explained.candidates, found.node[explained.guides]).all():
+            # Other methods call pairs that are no candidates in the order.
+            for source in set(map(genes.index, sources)) & set(explained.candidates.tolist()):
+                left_out += _without_each(found, explained, genes, source)
     columns = ["target", "n_candidates", "n_guides", "statistic", "df", "p_value"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(tests, columns=columns)
     table["p_adjusted"] = adjust(table["p_value"].to_numpy(dtype=np.float64), "bh")
     table["rejected"] = table["p_adjusted"] < DISAGREEMENT_ALPHA
-    return table
-
-
-def leave_one_out_table(found: GuideEffects, network: CausalNetwork) -> pd.DataFrame:
-    """Return one row for each edge and guide of its source: the edge without that guide.
-
-    Estimates come from the guides of all candidates; the row without a guide left out (empty
-    ``left_out``) has them all. Edges whose source has a single guide have no other row.
-    """
-    index = {name: k for k, name in enumerate(network.nodes)}
-    rows = []
-    for edge in network.edges.itertuples():
-        if edge.target not in index:
-            continue
-        source, target = index[str(edge.source)], index[str(edge.target)]
-        candidates = np.asarray(network.causal_order.candidates(target))
-        guides = found.of(candidates)
-        at = int(np.flatnonzero(candidates == source)[0])
-        own = found.of(np.array([source]))
-        genes = np.append(candidates, target)
-        known = np.isfinite(found.effects.effect[np.ix_(guides, genes)]).all()
-        if not known or not np.isin(candidates, found.node[guides]).all():
-            continue
-        for gone in [-1, *(own if len(own) > 1 else [])]:
-            fit = regress_effects(found.effects, target, candidates, guides[guides != gone])
-            effect, std_error = fit.coefficients[at], fit.std_error[at]
-            name = "" if gone < 0 else found.guides[gone]
-            p_value = float(two_sided(effect / std_error)[0])
-            rows.append((edge.source, edge.target, name, effect, std_error, p_value))
     columns = ["source", "target", "left_out", "effect", "std_error", "p_value"]
-    return pd.DataFrame(rows, columns=columns)
+    return table, pd.DataFrame(left_out, columns=columns), too_many
+
+
+def _without_each(
+    found: GuideEffects, explained: _Explained, genes: tuple[str, ...], source: int
+) -> list[tuple[str, str, str, float, float, float]]:
+    """Estimate an edge with all guides, and without each guide of its source."""
+    guides = explained.guides
+    at = int(np.flatnonzero(explained.candidates == source)[0])
+    own = guides[found.node[guides] == source]
+    rows = []
+    for gone in [-1, *(own.tolist() if len(own) > 1 else [])]:
+        fit = explained.fit(guides != gone)
+        effect, std_error = float(fit.coefficients[at]), float(fit.std_error[at])
+        name = "" if gone < 0 else found.guides[gone]
+        p_value = float(two_sided(effect / std_error)[0])
+        rows.append((genes[source], genes[explained.target], name, effect, std_error, p_value))
+    return rows
 
 
 def exclusion_findings(

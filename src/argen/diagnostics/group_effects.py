@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import chdtrc
@@ -10,7 +11,6 @@ from scipy.special import chdtrc
 from argen._arrays import FloatArray, IntArray
 from argen.design import Design
 from argen.errors import FitStatus
-from argen.glm._group_sums import GroupLayout
 from argen.glm.groups import GroupedGene, GroupFit, group_layout
 
 # Variance of the log of half a count, of Poisson counts.
@@ -27,9 +27,16 @@ class GroupEffects:
     cross: FloatArray  # (n_groups + 1, n_genes, n_genes): covariances over genes of the log rate
     #                    in a group, the controls last; groups are independent of each other
 
+    def part(self, groups: IntArray, genes: IntArray) -> GroupEffects:
+        """Take some groups and genes."""
+        kept = np.append(groups, len(self.cross) - 1)
+        return GroupEffects(
+            self.effect[np.ix_(groups, genes)], self.cross[np.ix_(kept, genes, genes)]
+        )
+
     def covariance(self, groups: IntArray, genes: IntArray, combination: FloatArray) -> FloatArray:
         """Covariance of ``effect[groups][:, genes] @ combination``: (n_chosen, n_chosen)."""
-        chosen = self.cross[np.append(groups, len(self.cross) - 1)][:, genes][:, :, genes]
+        chosen = self.part(groups, genes).cross
         variances = np.einsum("gab,a,b->g", chosen, combination, combination)
         return np.asarray(np.diag(variances[:-1]) + variances[-1])
 
@@ -49,54 +56,89 @@ class EffectRegression:
         return float(chdtrc(self.df, self.statistic)) if self.df > 0 else np.nan
 
 
-def group_effects(design: Design, group: IntArray, genes: IntArray) -> GroupEffects:
-    """Fit every gene with an intercept for each group, the slopes of covariates shared.
+class GroupFits:
+    """Every gene with an intercept for each group, the slopes of covariates shared.
 
-    The covariance of two genes in a group is that of ``r / sum(mu)``, summed over its cells,
-    times ``n / (n - 1)``; what the slopes add to it is left out, which is small as they come
-    from all cells.
+    A gene is fitted when it is first asked for; of its cells nothing is kept.
 
     Parameters
     ----------
     group
         (n_cells,) codes of the groups from 0; the largest code is that of the controls.
-    genes
-        Columns of the counts.
     """
-    n_groups, block = int(group.max()), design.covariates
-    layout, cells = group_layout(group, n_groups + 1, design.offset, block.factors, block.numeric)
-    place = np.argsort(cells)
-    effect = np.full((n_groups, len(genes)), np.nan)
-    noise = np.zeros((len(cells), len(genes)))
-    halves = np.zeros((n_groups + 1, len(genes)), dtype=bool)
-    for g, gene in enumerate(genes.tolist()):
-        counts = np.empty(len(cells))
-        design.counts.scatter(gene, place, counts)
-        prepared = GroupedGene(layout, counts)
-        fit = prepared.fit(np.arange(n_groups), halved=n_groups)
-        if fit.status == FitStatus.OK and np.isfinite(fit.log_rates).all():
-            effect[:, g], halves[:-1, g] = fit.coefficients, fit.is_half
-            noise[:, g] = _noise_of_log_rates(layout, counts, fit, prepared.used)
-    cross = np.empty((n_groups + 1, len(genes), len(genes)))
-    for number, (a, b) in enumerate(zip(layout.start[:-1], layout.start[1:], strict=True)):
-        part = np.where(halves[number], 0.0, noise[a:b])
-        cross[number] = part.T @ part * ((b - a) / max(b - a - 1, 1))
-        cross[number] += np.diag(HALF_COUNT_VARIANCE * halves[number])
-    return GroupEffects(effect, cross)
+
+    def __init__(self, design: Design, group: IntArray) -> None:
+        block = design.covariates
+        self.n_groups = int(group.max())
+        self.counts = design.counts
+        self.layout, cells = group_layout(
+            group, self.n_groups + 1, design.offset, block.factors, block.numeric
+        )
+        self.place = np.argsort(cells)
+        self.fits: dict[int, tuple[GroupFit, FloatArray]] = {}
+
+    def _fit(self, gene: int) -> tuple[FloatArray, GroupFit, FloatArray]:
+        """Return the counts in the sequence of the layout, the fit, and the strata in use."""
+        counts = np.empty(len(self.place))
+        self.counts.scatter(gene, self.place, counts)
+        if gene not in self.fits:
+            prepared = GroupedGene(self.layout, counts)
+            fit = prepared.fit(np.arange(self.n_groups), halved=self.n_groups)
+            self.fits[gene] = fit, prepared.used
+        return counts, *self.fits[gene]
+
+    def among(self, groups: IntArray, genes: IntArray) -> GroupEffects:
+        """Return the effects of some groups on some genes.
+
+        The covariance of two genes in a group is that of ``r / sum(mu)``, summed over its cells,
+        times ``n / (n - 1)``; what the slopes add to it is left out, which is small as they come
+        from all cells.
+
+        Parameters
+        ----------
+        groups
+            In increasing sequence.
+        genes
+            Columns of the counts.
+        """
+        kept = np.append(groups, self.n_groups)
+        sizes = np.diff(self.layout.start)[kept]
+        start = np.append(0, np.cumsum(sizes))
+        cells = np.repeat(self.layout.start[kept] - start[:-1], sizes) + np.arange(start[-1])
+        effect = np.full((len(groups), len(genes)), np.nan)
+        noise = np.zeros((len(cells), len(genes)))
+        halves = np.zeros((len(kept), len(genes)), dtype=bool)
+        for g, gene in enumerate(genes.tolist()):
+            counts, fit, used = self._fit(gene)
+            if fit.status == FitStatus.OK and np.isfinite(fit.log_rates).all():
+                effect[:, g], halves[:-1, g] = fit.coefficients[groups], fit.is_half[groups]
+                mean, usable = self._means(fit, used, kept, cells, sizes)
+                total = np.add.reduceat(mean, start[:-1])
+                noise[:, g] = (counts[cells] * usable - mean) / np.repeat(total, sizes)
+        cross = np.empty((len(kept), len(genes), len(genes)))
+        for number, (a, b) in enumerate(pairwise(start.tolist())):
+            part = np.where(halves[number], 0.0, noise[a:b])
+            cross[number] = part.T @ part * ((b - a) / max(b - a - 1, 1))
+            cross[number] += np.diag(HALF_COUNT_VARIANCE * halves[number])
+        return GroupEffects(effect, cross)
+
+    def _means(
+        self, fit: GroupFit, used: FloatArray, groups: IntArray, cells: IntArray, sizes: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Fitted means of some cells, group after group, and whether their stratum is in use."""
+        layout = self.layout
+        log_rate = np.append(fit.log_rates[1:], fit.log_rates[0])[groups]
+        of_levels = np.append(fit.gamma[: layout.n_indicators], 0.0)[layout.columns].sum(axis=1)
+        slopes, stratum = fit.gamma[layout.n_indicators :], layout.stratum[cells]
+        log_mean = layout.log_size[cells] + np.repeat(log_rate, sizes) + of_levels[stratum]
+        usable = used[stratum]
+        return np.exp(log_mean + slopes @ layout.numeric[:, cells]) * usable, usable
 
 
-def _noise_of_log_rates(
-    layout: GroupLayout, counts: FloatArray, fit: GroupFit, used: FloatArray
-) -> FloatArray:
-    """Return what each cell adds to the error of its group's log rate: (n_cells,)."""
-    sizes = np.diff(layout.start)
-    log_rate = np.repeat(np.append(fit.log_rates[1:], fit.log_rates[0]), sizes)
-    of_levels = np.append(fit.gamma[: layout.n_indicators], 0.0)[layout.columns].sum(axis=1)
-    slopes = fit.gamma[layout.n_indicators :]
-    log_mean = layout.log_size + log_rate + of_levels[layout.stratum] + slopes @ layout.numeric
-    mean = np.exp(log_mean) * used[layout.stratum]
-    total = np.add.reduceat(mean, layout.start[:-1])
-    return np.asarray((counts * used[layout.stratum] - mean) / np.repeat(total, sizes))
+def group_effects(design: Design, group: IntArray, genes: IntArray) -> GroupEffects:
+    """Return the effects of all groups on some genes (see ``GroupFits``)."""
+    fits = GroupFits(design, group)
+    return fits.among(np.arange(fits.n_groups), genes)
 
 
 def regress_effects(
