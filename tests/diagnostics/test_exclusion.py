@@ -9,7 +9,13 @@ from scipy import stats
 import argen
 from argen.design import build_design
 from argen.diagnostics import exclusion
-from argen.diagnostics.exclusion import agreement_table, guide_effects, guide_table, target_tables
+from argen.diagnostics.exclusion import (
+    agreement_table,
+    explained_targets,
+    guide_effects,
+    guide_table,
+    overidentification_table,
+)
 from argen.diagnostics.group_effects import regress_effects
 
 from ..screens import screen_of
@@ -121,7 +127,7 @@ def test_without_candidates_or_with_one_guide():
     network = argen.infer_network(data)
     found = guide_effects(build_design(data), guides.str[:2])
     assert agreement_table(found, NODES, PAIRS).empty
-    assert target_tables(found, network, PAIRS)[0].empty
+    assert overidentification_table(explained_targets(found, network, PAIRS)[0]).empty
     check = argen.diagnostics.check(data, network, guides=guides.str[:2], n_null_tests=0)
     assert not [f for f in check.findings if f.assumption.startswith("exclusion")]
 
@@ -136,12 +142,13 @@ def test_many_genes_have_the_guides_of_their_edges_compared(monkeypatch):
     pair = ["source", "target"]
     edges = network.edges[pair].sort_values(pair).reset_index(drop=True)
     pd.testing.assert_frame_equal(many["guide_agreement"][pair], edges, check_dtype=False)
-    numbers = ["effect", "std_error", "statistic", "df", "p_value"]
     both = many["guide_agreement"].merge(few["guide_agreement"], on=pair)
-    for column in numbers:
-        np.testing.assert_allclose(both[f"{column}_x"], both[f"{column}_y"], rtol=1e-6)
+    # Correlations are pooled over the guides that are looked at together.
+    for column in ("effect", "std_error", "statistic", "df"):
+        np.testing.assert_allclose(both[f"{column}_x"], both[f"{column}_y"], rtol=0.05)
     left_out = "leave_one_guide_out"
-    pd.testing.assert_frame_equal(many[left_out], few[left_out], check_exact=False, rtol=1e-6)
+    one, other = (tables[left_out].drop(columns="p_value") for tables in (many, few))
+    pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=0.05)
     assert len(many["guides"]) == N_GUIDES * (3 + len(edges))
     monkeypatch.setattr(exclusion, "MOST_GENES", 1)
     summary = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).summary()
@@ -175,3 +182,49 @@ def test_edges_of_other_methods_need_not_be_candidates():
     network = argen.infer_by("inverse", data)
     tables = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).tables
     assert len(tables["leave_one_guide_out"])
+
+
+def heavy_tailed(seed: int) -> tuple[argen.PerturbSeqData, pd.Series]:
+    """Guides of thirty cells that do not differ, overdispersed counts and hidden factors."""
+    model = argen.ScreenModel(
+        n_nodes=15, cells_per_node=120, n_controls=1500, mean_count=3.0, n_factors=2, n_batches=2
+    )
+    data, _ = argen.simulate_screen(model, rng=seed)
+    number = np.random.default_rng(seed).integers(N_GUIDES, size=data.n_cells)
+    labels = [f"g{n}-{k}" for n, k in zip(data.node_of_cell, number, strict=True)]
+    return data, pd.Series(labels, index=data.cells)
+
+
+def test_quiet_where_tails_are_heavy():
+    """Permuted guides ask for it: statistics as they come are too large."""
+    raw, p_values, n_findings = [], [], 0
+    for seed in range(4):
+        data, guides = heavy_tailed(seed)
+        found = argen.diagnostics.check(data, guides=guides, n_null_tests=0)
+        table = found.tables["guide_agreement"]
+        raw.append(stats.chi2.sf(table["statistic"], table["df"]))
+        p_values.append(table["p_value"])
+        said = [f.evidence for f in found.findings if f.assumption.startswith("exclusion")]
+        n_findings += sum("disagree" in text or "do not explain" in text for text in said)
+    assert np.mean(np.concatenate(raw) < 0.05) > 0.06
+    assert np.mean(np.concatenate(p_values) < 0.05) < 0.05
+    assert np.mean(np.concatenate(p_values) < 0.001) < 0.002
+    assert n_findings <= 1
+
+
+def test_an_off_target_guide_is_heard_through_heavy_tails():
+    n_heard = 0
+    for seed in range(3):
+        data, guides = heavy_tailed(seed)
+        rng, counts = np.random.default_rng(seed), data.counts.to_csc().toarray()
+        target = int(np.argmax(counts.sum(axis=0) * (np.arange(15) > 0)))
+        hit = (guides == "g0-2").to_numpy()
+        counts[hit, target] = rng.binomial(counts[hit, target], 0.05)
+        data = screen_of(counts, data.node_of_cell, data.covariates, data.library_size)
+        guides.index = data.cells
+        found = argen.diagnostics.check(data, guides=guides, n_null_tests=0)
+        row = (
+            found.tables["guide_agreement"].set_index(["source", "target"]).loc["g0", f"g{target}"]
+        )
+        n_heard += bool(row["disagree"] and row["odd_guide"] == "g0-2")
+    assert n_heard >= 2

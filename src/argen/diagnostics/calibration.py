@@ -28,7 +28,7 @@ from argen.descendants import screen_descendants
 from argen.design import build_design
 from argen.diagnostics.exclusion import FEWEST_CELLS
 from argen.diagnostics.findings import Finding
-from argen.diagnostics.quantiles import quantile_table
+from argen.diagnostics.quantiles import inflation_needed, quantile_table
 from argen.diagnostics.subsets import cells_of
 from argen.diagnostics.thinning import false_candidates, thinned
 from argen.fdr import adjust
@@ -79,17 +79,6 @@ class NullScreens:
         # Of a ratio, over screens that are independent given the cells.
         left, n = n_below - share * sizes, len(sizes)
         return float(share), float(np.sqrt(n / (n - 1) * (left**2).sum()) / sizes.sum())
-
-    def inflation_needed(self) -> float:
-        """Return what chi-square statistics must be divided by to be those of no effect, 1 or more.
-
-        The largest ratio of an upper quantile to that of no effect, where ten or more p-values
-        are expected beyond it, and of the median.
-        """
-        p = np.concatenate(self.p_values)
-        levels = [0.5, *(level for level in LARGEST_SHARES[self.tests] if len(p) * level >= 10)]
-        ratios = [chi2.isf(np.quantile(p, level), 1) / chi2.isf(level, 1) for level in levels]
-        return float(max(1.0, *ratios))
 
     def inflated(self) -> list[str]:
         """Return the shares that are beyond what they may be, in words."""
@@ -279,7 +268,11 @@ def calibration_quantiles(screens: list[NullScreens]) -> pd.DataFrame:
 
 def calibration_findings(screens: list[NullScreens], config: InferenceConfig) -> list[Finding]:
     """Say where p-values are inflated, and what to do."""
-    needed = [each.inflation_needed() for each in screens if each.inflated()]
+    needed = [
+        inflation_needed(np.concatenate(each.p_values), list(LARGEST_SHARES[each.tests]))
+        for each in screens
+        if each.inflated()
+    ]
     inflation = math.ceil(100.0 * config.inflation * max(needed, default=1.0)) / 100.0
     return [
         Finding(

@@ -65,7 +65,7 @@ def check(
     n_null_tests
         About how many null tests of each kind to make; 0: no calibration.
     rng
-        Generator or seed of the null screens.
+        Generator or seed of the null screens and of permuted guides.
 
     Raises
     ------
@@ -86,8 +86,8 @@ def check(
     labels = None
     if guides is not None:
         labels = rows_of(guides.to_frame("guides"), data.cells)["guides"]
+    rng = np.random.default_rng(rng)
     if n_null_tests:
-        rng = np.random.default_rng(rng)
         _check_calibration(found, data, network, n_null_tests, rng, labels)
     found.findings += relevance.left_out_findings(network.left_out)
     _check_relevance(found, design, network, data, every_edge=every_edge)
@@ -96,7 +96,7 @@ def check(
     if labels is None:
         found.measured.append("guides: not compared, as no column of guides was given")
     else:
-        _check_exclusion(found, design, network, labels)
+        _check_exclusion(found, design, network, labels, rng)
     _check_direction(found, network)
     _check_validation(found, network)
     return Diagnostics.of(found.findings, found.tables, found.measured)
@@ -242,15 +242,22 @@ def _check_balance(
 
 
 def _check_exclusion(
-    found: _Found, design: Design, network: CausalNetwork, guides: pd.Series
+    found: _Found,
+    design: Design,
+    network: CausalNetwork,
+    guides: pd.Series,
+    rng: np.random.Generator,
 ) -> None:
     if not design.one_per_cell:
         found.measured.append("guides: not compared, as cells carry several perturbations")
         return
     of_guides = exclusion.guide_effects(design, guides)
     pairs = exclusion.compared_pairs(network)
-    agreement = exclusion.agreement_table(of_guides, network.genes, pairs)
-    explained, left_out, too_many = exclusion.target_tables(of_guides, network, pairs)
+    inflation = exclusion.guide_inflation(design, guides, network, pairs, rng)
+    agreement = exclusion.agreement_table(of_guides, network.genes, pairs, inflation)
+    targets, too_many = exclusion.explained_targets(of_guides, network, pairs)
+    explained = exclusion.overidentification_table(targets, inflation)
+    left_out = exclusion.leave_one_out_table(of_guides, network, targets)
     found.tables["guides"] = exclusion.guide_table(of_guides, network.genes, pairs)
     found.tables["guide_agreement"] = agreement
     found.tables["overidentification"] = explained
@@ -260,7 +267,9 @@ def _check_exclusion(
         f"guides: {len(of_guides.guides)} guides of {len(set(of_guides.node.tolist()))} nodes; "
         f"{int(agreement['disagree'].sum())} of {len(agreement)} pairs disagree, "
         f"{int((agreement['p_value'] < 0.05).sum())} with p < .05; "
-        f"{int(explained['rejected'].sum())} of {len(explained)} targets unexplained"
+        f"{int(explained['rejected'].sum())} of {len(explained)} targets unexplained; statistics "
+        f"divided by {np.median(inflation.agreement):.2f} and "
+        f"{np.median(inflation.overidentification):.2f} (median), as permuted guides ask for"
     )
     if too_many:
         found.measured.append(

@@ -2,6 +2,10 @@
 
 Guides of one gene differ in strength; what they do to another gene must be in proportion to
 what they do to their own. More guides than genes make the model over-identified.
+
+A guide has few cells, whose counts have heavy tails, so that chi-square statistics come out too
+large. How much too large, guides without a difference tell: the labels of guides are permuted
+among the cells of each gene, and statistics are divided by what these ask for.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from argen._arrays import BoolArray, IntArray
+from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.design import Design
 from argen.diagnostics.findings import Finding, listed
 from argen.diagnostics.group_effects import (
@@ -20,6 +24,7 @@ from argen.diagnostics.group_effects import (
     GroupFits,
     regress_effects,
 )
+from argen.diagnostics.quantiles import inflation_needed, less_inflated
 from argen.fdr import adjust
 from argen.glm.wald import two_sided
 from argen.network import CausalNetwork
@@ -29,6 +34,10 @@ FEWEST_CELLS = 10
 DISAGREEMENT_ALPHA = 0.05
 # Beyond it the pairs compared are the edges; and the most candidates that a target may have.
 MOST_GENES = 100
+# Tests of permuted guides for each target, within bounds on the permutations. Beyond MOST_GENES a
+# permutation takes seconds: the fewest.
+TESTS_OF_A_TARGET, FEWEST_PERMUTATIONS, MOST_PERMUTATIONS = 1000, 3, 30
+LEVELS = (0.05, 0.01, 0.001)
 _FIRST = np.array([0])
 _GUIDE_COLUMNS = ["source", "guide", "n_cells", "target", "effect", "std_error", "p_value"]
 _THROUGH = "exclusion (guides act through their own gene alone)"
@@ -130,15 +139,65 @@ def guide_table(
     return pd.concat(parts[len(parts) > 1 :], ignore_index=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Inflation:
+    """What the statistics of the tests of each target are divided by."""
+
+    agreement: FloatArray  # (n_genes,)
+    overidentification: FloatArray  # (n_genes,)
+
+
+def guide_inflation(
+    design: Design,
+    guides: pd.Series,
+    network: CausalNetwork,
+    pairs: list[tuple[int, int]],
+    rng: np.random.Generator,
+) -> Inflation:
+    """Return what statistics are to be divided by, from guides that do not differ.
+
+    The heaviest tails belong to single genes, so that each target has its own where its tests
+    are enough, and that of all tests at least.
+    """
+    genes, n_targets = network.genes, len({target for _, target in pairs})
+    n_wanted = int(np.ceil(TESTS_OF_A_TARGET * n_targets / max(len(pairs), 1)))
+    n_most = MOST_PERMUTATIONS if len(genes) <= MOST_GENES else FEWEST_PERMUTATIONS
+    of_pairs, of_targets = [], []
+    for _ in range(min(max(n_wanted, FEWEST_PERMUTATIONS), n_most)):
+        found = guide_effects(design, _permuted(design, guides, rng))
+        of_pairs.append(agreement_table(found, genes, pairs))
+        of_targets.append(overidentification_table(explained_targets(found, network, pairs)[0]))
+    agreement, explained = pd.concat(of_pairs), pd.concat(of_targets)
+    of_all = inflation_needed(agreement["p_value"].to_numpy(dtype=np.float64), LEVELS)
+    own = np.full(len(genes), of_all)
+    for target, rows in agreement.groupby("target", sort=False)["p_value"]:
+        needed = inflation_needed(rows.to_numpy(dtype=np.float64), LEVELS)
+        own[genes.index(str(target))] = max(of_all, needed)
+    of_all = inflation_needed(explained["p_value"].to_numpy(dtype=np.float64), LEVELS)
+    return Inflation(own, np.maximum(own, of_all))
+
+
+def _permuted(design: Design, guides: pd.Series, rng: np.random.Generator) -> pd.Series:
+    """Permute the labels among the cells of each node."""
+    labels, node = guides.to_numpy(dtype=object, copy=True), design.node_of_cell
+    for k in range(design.n_nodes):
+        cells = np.flatnonzero(node == k)
+        labels[cells] = labels[rng.permutation(cells)]
+    return pd.Series(labels, index=guides.index)
+
+
 def agreement_table(
-    found: GuideEffects, genes: tuple[str, ...], pairs: list[tuple[int, int]]
+    found: GuideEffects,
+    genes: tuple[str, ...],
+    pairs: list[tuple[int, int]],
+    inflation: Inflation | None = None,
 ) -> pd.DataFrame:
     """Return one row a pair: whether the source's guides agree on the target.
 
     ``effect`` is the total effect per unit of the source; the test that the guides' effects on
     the target are in proportion to those on the source has one degree of freedom for each guide
-    but one. ``odd_guide`` is the guide without which the others agree best, where they disagree
-    and are three or more.
+    but one; its statistic is as it comes, and its p-value after ``inflation``. ``odd_guide`` is
+    the guide without which the others agree best, where they disagree and are three or more.
     """
     rows, tested = [], []
     for source, target in pairs:
@@ -149,16 +208,23 @@ def agreement_table(
         fit = regress_effects(effects, 1, _FIRST, np.arange(len(own)))
         row = (genes[source], genes[target], len(own), fit.coefficients[0], fit.std_error[0])
         rows.append((*row, fit.statistic, fit.df, fit.p_value))
-        tested.append((own, effects))
+        tested.append((source, target, own, effects))
     columns = ["source", "target", "n_guides", "effect", "std_error", "statistic", "df", "p_value"]
-    table = pd.DataFrame(rows, columns=columns)
-    table["p_adjusted"] = adjust(table["p_value"].to_numpy(dtype=np.float64), "bh")
+    targets = [target for _, target, _, _ in tested]
+    by = 1.0 if inflation is None else inflation.agreement[targets]
+    table = _adjusted(pd.DataFrame(rows, columns=columns), by)
     table["disagree"] = table["p_adjusted"] < DISAGREEMENT_ALPHA
     table["odd_guide"] = [
         found.guides[own[_odd_one(effects)]] if disagree and len(own) > 2 else ""
-        for (own, effects), disagree in zip(tested, table["disagree"], strict=True)
+        for (_, _, own, effects), disagree in zip(tested, table["disagree"], strict=True)
     ]
     return table
+
+
+def _adjusted(table: pd.DataFrame, inflation: FloatArray | float) -> pd.DataFrame:
+    """Divide statistics by ``inflation`` in p-values, and adjust these."""
+    p_value = less_inflated(table["p_value"].to_numpy(dtype=np.float64), inflation)
+    return table.assign(p_value=p_value, p_adjusted=adjust(p_value, "bh"))
 
 
 def _odd_one(effects: GroupEffects) -> int:
@@ -173,14 +239,10 @@ class _Explained:
     """A target, its candidates, and the effects of their guides on both."""
 
     target: int
+    name: str
     candidates: IntArray
     guides: IntArray
     effects: GroupEffects  # on the candidates, and last on the target
-
-    @property
-    def known(self) -> bool:
-        """Whether all effects are."""
-        return bool(np.isfinite(self.effects.effect).all())
 
     def fit(self, kept: BoolArray) -> EffectRegression:
         """Explain the effects of some of the guides on the target by those on the candidates."""
@@ -188,59 +250,74 @@ class _Explained:
         return regress_effects(self.effects, n, np.arange(n), np.flatnonzero(kept))
 
 
-def _explained(found: GuideEffects, network: CausalNetwork, target: int) -> _Explained | None:
-    """Collect what is known of a target; None where it has no candidates, or too many."""
-    candidates = np.asarray(network.causal_order.candidates(target))
-    if not 0 < len(candidates) <= MOST_GENES:
-        return None
-    guides = found.of(candidates)
-    effects = found.among(guides, np.append(candidates, target))
-    return _Explained(target, candidates, guides, effects)
-
-
-def target_tables(
+def explained_targets(
     found: GuideEffects, network: CausalNetwork, pairs: list[tuple[int, int]]
-) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Return over-identification of targets, their edges without each guide, and who has neither.
+) -> tuple[list[_Explained], list[str]]:
+    """Collect what is known of the targets of pairs, and name those with too many candidates.
 
-    Over-identification, one row a target: the test that the effects of the guides on the target
-    are the same combination of those on its candidates, with a degree of freedom for each guide
-    more than candidates (Hansen 1982).
-
-    Edges, one row for each guide of the source: the edge without that guide. Estimates come
-    from the guides of all candidates; the row without a guide left out (empty ``left_out``) has
-    them all. Edges whose source has a single guide have no other row.
-
-    Targets without candidates are in neither. Who has an edge and too many candidates is named.
+    Targets without candidates, or of which an effect is not known, have no part.
     """
-    genes, edges = network.genes, network.edges
-    tests, left_out, too_many = [], [], []
+    explained, too_many = [], []
     for target in sorted({target for _, target in pairs}):
-        sources = edges.loc[edges["target"] == genes[target], "source"].tolist()
-        explained = _explained(found, network, target)
-        if explained is None and sources:
-            too_many.append(genes[target])
-        if explained is None or not explained.known:
-            continue
-        every = np.ones(len(explained.guides), dtype=bool)
-        if len(explained.guides) > len(explained.candidates):
-            fit = explained.fit(every)
-            sizes = len(explained.candidates), len(explained.guides)
-            tests.append((genes[target], *sizes, fit.statistic, fit.df, fit.p_value))
-        if np.isin(explained.candidates, found.node[explained.guides]).all():
-            # Other methods call pairs that are no candidates in the order.
-            for source in set(map(genes.index, sources)) & set(explained.candidates.tolist()):
-                left_out += _without_each(found, explained, genes, source)
+        candidates = np.asarray(network.causal_order.candidates(target))
+        if len(candidates) > MOST_GENES:
+            too_many.append(network.genes[target])
+        elif len(candidates):
+            guides = found.of(candidates)
+            effects = found.among(guides, np.append(candidates, target))
+            if np.isfinite(effects.effect).all():
+                name = network.genes[target]
+                explained.append(_Explained(target, name, candidates, guides, effects))
+    return explained, too_many
+
+
+def overidentification_table(
+    explained: list[_Explained], inflation: Inflation | None = None
+) -> pd.DataFrame:
+    """Return one row a target: whether its candidates explain what their guides do to it.
+
+    The test that the effects of the guides on the target are the same combination of those on
+    the candidates, with a degree of freedom for each guide more than candidates (Hansen 1982);
+    its statistic is as it comes, and its p-value after ``inflation``.
+    """
+    rows, targets = [], []
+    for each in explained:
+        sizes = len(each.candidates), len(each.guides)
+        if sizes[1] > sizes[0]:
+            fit = each.fit(np.ones(sizes[1], dtype=bool))
+            rows.append((each.name, *sizes, fit.statistic, fit.df, fit.p_value))
+            targets.append(each.target)
     columns = ["target", "n_candidates", "n_guides", "statistic", "df", "p_value"]
-    table = pd.DataFrame(tests, columns=columns)
-    table["p_adjusted"] = adjust(table["p_value"].to_numpy(dtype=np.float64), "bh")
+    by = 1.0 if inflation is None else inflation.overidentification[targets]
+    table = _adjusted(pd.DataFrame(rows, columns=columns), by)
     table["rejected"] = table["p_adjusted"] < DISAGREEMENT_ALPHA
+    return table
+
+
+def leave_one_out_table(
+    found: GuideEffects, network: CausalNetwork, explained: list[_Explained]
+) -> pd.DataFrame:
+    """Return one row for each edge and guide of its source: the edge without that guide.
+
+    Estimates come from the guides of all candidates; the row without a guide left out (empty
+    ``left_out``) has them all. Edges whose source has a single guide have no other row.
+    """
+    edges, rows = network.edges, []
+    for each in explained:
+        if not np.isin(each.candidates, found.node[each.guides]).all():
+            continue
+        sources = {
+            network.genes.index(s) for s in edges.loc[edges["target"] == each.name, "source"]
+        }
+        # Other methods call pairs that are no candidates in the order.
+        for source in sorted(sources & set(each.candidates.tolist())):
+            rows += _without_each(found, each, network.genes[source], source)
     columns = ["source", "target", "left_out", "effect", "std_error", "p_value"]
-    return table, pd.DataFrame(left_out, columns=columns), too_many
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _without_each(
-    found: GuideEffects, explained: _Explained, genes: tuple[str, ...], source: int
+    found: GuideEffects, explained: _Explained, name: str, source: int
 ) -> list[tuple[str, str, str, float, float, float]]:
     """Estimate an edge with all guides, and without each guide of its source."""
     guides = explained.guides
@@ -250,9 +327,9 @@ def _without_each(
     for gone in [-1, *(own.tolist() if len(own) > 1 else [])]:
         fit = explained.fit(guides != gone)
         effect, std_error = float(fit.coefficients[at]), float(fit.std_error[at])
-        name = "" if gone < 0 else found.guides[gone]
+        left_out = "" if gone < 0 else found.guides[gone]
         p_value = float(two_sided(effect / std_error)[0])
-        rows.append((genes[source], genes[explained.target], name, effect, std_error, p_value))
+        rows.append((name, explained.name, left_out, effect, std_error, p_value))
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +13,8 @@ from argen.design import Design
 from argen.errors import FitStatus
 from argen.glm.groups import GroupedGene, GroupFit, group_layout
 
+# Share of the covariances that is pooled over groups: as in ``errors="shrunk"``.
+POOLED = 0.5
 # Variance of the log of half a count, of Poisson counts.
 HALF_COUNT_VARIANCE = 2.0
 # Weights follow the coefficients until these move by less than this many standard errors.
@@ -56,6 +58,20 @@ class EffectRegression:
         return float(chdtrc(self.df, self.statistic)) if self.df > 0 else np.nan
 
 
+@dataclass(frozen=True, slots=True)
+class _GeneFit:
+    """A gene with an intercept for each group."""
+
+    groups: GroupFit
+    used: FloatArray  # (n_strata,): 0 for a stratum without counts
+    dispersion: float  # moment estimate over all cells
+
+    @property
+    def worked(self) -> bool:
+        """Whether every group has a log rate."""
+        return self.groups.status == FitStatus.OK and bool(np.isfinite(self.groups.log_rates).all())
+
+
 class GroupFits:
     """Every gene with an intercept for each group, the slopes of covariates shared.
 
@@ -75,24 +91,16 @@ class GroupFits:
             group, self.n_groups + 1, design.offset, block.factors, block.numeric
         )
         self.place = np.argsort(cells)
-        self.fits: dict[int, tuple[GroupFit, FloatArray]] = {}
-
-    def _fit(self, gene: int) -> tuple[FloatArray, GroupFit, FloatArray]:
-        """Return the counts in the sequence of the layout, the fit, and the strata in use."""
-        counts = np.empty(len(self.place))
-        self.counts.scatter(gene, self.place, counts)
-        if gene not in self.fits:
-            prepared = GroupedGene(self.layout, counts)
-            fit = prepared.fit(np.arange(self.n_groups), halved=self.n_groups)
-            self.fits[gene] = fit, prepared.used
-        return counts, *self.fits[gene]
+        self.fits: dict[int, _GeneFit] = {}
 
     def among(self, groups: IntArray, genes: IntArray) -> GroupEffects:
         """Return the effects of some groups on some genes.
 
-        The covariance of two genes in a group is that of ``r / sum(mu)``, summed over its cells,
-        times ``n / (n - 1)``; what the slopes add to it is left out, which is small as they come
-        from all cells.
+        With residuals ``r = y - mu`` the covariance of two genes in a group is that of
+        ``r / sum(mu)``, summed over its cells, times ``n / (n - 1)``. Half of it gives way to one
+        that is steadier where cells are few: variances ``mu + phi mu^2``, phi from all cells,
+        and correlations of ``r / sqrt(mu + phi mu^2)`` over all these groups. What the slopes add
+        is left out, which is small as they come from all cells.
 
         Parameters
         ----------
@@ -106,33 +114,61 @@ class GroupFits:
         start = np.append(0, np.cumsum(sizes))
         cells = np.repeat(self.layout.start[kept] - start[:-1], sizes) + np.arange(start[-1])
         effect = np.full((len(groups), len(genes)), np.nan)
-        noise = np.zeros((len(cells), len(genes)))
+        noise, scaled = np.zeros((2, len(cells), len(genes)))
+        error = np.zeros((len(kept), len(genes)))
         halves = np.zeros((len(kept), len(genes)), dtype=bool)
         for g, gene in enumerate(genes.tolist()):
-            counts, fit, used = self._fit(gene)
-            if fit.status == FitStatus.OK and np.isfinite(fit.log_rates).all():
-                effect[:, g], halves[:-1, g] = fit.coefficients[groups], fit.is_half[groups]
-                mean, usable = self._means(fit, used, kept, cells, sizes)
-                total = np.add.reduceat(mean, start[:-1])
-                noise[:, g] = (counts[cells] * usable - mean) / np.repeat(total, sizes)
+            counts, fit = self._fit(gene)
+            if not fit.worked:
+                continue
+            effect[:, g] = fit.groups.coefficients[groups]
+            halves[:-1, g] = fit.groups.is_half[groups]
+            residual, mean = self._residuals(fit, counts, kept, cells)
+            total = np.add.reduceat(mean, start[:-1])
+            variance = mean + fit.dispersion * mean**2
+            noise[:, g] = residual / np.repeat(total, sizes)
+            scaled[:, g] = residual / np.sqrt(np.where(variance > 0.0, variance, 1.0))
+            error[:, g] = np.sqrt(np.add.reduceat(variance, start[:-1])) / total
+        length = np.linalg.norm(scaled, axis=0)
+        scaled /= np.where(length > 0.0, length, 1.0)
+        correlation = scaled.T @ scaled
         cross = np.empty((len(kept), len(genes), len(genes)))
         for number, (a, b) in enumerate(pairwise(start.tolist())):
-            part = np.where(halves[number], 0.0, noise[a:b])
-            cross[number] = part.T @ part * ((b - a) / max(b - a - 1, 1))
+            own, pooled = (np.where(halves[number], 0.0, x) for x in (noise[a:b], error[number]))
+            cross[number] = (1.0 - POOLED) * own.T @ own * ((b - a) / max(b - a - 1, 1))
+            cross[number] += POOLED * correlation * np.outer(pooled, pooled)
             cross[number] += np.diag(HALF_COUNT_VARIANCE * halves[number])
         return GroupEffects(effect, cross)
 
-    def _means(
-        self, fit: GroupFit, used: FloatArray, groups: IntArray, cells: IntArray, sizes: IntArray
+    def _fit(self, gene: int) -> tuple[FloatArray, _GeneFit]:
+        """Return the counts of a gene, in the sequence of the layout, and its fit."""
+        counts = np.empty(len(self.place))
+        self.counts.scatter(gene, self.place, counts)
+        if gene not in self.fits:
+            prepared = GroupedGene(self.layout, counts)
+            found = prepared.fit(np.arange(self.n_groups), halved=self.n_groups)
+            fit = _GeneFit(found, prepared.used, 0.0)
+            if fit.worked:
+                every = np.arange(self.n_groups + 1), np.arange(len(counts))
+                residual, mean = self._residuals(fit, counts, *every)
+                excess = float(np.sum(residual**2 - mean) / np.sum(mean**2))
+                fit = replace(fit, dispersion=max(excess, 0.0))
+            self.fits[gene] = fit
+        return counts, self.fits[gene]
+
+    def _residuals(
+        self, fit: _GeneFit, counts: FloatArray, groups: IntArray, cells: IntArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Fitted means of some cells, group after group, and whether their stratum is in use."""
-        layout = self.layout
-        log_rate = np.append(fit.log_rates[1:], fit.log_rates[0])[groups]
-        of_levels = np.append(fit.gamma[: layout.n_indicators], 0.0)[layout.columns].sum(axis=1)
-        slopes, stratum = fit.gamma[layout.n_indicators :], layout.stratum[cells]
-        log_mean = layout.log_size[cells] + np.repeat(log_rate, sizes) + of_levels[stratum]
-        usable = used[stratum]
-        return np.exp(log_mean + slopes @ layout.numeric[:, cells]) * usable, usable
+        """Return ``y - mu`` and mu of the cells of some groups, one group after another."""
+        layout, groups_fit = self.layout, fit.groups
+        log_rate = np.append(groups_fit.log_rates[1:], groups_fit.log_rates[0])[groups]
+        gamma = np.append(groups_fit.gamma[: layout.n_indicators], 0.0)
+        of_levels, stratum = gamma[layout.columns].sum(axis=1), layout.stratum[cells]
+        slopes, usable = groups_fit.gamma[layout.n_indicators :], fit.used[stratum]
+        log_mean = layout.log_size[cells] + of_levels[stratum] + slopes @ layout.numeric[:, cells]
+        log_mean += np.repeat(log_rate, np.diff(layout.start)[groups])
+        mean = np.exp(log_mean) * usable
+        return counts[cells] * usable - mean, mean
 
 
 def group_effects(design: Design, group: IntArray, genes: IntArray) -> GroupEffects:
