@@ -267,6 +267,31 @@ def test_the_page_prints(page):
     assert page.locator("#table").is_visible()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_quantiles_of_checks_are_drawn(browser, tmp_path, scheme):
+    data, _ = argen.simulate_paper_screen(rng=1, n_cells=2000)
+    network = argen.infer_network(data)
+    checked = network.check(data, n_null_tests=1)
+    page = browser.new_page(color_scheme=scheme)
+    wrong = watch(page)
+    visit(page, argen.write_report(network, tmp_path / "checked.html", diagnostics=checked))
+    for name in ("calibration_qq", "balance_qq"):
+        assert page.locator(f"#figure-{name} canvas").count() > 0
+    drawn, colour = page.evaluate(
+        """() => {
+          const name = "calibration_qq";
+          const plot = Bokeh.documents.map((d) => d.get_model_by_name(name)).find(Boolean);
+          const legend = plot.center.find((part) => part.items);
+          return [legend.items.map((item) => item.label.value), legend.label_text_color];
+        }"""
+    )
+    assert drawn == list(checked.tables["calibration"]["kind"])
+    ink = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ink')")
+    assert colour == ink.strip()
+    assert wrong == []
+    page.close()
+
+
 def test_a_page_without_edges(browser, tmp_path):
     page = browser.new_page()
     wrong = watch(page)

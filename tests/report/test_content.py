@@ -11,6 +11,7 @@ import pytest
 
 import argen
 from argen.diagnostics import Diagnostics, Finding
+from argen.perturbseq import NOT_MEASURED, left_out_table
 from argen.report import report_html
 from argen.report.content import methods_of, names_of, provenance_of, summary_of, warnings_of
 from argen.report.page import MOST_EDGES, edge_columns
@@ -139,6 +140,20 @@ def test_findings_stand_first_and_by_severity(paper_network):
     assert text.index("Guides hit one gene") < text.index("What was found")
     assert "Knock down: 1 rows" in text
     assert "Looked." in text
+
+
+def test_what_the_findings_say_is_not_said_again(paper_network):
+    rows = [
+        ("node", "X9", 5, "no count"),
+        ("target", "X8", 5, NOT_MEASURED),
+        ("cells", "f", 9, "-"),
+    ]
+    network = dataclasses.replace(paper_network, left_out=left_out_table(rows))
+    titles = [warned.title for warned in warnings_of(network)]
+    assert {"1 gene dropped", "1 label left out, 5 cells"} <= set(titles)
+    titles = [warned.title for warned in warnings_of(network, network.check())]
+    assert "1 filter of cells left out, 9 cells" in titles
+    assert not any(title.startswith(("1 gene dropped", "1 label")) for title in titles)
 
 
 def test_warnings_say_what_is_wrong():

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from argen.config import InferenceConfig
 from argen.diagnostics import Diagnostics
 from argen.diagnostics.direction import feedback_pairs
 from argen.errors import FitStatus
 from argen.network import CausalNetwork
+from argen.perturbseq import NOT_MEASURED
 from argen.plot.screens import knockdown_table, shown_p
 
 Severity = Literal["serious", "warning", "note"]
@@ -45,9 +47,12 @@ class Warned:
 def warnings_of(network: CausalNetwork, diagnostics: Diagnostics | None = None) -> list[Warned]:
     """Return what to know before the edges are read, the most severe first."""
     found = [*_findings(diagnostics), *_of_edges(network)]
+    left_out = network.left_out
     if diagnostics is None:  # which speak of these too
         found += [*_of_perturbations(network), *_of_feedback(network)]
-    found += [*_of_fits(network), *_of_what_is_left_out(network)]
+    else:
+        left_out = left_out[(left_out["kind"] != "node") & (left_out["reason"] != NOT_MEASURED)]
+    found += [*_of_fits(network), *_of_what_is_left_out(left_out)]
     severities = ("serious", "warning", "note")
     return sorted(found, key=lambda warned: severities.index(warned.severity))
 
@@ -131,8 +136,7 @@ def _of_fits(network: CausalNetwork) -> Iterable[Warned]:
         )
 
 
-def _of_what_is_left_out(network: CausalNetwork) -> Iterable[Warned]:
-    left_out = network.left_out
+def _of_what_is_left_out(left_out: pd.DataFrame) -> Iterable[Warned]:
     for reason, rows in left_out[left_out["kind"] == "node"].groupby("reason", sort=False):
         names = names_of(rows["name"])
         yield Warned("note", f"{_many(len(rows), 'gene')} dropped", f"{names}: {reason}.")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from argen.diagnostics import Diagnostics
 from argen.diagnostics.validation import intervention_table, slope_and_agreement
 from argen.network import CausalNetwork
 from argen.plot.screens import knockdown_table
-from argen.plot.style import NEGATIVE, NEUTRAL, POSITIVE
+from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure  # noqa: N812
@@ -21,6 +22,19 @@ GRAPH_SOURCES = {
     "heads": ("x", "y", "angle", "marker", "colour", "alpha", "size"),
     "genes": ("x", "y", "name", "colour", "alpha", "size", "parents", "children"),
     "names": ("x", "y", "name", "colour", "alpha"),
+}
+
+# Tables of quantiles: the column that tells tests apart, and what a figure of them shows.
+QUANTILES = {
+    "calibration_qq": (
+        "kind",
+        "P-values of null screens: points should follow the line; above it they are too small.",
+    ),
+    "balance_qq": (
+        "role",
+        "Whether columns go with perturbations (likelihood ratio): points above the line say that "
+        "assignment was not left to chance alone.",
+    ),
 }
 
 
@@ -84,14 +98,20 @@ def graph_figure() -> Figure:
     return plot
 
 
-def diagnostic_figures(network: CausalNetwork) -> dict[str, tuple[str, Figure]]:
-    """Return captions and figures by name: knock-downs, edges against interventions."""
+def diagnostic_figures(
+    network: CausalNetwork, diagnostics: Diagnostics | None = None
+) -> dict[str, tuple[str, Figure]]:
+    """Return captions and figures by name: knock-downs, edges against interventions, quantiles."""
     figures = {"knockdown": _knockdown(network)}
     for name, reverse in (("forward", False), ("reverse", True)):
         table = intervention_table(network, reverse=reverse)
         table = table[np.isfinite(table["intervention"]) & np.isfinite(table["effect"])]
         if len(table):
             figures[name] = _interventions(table, reverse=reverse)
+    for name, (by, caption) in QUANTILES.items():
+        table = diagnostics.tables.get(name, pd.DataFrame()) if diagnostics else pd.DataFrame()
+        if len(table):
+            figures[name] = caption, _quantiles(name, table, by)
     return figures
 
 
@@ -141,6 +161,31 @@ def _interventions(table: pd.DataFrame, *, reverse: bool) -> tuple[str, Figure]:
     )
     numbers = f"Slope {slope:.2f}, same sign for {100 * agreement:.0f} % of {len(table)} edges."
     return f"{said} {numbers}", plot
+
+
+def _quantiles(name: str, table: pd.DataFrame, by: str) -> Figure:
+    """Draw observed against expected -log10 p; p-values of 0 have no place on it."""
+    from bokeh.models import CDSView, GroupFilter
+
+    if "test" in table:
+        table = table[table["test"] == "likelihood ratio"]
+    table = table[np.isfinite(table["observed"])]
+    tips = [("", f"@{by}"), ("expected", "@expected"), ("observed", "@observed")]
+    plot, source = _plot(name, table[[by, "expected", "observed"]], tips)
+    plot.line([0, table["expected"].max()], [0, table["expected"].max()], color=NEUTRAL)
+    colours = (POSITIVE, NEGATIVE, OTHER, FEEDBACK)
+    for number, group in enumerate(table[by].unique()):
+        view = CDSView(filter=GroupFilter(column_name=by, group=group))
+        plot.scatter(
+            "expected", "observed", source=source, view=view, size=5, alpha=0.7,
+            color=colours[number % len(colours)], legend_label=str(group),
+        )  # fmt: skip
+    plot.legend.update(
+        location="top_left", background_fill_alpha=0, border_line_color=None, padding=2, spacing=0,
+        label_text_font_size="11px",
+    )  # fmt: skip
+    plot.xaxis.axis_label, plot.yaxis.axis_label = "expected, -log10 p", "observed, -log10 p"
+    return plot
 
 
 def _plot(name: str, table: pd.DataFrame, tooltips: Any) -> tuple[Figure, Any]:

@@ -372,7 +372,10 @@
           major_tick_line_color: colours.quiet, minor_tick_line_color: null,
         });
       }
-      for (const grid of plot.center) if (grid.grid_line_color !== undefined) grid.grid_line_color = colours.line;
+      for (const part of plot.center) {
+        if (part.grid_line_color !== undefined) part.grid_line_color = colours.line;
+        if (part.label_text_color !== undefined) part.label_text_color = colours.ink; // of a legend
+      }
     }
     model("names-renderer").glyph.background_fill_color = colours.paper;
     drawGraph();

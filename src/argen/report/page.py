@@ -85,7 +85,7 @@ def report_html(
     from argen.report.figures import bokeh_script, diagnostic_figures, graph_figure
 
     edges = edge_columns(network, stability)
-    figures = diagnostic_figures(network)
+    figures = diagnostic_figures(network, diagnostics)
     data = {
         "genes": gene_columns(network, edges),
         "edges": _columns(edges),
