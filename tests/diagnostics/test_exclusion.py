@@ -8,12 +8,11 @@ from scipy import stats
 
 import argen
 from argen.design import build_design
-from argen.diagnostics import exclusion
+from argen.diagnostics import by_guide, exclusion
+from argen.diagnostics.by_guide import guide_effects, guide_table
 from argen.diagnostics.exclusion import (
     agreement_table,
     explained_targets,
-    guide_effects,
-    guide_table,
     overidentification_table,
 )
 from argen.diagnostics.group_effects import regress_effects
@@ -137,7 +136,7 @@ def test_many_genes_have_the_guides_of_their_edges_compared(monkeypatch):
     data, guides = guided_screen(6, off_target=1.2)
     network = argen.infer_network(data)
     few = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).tables
-    monkeypatch.setattr(exclusion, "MOST_GENES", 2)
+    monkeypatch.setattr(by_guide, "MOST_GENES", 2)
     many = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).tables
     pair = ["source", "target"]
     edges = network.edges[pair].sort_values(pair).reset_index(drop=True)
@@ -150,7 +149,7 @@ def test_many_genes_have_the_guides_of_their_edges_compared(monkeypatch):
     one, other = (tables[left_out].drop(columns="p_value") for tables in (many, few))
     pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=0.05)
     assert len(many["guides"]) == N_GUIDES * (3 + len(edges))
-    monkeypatch.setattr(exclusion, "MOST_GENES", 1)
+    monkeypatch.setattr(exclusion, "MOST_CANDIDATES", 1)
     summary = argen.diagnostics.check(data, network, guides=guides, n_null_tests=0).summary()
     assert "guides of targets with more than 1 candidates, not compared: g2" in summary
 

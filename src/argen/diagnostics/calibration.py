@@ -26,7 +26,7 @@ from argen.config import InferenceConfig
 from argen.covariates import is_categorical
 from argen.descendants import screen_descendants
 from argen.design import build_design
-from argen.diagnostics.exclusion import FEWEST_CELLS
+from argen.diagnostics.by_guide import FEWEST_CELLS
 from argen.diagnostics.findings import Finding
 from argen.diagnostics.quantiles import inflation_needed, quantile_table
 from argen.diagnostics.subsets import cells_of

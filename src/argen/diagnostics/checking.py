@@ -9,6 +9,7 @@ import pandas as pd
 
 from argen.design import Design, build_design
 from argen.diagnostics import (
+    by_guide,
     calibration,
     direction,
     exclusion,
@@ -251,14 +252,14 @@ def _check_exclusion(
     if not design.one_per_cell:
         found.measured.append("guides: not compared, as cells carry several perturbations")
         return
-    of_guides = exclusion.guide_effects(design, guides)
-    pairs = exclusion.compared_pairs(network)
+    of_guides = by_guide.guide_effects(design, guides)
+    pairs = by_guide.compared_pairs(network)
     inflation = exclusion.guide_inflation(design, guides, network, pairs, rng)
     agreement = exclusion.agreement_table(of_guides, network.genes, pairs, inflation)
     targets, too_many = exclusion.explained_targets(of_guides, network, pairs)
     explained = exclusion.overidentification_table(targets, inflation)
     left_out = exclusion.leave_one_out_table(of_guides, network, targets)
-    found.tables["guides"] = exclusion.guide_table(of_guides, network.genes, pairs)
+    found.tables["guides"] = by_guide.guide_table(of_guides, network.genes, pairs)
     found.tables["guide_agreement"] = agreement
     found.tables["overidentification"] = explained
     found.tables["leave_one_guide_out"] = left_out
@@ -273,12 +274,12 @@ def _check_exclusion(
     )
     if too_many:
         found.measured.append(
-            f"guides of targets with more than {exclusion.MOST_GENES} candidates, not compared: "
-            f"{listed(too_many)}"
+            f"guides of targets with more than {exclusion.MOST_CANDIDATES} candidates, not "
+            f"compared: {listed(too_many)}"
         )
     if of_guides.too_few:
         found.measured.append(
-            f"guides of fewer than {exclusion.FEWEST_CELLS} cells, not compared: "
+            f"guides of fewer than {by_guide.FEWEST_CELLS} cells, not compared: "
             f"{listed(of_guides.too_few)}"
         )
 

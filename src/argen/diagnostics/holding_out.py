@@ -17,7 +17,7 @@ import pandas as pd
 from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
-from argen.diagnostics.exclusion import FEWEST_CELLS
+from argen.diagnostics.by_guide import FEWEST_CELLS
 from argen.diagnostics.findings import Diagnostics, listed
 from argen.diagnostics.group_effects import GroupEffects, group_effects
 from argen.diagnostics.scores import score_findings, score_line, score_table
