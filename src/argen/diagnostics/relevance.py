@@ -126,7 +126,7 @@ def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
         findings.append(
             Finding(
                 _WORKS,
-                f"{len(unmeasured)} perturbed genes are not measured, and no nodes: "
+                f"{len(unmeasured)} perturbations are not of measured genes: "
                 f"{listed(unmeasured['name'])}.",
                 "What they pass on counts as direct effects of others. Their cells can test the "
                 "network: argen check --held-out predicts them.",
