@@ -66,6 +66,8 @@ def guide_inflation(
         found = guide_effects(design, permuted_guides(design, guides, rng))
         of_pairs.append(agreement_table(found, genes, pairs))
         of_targets.append(overidentification_table(explained_targets(found, network, pairs)[0]))
+        if not len(of_pairs[0]) and not len(of_targets[0]):  # no gene has two guides
+            break
     agreement, explained = pd.concat(of_pairs), pd.concat(of_targets)
     of_all = inflation_needed(agreement["p_value"].to_numpy(dtype=np.float64), LEVELS)
     own = np.full(len(genes), of_all)
