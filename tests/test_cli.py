@@ -163,8 +163,13 @@ def test_check_a_result(screen, tmp_path, capsys):
     assert run("check", str(tmp_path), "--out", str(tmp_path / "check")) == 0
     assert "not checked, as they need the cells" in capsys.readouterr().out
     assert (tmp_path / "check" / "report.html").is_file()
-    assert run("check", str(tmp_path), *COLUMNS) == 2
-    assert "is a result, which has no cells" in capsys.readouterr().err
+    for options, words in (
+        (COLUMNS, "is a result, which has no cells for --target"),
+        (["--guide", "g", "--every-edge"], "which has no cells for --guide, --every-edge: check"),
+        (["--inflation", "2"], "is a result, whose options of the method are what they are"),
+    ):
+        assert run("check", str(tmp_path), *options) == 2
+        assert words in " ".join(capsys.readouterr().err.split())
     assert run("check", str(screen)) == 2
     assert "is no result of argen fit" in capsys.readouterr().err
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -12,7 +12,7 @@ from cyclopts import App, Parameter, validators
 from rich.console import Console
 
 from argen.blocks import Progress
-from argen.cli_options import METHOD, OUTPUT, ScreenOptions, split_list
+from argen.cli_options import CHECKS, METHOD, OUTPUT, ScreenOptions, split_list
 from argen.config import InferenceConfig
 from argen.errors import InputError, first_few, nearest
 from argen.network import CausalNetwork
@@ -22,6 +22,51 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from argen.diagnostics import Diagnostics
+
+
+@Parameter(name="*", group=CHECKS)
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions:
+    """What to check of a screen.
+
+    Parameters
+    ----------
+    guide
+        Column of obs with the guide of each cell, to compare the guides of a gene.
+    also
+        Further columns of obs, as A,B, that should be balanced over the perturbations.
+    every_edge
+        Give every edge an Anderson-Rubin interval, rather than those of weak candidates.
+    held_out
+        Perturbations to leave out one at a time and predict from the rest: "nodes" for
+        those of all nodes, "guides" for every guide of them, or labels, as A,B, also of
+        genes that are not measured.
+    sensitivity
+        Infer the network again under other choices: levels, covariates and batches left out,
+        cells filtered, each gene hidden.
+    other_sizes
+        Further columns of obs with a library size, as A,B, to take in turn with --sensitivity.
+    null_tests
+        About how many null tests to make of each kind; 0: none.
+    seed
+        Seed of the null screens and of permuted guides.
+    """
+
+    guide: str | None = None
+    also: str = ""
+    every_edge: bool = False
+    held_out: str = ""
+    sensitivity: bool = False
+    other_sizes: str = ""
+    null_tests: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 10_000
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1
+
+    def refuse_alone(self) -> None:
+        """Refuse an option that needs another one."""
+        if self.held_out == "guides" and not self.guide:
+            raise InputError("--held-out guides needs the column of the guides: add --guide.")
+        if self.other_sizes and not self.sensitivity:
+            raise InputError("--other-sizes has choices of --sensitivity: add it.")
 
 
 def add_check(
@@ -50,14 +95,7 @@ def add_check(
         *,
         screen: ScreenOptions | None = None,
         config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
-        guide: str | None = None,
-        also: str = "",
-        every_edge: bool = False,
-        held_out: str = "",
-        sensitivity: bool = False,
-        other_sizes: str = "",
-        null_tests: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 10_000,
-        seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
+        options: CheckOptions = CheckOptions(),
         out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     ) -> None:
         """Check whether the assumptions behind a network hold, and print what was found.
@@ -67,62 +105,28 @@ def add_check(
         file
             AnnData file (.h5ad) or zarr store with raw counts; or a network file or results
             folder of argen fit, of which only what needs no cells is checked.
-        guide
-            Column of obs with the guide of each cell, to compare the guides of a gene.
-        also
-            Further columns of obs, as A,B, that should be balanced over the perturbations.
-        every_edge
-            Give every edge an Anderson-Rubin interval, rather than those of weak candidates.
-        held_out
-            Perturbations to leave out one at a time and predict from the rest: "nodes" for
-            those of all nodes, "guides" for every guide of them, or labels, as A,B, also of
-            genes that are not measured.
-        sensitivity
-            Infer the network again under other choices: levels, covariates and batches left out,
-            cells filtered, each gene hidden.
-        other_sizes
-            Further columns of obs with a library size, as A,B, to take in turn with --sensitivity.
-        null_tests
-            About how many null tests to make of each kind; 0: none.
-        seed
-            Seed of the null screens.
         out
             Folder for the summary, the table of each check, and the report of the network with
             the findings; no files when left out.
         """
-        from argen import infer_network
-        from argen.diagnostics import check as check_screen
         from argen.diagnostics import check_result
-        from argen.diagnostics import sensitivity as vary
 
-        _refuse_alone(held_out, guide, other_sizes, sensitivity=sensitivity)
-        if out is not None:
-            make_folder(out)
         if is_result(file):
-            _refuse_input_options(file, screen)
+            _refuse_for_result(file, screen, config, options)
             network = CausalNetwork.load(file)
             show(check_result(network), network, out)
             return
+        options.refuse_alone()
         screen = screen or _refuse_screen(file)
+        if out is not None:
+            make_folder(out)
         data = read(file, screen)
-        of_guides = _columns(file, [guide] if guide else [])
-        guides = None if of_guides is None else of_guides[guide]
-        network = infer_network(data, config)
-        found = check_screen(
-            data,
-            network,
-            guides=guides,
-            others=_columns(file, split_list(also)),
-            every_edge=every_edge,
-            n_null_tests=null_tests,
-            rng=seed,
-        )
-        if held_out:
-            found = found.joined(_leave_out(held_out, file, data, read, screen, config, guides))
-        if sensitivity:
-            sizes = _columns(file, split_list(other_sizes))
-            found = found.joined(vary(data, network, library_sizes=sizes))
-        show(found, network, out)
+        columns = _Columns.read(file, options)
+        with progress() as shown:
+            network, further = _infer_and_vary(data, config, options, columns, shown)
+            if options.held_out:
+                further.append(_leave_out(file, data, read, screen, config, options, columns))
+        show(_check(data, network, options, columns, further), network, out)
 
     @app.command
     def stability(
@@ -179,42 +183,84 @@ def add_check(
 
         console.print(found.summary())
         if out is not None:
+            make_folder(out)
             found.write(out)
             page = out / "report.html"
             write_report(network, page, diagnostics=found, stability=stability)
             console.print(f"\nThe tables, and report.html with network and findings, are in {out}")
 
 
-def _columns(file: Path, names: list[str]) -> pd.DataFrame | None:
-    """Read some columns of obs; None without any."""
-    from argen.data.columns import read_columns
+@dataclass(frozen=True)
+class _Columns:
+    """Further columns of the cells; None where none was named."""
 
-    return read_columns(file, names) if names else None
+    guides: pd.Series | None
+    others: pd.DataFrame | None
+    sizes: pd.DataFrame | None
+
+    @classmethod
+    def read(cls, file: Path, options: CheckOptions) -> _Columns:
+        """Read what the options name."""
+        from argen.data.columns import read_columns
+
+        guides = read_columns(file, [options.guide])[options.guide] if options.guide else None
+        named = (split_list(options.also), split_list(options.other_sizes))
+        others, sizes = (read_columns(file, names) if names else None for names in named)
+        return cls(guides, others, sizes)
 
 
-def _refuse_alone(held_out: str, guide: str | None, other_sizes: str, *, sensitivity: bool) -> None:
-    """Refuse an option that needs another one."""
-    if held_out == "guides" and not guide:
-        raise InputError("--held-out guides needs the column of the guides: add --guide.")
-    if other_sizes and not sensitivity:
-        raise InputError("--other-sizes has choices of --sensitivity: add it.")
+def _infer_and_vary(
+    data: PerturbSeqData,
+    config: InferenceConfig,
+    options: CheckOptions,
+    columns: _Columns,
+    progress: Progress | None,
+) -> tuple[CausalNetwork, list[Diagnostics]]:
+    """Infer the network, and again under other choices where that is asked for."""
+    from argen import infer_network
+    from argen.diagnostics import sensitivity
+
+    network = infer_network(data, config, progress=progress)
+    if not options.sensitivity:
+        return network, []
+    return network, [sensitivity(data, network, library_sizes=columns.sizes, progress=progress)]
+
+
+def _check(
+    data: PerturbSeqData,
+    network: CausalNetwork,
+    options: CheckOptions,
+    columns: _Columns,
+    further: list[Diagnostics],
+) -> Diagnostics:
+    """Run all other checks: last, as null screens take the longest, and names may be wrong."""
+    from argen.diagnostics import check
+
+    found = check(
+        data, network, guides=columns.guides, others=columns.others,
+        every_edge=options.every_edge, n_null_tests=options.null_tests, rng=options.seed,
+    )  # fmt: skip
+    for more in further:
+        found = found.joined(more)
+    return found
 
 
 def _leave_out(
-    held: str,
     file: Path,
     data: PerturbSeqData,
     read: Callable[[Path, ScreenOptions], PerturbSeqData],
     screen: ScreenOptions,
     config: InferenceConfig,
-    guides: pd.Series | None,
+    options: CheckOptions,
+    columns: _Columns,
 ) -> Diagnostics:
     """Predict what is left out: all nodes, all guides, or some labels."""
     from argen.data.columns import read_columns
     from argen.diagnostics import held_out
 
+    held = options.held_out
     if held == "guides":
-        return held_out(data, config, guides=guides)
+        return held_out(data, config, guides=columns.guides)
     named = data.nodes if held == "nodes" else split_list(held)
     labels = [name for name in named if name not in data.nodes]
     if not labels:
@@ -231,11 +277,21 @@ def is_result(path: Path) -> bool:
     return path.suffix == ".npz" or (path / "network.npz").is_file()
 
 
-def _refuse_input_options(result: Path, screen: ScreenOptions | None) -> None:
-    if screen is not None:
+def _refuse_for_result(
+    result: Path, screen: ScreenOptions | None, config: InferenceConfig, options: CheckOptions
+) -> None:
+    changed = [f.name for f in fields(options) if getattr(options, f.name) != f.default]
+    given = [*(["target"] if screen is not None else []), *changed]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(
-            f"{str(result)!r} is a result, which has no cells to read with --target: check it "
-            "without the options of the input, or check the file of the screen."
+            f"{str(result)!r} is a result, which has no cells for {names}: check it without "
+            "these options, or check the file of the screen."
+        )
+    if config != InferenceConfig():
+        raise InputError(
+            f"{str(result)!r} is a result, whose options of the method are what they are: check "
+            "it without others, or infer again with argen fit."
         )
 
 

@@ -16,6 +16,7 @@ from argen.errors import InputError
 _INPUT = Group("Input columns", sort_key=1)
 METHOD = Group("Method", sort_key=2)
 MODEL = Group("Random network", sort_key=2)
+CHECKS = Group("Checks", sort_key=3)
 _RUN = Group("Where and how to run", sort_key=3)
 OUTPUT = Group("Output", sort_key=4)
 

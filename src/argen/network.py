@@ -116,6 +116,11 @@ class CausalNetwork:
         """
         from argen.diagnostics import check, check_result
 
+        if data is None and options:
+            raise InputError(
+                f"Without the screen there is nothing to do for {first_few(options)}: give the "
+                "screen that the network was inferred from."
+            )
         return check_result(self) if data is None else check(data, self, **options)
 
     def predict(

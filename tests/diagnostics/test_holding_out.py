@@ -208,7 +208,7 @@ def test_guides_that_cannot_be_left_out_are_named():
     guides[guides.index[guides == "g1-0<b>"][:4]] = "rare"
     guides[guides.str.startswith("g2")] = "only"
     found = held_out(data, guides=guides)
-    assert "others of the gene: rare, only" in found.summary()
+    assert "have fewer than 10 cells: rare, only" in found.summary()
     assert not {"rare", "only"} & set(found.tables["held_out"]["held"])
 
 
@@ -230,5 +230,5 @@ def test_bad_input():
     both = np.zeros((100, 2))
     both[:40, 0], both[20:60, 1] = 1, 1
     several = replace(two, perturbations=screen_of(np.ones((100, 2)), both).perturbations)
-    with pytest.raises(argen.InputError, match="Cells carry several perturbations"):
+    with pytest.raises(argen.InputError, match="cannot be held out where cells carry several"):
         held_out(several)

@@ -80,14 +80,20 @@ class NullScreens:
         left, n = n_below - share * sizes, len(sizes)
         return float(share), float(np.sqrt(n / (n - 1) * (left**2).sum()) / sizes.sum())
 
-    def inflated(self) -> list[str]:
-        """Return the shares that are beyond what they may be, in words."""
-        found = []
+    def inflated(self) -> dict[float, str]:
+        """Return the levels whose shares are beyond what they may be, and these in words."""
+        found = {}
         for level, largest in LARGEST_SHARES[self.tests].items():
             share, error = self._share(level)
             if share > largest and share - level > MOST_ERRORS * error:
-                found.append(f"{100 * share:.2g} % of p-values are below {level:g}")
+                found[level] = f"{100 * share:.2g} % of p-values are below {level:g}"
         return found
+
+    def inflation_needed(self) -> float:
+        """Return what statistics must be divided by, 1 or more; by every level that is inflated."""
+        p_values = np.concatenate(self.p_values)
+        at_all = inflation_needed(p_values, list(LARGEST_SHARES[self.tests]))
+        return max(at_all, inflation_needed(p_values, list(self.inflated()), fewest=0))
 
 
 def null_screens(
@@ -101,9 +107,10 @@ def null_screens(
 ) -> list[NullScreens]:
     """Run null screens of each kind until it has about so many tests.
 
-    Direct effects have fewer where cells carry several perturbations, and with negative-binomial
-    fits. Those of non-targeting guides are one for each; there are none unless the controls have
-    three guides of ten cells or more.
+    Controls do not pose where half of them are fewer than the cells of any perturbation.
+    Direct effects have fewer tests where cells carry several perturbations, and with
+    negative-binomial fits. Those of non-targeting guides are one for each; there are none unless
+    the controls have three guides of ten cells or more.
 
     Parameters
     ----------
@@ -111,7 +118,7 @@ def null_screens(
         (n_nodes,) share of its own gene that each perturbation leaves, for tests of direct
         effects; without it there are none.
     guides
-        Guide of each cell, found by the cell's identifier.
+        Guide of each cell, found by the cell's identifier; "" for a control without one.
 
     Raises
     ------
@@ -122,17 +129,19 @@ def null_screens(
     controls = np.bincount(data.perturbations.indices, minlength=data.n_cells) == 0
     alone = cells_of(data, controls)
     strata = _strata(data.covariates)
-    found = [
-        _run("controls", lambda: _posing(alone, data.n_perturbed, rng), config, n_tests),
+    found, sizes = [], data.n_perturbed
+    if alone.n_cells // 2 >= sizes.min():  # else groups are not those of the screen
+        found.append(_run("controls", lambda: _posing(alone, sizes, rng), config, n_tests))
+    found.append(
         _run("permuted labels", lambda: _permuted(data, strata, rng), config, n_tests),
-    ]
+    )
     if guides is not None:
         of_cell = guides.loc[alone.cells].astype(str)
-        n_cells = of_cell.value_counts(sort=False)
-        posing = n_cells.index[n_cells >= FEWEST_CELLS]
-        if len(posing) >= FEWEST_GUIDES:
+        n_cells = of_cell[of_cell != ""].value_counts(sort=False)
+        enough = n_cells.index[n_cells >= FEWEST_CELLS]
+        if len(enough) >= FEWEST_GUIDES:
             found.append(NullScreens("non-targeting guides", TOTAL))
-            for guide in posing:
+            for guide in enough:
                 _add_screen(found[-1], _posing_as(alone, (of_cell == guide).to_numpy()), config)
     if left is not None:
         shares = np.nan_to_num(left[nodes], nan=1.0)
@@ -269,23 +278,21 @@ def calibration_quantiles(screens: list[NullScreens]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def calibration_findings(screens: list[NullScreens], config: InferenceConfig) -> list[Finding]:
+def calibration_findings(
+    screens: list[NullScreens], config: InferenceConfig, *, one_per_cell: bool = True
+) -> list[Finding]:
     """Say where p-values are inflated, and what to do."""
-    needed = [
-        inflation_needed(np.concatenate(each.p_values), list(LARGEST_SHARES[each.tests]))
-        for each in screens
-        if each.inflated()
-    ]
+    needed = [each.inflation_needed() for each in screens if each.inflated()]
     inflation = math.ceil(100.0 * config.inflation * max(needed, default=1.0)) / 100.0
     return [
         Finding(
             _HOLDS,
             f"P-VALUES ARE INFLATED: in null screens ({each.kind}; {len(each.p_values)} screens, "
             f"{sum(map(len, each.p_values)):,} tests of {each.tests}) "
-            f"{' and '.join(each.inflated())}.",
-            f"{_first_remedy(each.tests, config)} infer again with inflation={inflation:g} "
-            f"(--inflation {inflation:g}), which divides the test statistics so that null screens "
-            "hold.",
+            f"{' and '.join(each.inflated().values())}.",
+            f"{_first_remedy(each.tests, config, one_per_cell)} infer again with "
+            f"inflation={inflation:g} (--inflation {inflation:g}), which divides the test "
+            "statistics so that null screens hold.",
             "serious",
         )
         for each in screens
@@ -293,8 +300,13 @@ def calibration_findings(screens: list[NullScreens], config: InferenceConfig) ->
     ]
 
 
-def _first_remedy(tests: str, config: InferenceConfig) -> str:
+def _first_remedy(tests: str, config: InferenceConfig, one_per_cell: bool) -> str:
     """Name the default test where another one is in use."""
+    if tests == TOTAL and not one_per_cell:
+        return (
+            "Where cells carry several perturbations total effects have Wald's test, whose "
+            "p-values are too small for few counts and cells:"
+        )
     used, default = (
         (config.test_of_screen, "screen_test='saddlepoint'")
         if tests == TOTAL

@@ -19,7 +19,7 @@ from argen.diagnostics import (
     validation,
     weak,
 )
-from argen.diagnostics.columns import rows_of
+from argen.diagnostics.columns import guides_of, others_of, refuse_others_network
 from argen.diagnostics.findings import Diagnostics, Finding, listed
 from argen.errors import InputError
 from argen.network import CausalNetwork
@@ -71,7 +71,8 @@ def check(
     Raises
     ------
     InputError
-        When a cell has no row, or several, among the other columns, or misses a value.
+        When the network is of another screen; when a cell has no row, or several, among the other
+        columns or guides, or misses a value; when a column has more than 100 levels.
 
     Examples
     --------
@@ -81,19 +82,20 @@ def check(
     >>> int(found.tables["knockdown"]["failed"].sum())
     0
     """
-    network = network or infer_network(data)
+    labels = None if guides is None else guides_of(guides, data)
+    none = pd.DataFrame(index=data.cells)
+    others = none if others is None else others_of(others, data.cells)
+    if network is None:
+        network = infer_network(data)
+    refuse_others_network(data, network)
     design = build_design(data)
     found = _Found()
-    labels = None
-    if guides is not None:
-        labels = rows_of(guides.to_frame("guides"), data.cells)["guides"]
     rng = np.random.default_rng(rng)
     if n_null_tests:
         _check_calibration(found, data, network, n_null_tests, rng, labels)
     found.findings += relevance.left_out_findings(network.left_out)
     _check_relevance(found, design, network, data, every_edge=every_edge)
-    none = pd.DataFrame(index=data.cells)
-    _check_balance(found, design, data, none if others is None else rows_of(others, data.cells))
+    _check_balance(found, design, data, others)
     if labels is None:
         found.measured.append("guides: not compared, as no column of guides was given")
     else:
@@ -148,12 +150,20 @@ def _check_calibration(
     table = calibration.calibration_table(screens)
     found.tables["calibration"] = table
     found.tables["calibration_qq"] = calibration.calibration_quantiles(screens)
-    found.findings += calibration.calibration_findings(screens, config)
+    found.findings += calibration.calibration_findings(
+        screens, config, one_per_cell=data.one_per_cell
+    )
+    if "controls" not in set(table["kind"]):
+        found.measured.append(
+            "null screens (controls): not computed, as half of the controls are fewer than the "
+            "cells of any perturbation"
+        )
     for row in table.to_dict("records"):
         found.measured.append(
-            f"null screens ({row['kind']}): {row['n_tests']:,} tests of {row['tests']}, inflation "
-            f"{row['inflation']:.3f}, p < .05 in {100 * row['share_below_0.05']:.2f} %, p < .001 "
-            f"in {100 * row['share_below_0.001']:.3f} %; a false "
+            f"null screens ({row['kind']}): {row['n_tests']:,} tests of {row['tests']}, median "
+            f"chi-square {row['inflation']:.3f} times what is expected, p < .05 in "
+            f"{100 * row['share_below_0.05']:.2f} %, p < .001 in "
+            f"{100 * row['share_below_0.001']:.3f} %; a false "
             f"{'edge' if row['tests'] == calibration.DIRECT else 'descendant'} in "
             f"{100 * row['screens_with_any']:.1f} % of {row['n_screens']} screens"
         )
@@ -237,7 +247,8 @@ def _check_balance(
     found.findings += exogeneity.balance_findings(table)
     for role, rows in table.groupby("role", sort=False):
         found.measured.append(
-            f"balance ({role}): {int(rows['unbalanced'].sum())} of {len(rows)} tests unbalanced, "
+            f"balance ({role}): {int(rows['unbalanced'].sum())} of "
+            f"{int(rows['p_value'].notna().sum())} tests unbalanced, "
             f"{int((rows['p_value'] < 0.05).sum())} with p < .05"
         )
 
@@ -264,6 +275,17 @@ def _check_exclusion(
     found.tables["overidentification"] = explained
     found.tables["leave_one_guide_out"] = left_out
     found.findings += exclusion.exclusion_findings(agreement, explained, left_out)
+    if of_guides.too_few:
+        found.measured.append(
+            f"guides of fewer than {by_guide.FEWEST_CELLS} cells, not compared: "
+            f"{listed(of_guides.too_few)}"
+        )
+    if not len(agreement):
+        found.measured.append(
+            f"guides: not compared, as no gene has two guides of {by_guide.FEWEST_CELLS} cells "
+            "or more"
+        )
+        return
     found.measured.append(
         f"guides: {len(of_guides.guides)} guides of {len(set(of_guides.node.tolist()))} nodes; "
         f"{int(agreement['disagree'].sum())} of {len(agreement)} pairs disagree, "
@@ -276,11 +298,6 @@ def _check_exclusion(
         found.measured.append(
             f"guides of targets with more than {exclusion.MOST_CANDIDATES} candidates, not "
             f"compared: {listed(too_many)}"
-        )
-    if of_guides.too_few:
-        found.measured.append(
-            f"guides of fewer than {by_guide.FEWEST_CELLS} cells, not compared: "
-            f"{listed(of_guides.too_few)}"
         )
 
 

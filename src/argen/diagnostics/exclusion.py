@@ -269,9 +269,9 @@ def exclusion_findings(
         findings.append(
             Finding(
                 _THROUGH,
-                f"{len(fragile)} of {n_edges} edges rest on a single guide, without which p is "
-                f"above .05 or the sign turns: {listed(fragile)}.",
-                "Confirm them with another guide.",
+                f"{len(fragile)} of {n_edges} edges do not hold without one of their source's "
+                f"guides: p is above .05, or the sign turns: {listed(fragile)}.",
+                "Confirm them with other guides, or with more cells.",
                 "warning",
             )
         )
@@ -286,5 +286,5 @@ def _fragile_edges(left_out: pd.DataFrame) -> list[str]:
         turns = np.sign(others["effect"]) != np.sign(whole["effect"])
         needed = others.loc[turns | (others["p_value"] > 0.05), "left_out"]
         if whole["p_value"] < 0.05 and len(needed):
-            fragile.append(f"{source} to {target} (without {listed(needed)})")
+            fragile.append(f"{source} to {target} (without {listed(needed, 2)})")
     return fragile

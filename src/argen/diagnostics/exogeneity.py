@@ -137,7 +137,8 @@ def balance_findings(table: pd.DataFrame) -> list[Finding]:
         "other": (
             "warning",
             "columns that are no covariates",
-            "Add these columns to the covariates: what moves both them and expression would pass "
+            "Add these columns to the covariates, but for those that follow from the perturbation, "
+            "as its guide does, or that it changes: what moves both them and expression would pass "
             "for an effect.",
         ),
         "library size": (

@@ -18,6 +18,7 @@ from argen._arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.design import Design, build_design
 from argen.diagnostics.by_guide import FEWEST_CELLS
+from argen.diagnostics.columns import guides_of
 from argen.diagnostics.findings import Diagnostics, listed
 from argen.diagnostics.group_effects import GroupEffects, group_effects
 from argen.diagnostics.scores import score_findings, score_line, score_table
@@ -115,11 +116,20 @@ def held_out(
     >>> sorted(found.tables["held_out"]["given"].unique())
     ['entry', 'parents']
     """
-    config, design = config or InferenceConfig(), build_design(data)
+    config = InferenceConfig() if config is None else config
+    if not isinstance(config, InferenceConfig):
+        raise InputError(
+            f"Expected options, InferenceConfig(...), not {type(config).__name__!r}: the networks "
+            "without what is left out are inferred here."
+        )
+    design = build_design(data)
     if entry is not None and entry not in data.nodes:
         raise InputError(f"entry {entry!r} is not a node.{nearest(entry, data.nodes)}")
     if not design.one_per_cell:
-        raise InputError("Cells carry several perturbations: expected one in each cell at most.")
+        raise InputError(
+            "Perturbations cannot be held out where cells carry several: expected one in each cell "
+            "at most."
+        )
     chosen, too_few = _chosen(data, held, labels, guides)
     unseen = np.zeros(data.n_cells, dtype=bool)
     for each in chosen:
@@ -144,8 +154,8 @@ def held_out(
         measured.append(f"held out, without an effect to begin from: {listed(unaffected)}")
     if too_few:
         measured.append(
-            f"guides not held out, as fewer than {FEWEST_CELLS} cells have them, or others of the "
-            f"gene: {listed(too_few)}"
+            f"guides not held out, as they or the other guides of their gene have fewer than "
+            f"{FEWEST_CELLS} cells: {listed(too_few)}"
         )
     tables = {"held_out": table, "held_out_scores": scores}
     return Diagnostics.of(score_findings(table, scores), tables, measured)
@@ -158,7 +168,7 @@ def _chosen(
     guides: pd.Series | None,
 ) -> tuple[list[_Held], list[str]]:
     """Find the cells of everything to be held out, and the guides that cannot be."""
-    names = list(data.nodes) if held is None else list(held)
+    names = list(data.nodes) if held is None else [held] if isinstance(held, str) else list(held)
     if not names:
         raise InputError("There is nothing to hold out: name at least one node.")
     node_of_cell, chosen, too_few = data.node_of_cell, [], []
@@ -171,7 +181,7 @@ def _chosen(
         if guides is None:
             chosen.append(_Held(name, "node", node, cells))
             continue
-        of_cells = guides.reindex(data.cells).astype(str).to_numpy(dtype=object)
+        of_cells = guides_of(guides, data).to_numpy(dtype=object)
         for guide, n_cells in sorted(pd.Series(of_cells[cells]).value_counts().items(), key=str):
             own = cells & (of_cells == guide)
             if n_cells >= FEWEST_CELLS and int(cells.sum()) - n_cells >= FEWEST_CELLS:

@@ -36,16 +36,18 @@ def quantile_table(p_values: FloatArray, **labels: str) -> pd.DataFrame:
     return table
 
 
-def inflation_needed(p_values: FloatArray, levels: Sequence[float]) -> float:
+def inflation_needed(
+    p_values: FloatArray, levels: Sequence[float], *, fewest: int = FEWEST_BEYOND
+) -> float:
     """Return what chi-square statistics must be divided by to be those of no effect, 1 or more.
 
     The largest ratio of an upper quantile to that of no effect: of the median, and of those
-    levels beyond which ten or more p-values are expected.
+    levels beyond which so many p-values are expected, ``fewest`` of them.
     """
     found = p_values[np.isfinite(p_values)]
     if not len(found):
         return 1.0
-    tried = np.array([0.5, *(level for level in levels if len(found) * level >= FEWEST_BEYOND)])
+    tried = np.array([0.5, *(level for level in levels if len(found) * level >= fewest)])
     ratios = chdtri(1.0, np.quantile(found, tried)) / chdtri(1.0, tried)
     return float(max(1.0, *ratios))
 

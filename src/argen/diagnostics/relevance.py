@@ -121,7 +121,18 @@ def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
                 "warning",
             )
         )
-    unmeasured = left_out[(left_out["kind"] == "target") & (left_out["reason"] == NOT_MEASURED)]
+    labels = left_out[left_out["kind"] == "target"]
+    for reason, rows in labels[labels["reason"] != NOT_MEASURED].groupby("reason", sort=False):
+        findings.append(
+            Finding(
+                _WORKS,
+                f"{len(rows)} labels are no nodes, and their {int(rows['n_cells'].sum()):,} cells "
+                f"were left out: {listed(rows['name'])} ({reason}).",
+                "Nothing to do, unless they were meant to be used.",
+                "note",
+            )
+        )
+    unmeasured = labels[labels["reason"] == NOT_MEASURED]
     if len(unmeasured):
         findings.append(
             Finding(

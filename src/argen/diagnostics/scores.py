@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from argen.diagnostics.findings import Finding, listed
-from argen.diagnostics.validation import correlation, slope_and_agreement
+from argen.diagnostics.validation import correlation, number, slope_and_agreement
 from argen.fdr import adjust
 
 # Of the difference between what guides do and what is predicted, by Holm's method over all. In
@@ -62,10 +62,13 @@ def _score(part: pd.DataFrame) -> dict[str, float]:
 def score_line(score: pd.Series) -> str:
     """Return a row of the scores in words."""
     what = {"node": "perturbations of nodes", "label": "perturbations", "guide": "guides"}
-    percent = {name: f"{100 * score[name]:.0f} %" for name in SCORES[4:]}
+    percent = {
+        name: f"{100 * score[name]:.0f} %" if np.isfinite(score[name]) else "an unknown share"
+        for name in SCORES[4:]
+    }
     return (
         f"held-out {what[score['kind']]}, from {GIVEN[score['given']]}: {score['n']} effects, "
-        f"correlation {score['correlation']:.2f}, slope {score['slope']:.2f}, same sign in "
+        f"correlation {number(score['correlation'])}, slope {number(score['slope'])}, same sign in "
         f"{percent['same_sign']} of the {score['n_affected']} beyond doubt, {percent['inside']} "
         f"inside their intervals, {percent['explained']} explained (by the mean of other "
         f"perturbations {percent['explained_by_mean']})"

@@ -12,7 +12,7 @@ from argen.blocks import Progress
 from argen.config import InferenceConfig
 from argen.covariates import is_categorical
 from argen.design import Design
-from argen.diagnostics.columns import rows_of
+from argen.diagnostics.columns import refuse_others_network, rows_of
 from argen.diagnostics.findings import Diagnostics, Finding, listed
 from argen.diagnostics.subsets import cells_of, without_gene
 from argen.diagnostics.weak import two_stages
@@ -20,6 +20,7 @@ from argen.engine.grouped import Genes
 from argen.engine.protocol import ParentJob
 from argen.errors import InputError, first_few
 from argen.glm.wald import critical_value
+from argen.methods import infer_again
 from argen.network import CausalNetwork
 from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
@@ -117,14 +118,15 @@ def sensitivity(
     >>> len(found.tables["scenarios"])
     13
     """
-    network = network or infer_network(data)
+    network = infer_network(data) if network is None else network
+    refuse_others_network(data, network)
     known = set(network.edges[_PAIR].itertuples(index=False, name=None))
     tried, failed = [], []
     sizes = None if library_sizes is None else _sizes_of(library_sizes, data.cells)
     todo = list(scenarios(data, network.config, sizes))
     for number, (name, screen, config) in enumerate(todo):
         try:
-            tried.append((name, infer_network(screen, config)))
+            tried.append((name, infer_again(network, screen, config)))
         except InputError as error:
             failed.append(f"{name}: {error}")
         if progress is not None:
@@ -200,7 +202,7 @@ def _survival(table: pd.DataFrame, known: set[tuple[str, str]]) -> pd.DataFrame:
         }
     ).reset_index()
     is_edge = [pair in known for pair in survival[_PAIR].itertuples(index=False, name=None)]
-    survival.insert(2, "edge", is_edge)
+    survival.insert(2, "edge", np.array(is_edge, dtype=bool))
     lost: dict[tuple[str, str], list[str]] = {}
     for row in table[~table["called"]].to_dict("records"):
         lost.setdefault((row["source"], row["target"]), []).append(row["scenario"])
@@ -244,6 +246,8 @@ def _findings(survival: pd.DataFrame, failed: list[str]) -> list[Finding]:
 
 def _line(survival: pd.DataFrame, n: int) -> str:
     edges = survival[survival["edge"]]
+    if not len(survival):
+        return f"sensitivity: no edge is called, here or under {n} other choices"
     always = int((edges["share_called"] == 1).sum())
     new = int((~survival["edge"] & (survival["share_called"] > 0.5)).sum())
     return (

@@ -127,7 +127,8 @@ def implied_line(table: pd.DataFrame) -> str:
     return (
         f"total effects that the edges imply, against the screen's: {int(table['badly'].sum())} of "
         f"{n_pairs} pairs explained badly; over the {len(tested)} pairs with a path slope "
-        f"{slope:.2f}, correlation {correlation(x, y):.2f}, same sign in {100 * agreement:.0f} % "
+        f"{number(slope)}, correlation {number(correlation(x, y))}, same sign in "
+        f"{100 * agreement:.0f} % "
         f"({n_untested} more are fitted, and test nothing)"
     )
 
@@ -152,7 +153,8 @@ def implied_findings(table: pd.DataFrame) -> list[Finding]:
             )
         )
     along = table[~table["against_order"]]
-    badly = along[along["badly"]].sort_values("p_value")
+    known = np.isfinite(along["implied"].to_numpy(dtype=np.float64))
+    badly = along[along["badly"] & known].sort_values("p_value")
     if len(badly):
         findings.append(
             Finding(
@@ -198,6 +200,11 @@ def slope_and_agreement(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     centred = x - x.mean()
     slope = float(centred @ y / (centred @ centred))
     return slope, float(np.mean(np.sign(x) == np.sign(y)))
+
+
+def number(value: float) -> str:
+    """Return a number with two digits, or that there is none."""
+    return f"{value:.2f}" if np.isfinite(value) else "not known"
 
 
 def correlation(x: FloatArray, y: FloatArray) -> float:
@@ -279,8 +286,9 @@ def concordance_line(table: pd.DataFrame) -> str:
     if not table["n_edges"].any():
         return "edges against interventions: no edges to compare"
     said = [
-        f"{row['direction']} slope {row['slope']:.2f}, same sign {100 * row['same_sign']:.0f} % of "
-        f"{row['n_edges']}"
+        f"{row['direction']} slope {number(row['slope'])}, same sign "
+        f"{100 * row['same_sign']:.0f} % of {row['n_edges']}"
         for row in table.to_dict("records")
+        if row["n_edges"]
     ]
     return f"edges against interventions: {'; '.join(said)}"

@@ -240,14 +240,15 @@ def weak_instrument_findings(table: pd.DataFrame) -> list[Finding]:
     if not len(lost):
         return []
     shown = [
-        f"{row.source} -> {row.target} ([{row.ar_low:.2f}, {row.ar_high:.2f}])"
+        f"{row.source} -> {row.target} ([{row.ar_low:.2f}, {row.ar_high:.2f}]"
+        f"{' and values beyond' if row.shape == 'gap' else ''})"
         for row in lost.itertuples()
     ]
     return [
         Finding(
             _STRONG,
-            f"{len(lost)} of {len(table)} edges have an Anderson-Rubin set that holds 0, or "
-            f"both signs: {listed(shown)}.",
+            f"{len(lost)} of the {len(table)} edges looked at have an Anderson-Rubin set that "
+            f"holds 0, or both signs: {listed(shown)}.",
             "Do not rely on them: their usual intervals are short because they take the first "
             "stage for certain. More cells for the source's perturbation, or a stronger guide, "
             "would decide.",

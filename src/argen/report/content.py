@@ -14,7 +14,6 @@ from argen.diagnostics import Diagnostics
 from argen.diagnostics.direction import feedback_pairs
 from argen.errors import FitStatus
 from argen.network import CausalNetwork
-from argen.perturbseq import NOT_MEASURED
 from argen.plot.screens import knockdown_table, shown_p
 
 Severity = Literal["serious", "warning", "note"]
@@ -51,7 +50,7 @@ def warnings_of(network: CausalNetwork, diagnostics: Diagnostics | None = None) 
     if diagnostics is None:  # which speak of these too
         found += [*_of_perturbations(network), *_of_feedback(network)]
     else:
-        left_out = left_out[(left_out["kind"] != "node") & (left_out["reason"] != NOT_MEASURED)]
+        left_out = left_out[~left_out["kind"].isin(["node", "target"])]
     found += [*_of_fits(network), *_of_what_is_left_out(left_out)]
     severities = ("serious", "warning", "note")
     return sorted(found, key=lambda warned: severities.index(warned.severity))
