@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from argen.perturbseq import PerturbSeqData
     from argen.prediction import Change
 
-# Adjacency keys written into ``varp`` by ``to_anndata``: [source, target], 0 where no edge.
-VARP_DIRECT, VARP_TOTAL = "argen_direct_effect", "argen_total_effect"
-
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CausalNetwork:
@@ -300,19 +297,9 @@ class CausalNetwork:
         candidates
             Include the candidates that were not selected.
         """
-        import networkx
+        from argen.network_views import as_networkx
 
-        graph = networkx.DiGraph(name="argen")
-        for position, gene in enumerate(self.order, start=1):
-            graph.add_node(gene, position=position, sink=False)
-        table = self.candidates if candidates else self.edges
-        for row in table.to_dict("records"):
-            ends = row.pop("source"), row.pop("target")
-            if row.pop("sink"):
-                graph.add_node(ends[1], sink=True)
-            # GraphML knows no missing numbers: what is missing is left out.
-            graph.add_edge(*ends, **{str(k): v for k, v in row.items() if v == v})
-        return graph
+        return as_networkx(self, candidates=candidates)
 
     def to_anndata(self, adata: AnnData | None = None) -> AnnData:
         """Write the network into an AnnData object.
@@ -329,45 +316,9 @@ class CausalNetwork:
             A copy of it gets the keys; its ``var_names`` must contain the nodes and sinks. None:
             a new object with these as its variables.
         """
-        from anndata import AnnData
-        from scipy import sparse
+        from argen.network_views import as_anndata
 
-        if adata is None:
-            adata = AnnData(
-                X=np.zeros((0, len(self.genes)), dtype=np.float32),
-                var=pd.DataFrame(index=list(self.genes)),
-            )
-        missing = [gene for gene in self.genes if gene not in adata.var_names]
-        if missing:
-            raise InputError(
-                f"The AnnData object lacks {len(missing)} of the network's genes: "
-                f"{first_few(missing)}. Set var_names to the names that the network uses."
-            )
-        adata = adata.copy()
-        columns = adata.var_names.get_indexer(list(self.genes))
-        shape = (adata.n_vars, adata.n_vars)
-        place = dict(zip(self.genes, columns, strict=True))
-        edges = self.edges
-        at = (edges["source"].map(place).to_numpy(), edges["target"].map(place).to_numpy())
-        direct = sparse.csr_matrix((edges["effect"].to_numpy(), at), shape=shape)
-        called = np.nonzero(self.screen.is_descendant)
-        total = sparse.csr_matrix(
-            (self.screen.effect[called], (columns[called[0]], columns[called[1]])), shape=shape
-        )
-        adata.varp[VARP_DIRECT], adata.varp[VARP_TOTAL] = direct, total
-        position = np.full(adata.n_vars, np.nan)
-        n_nodes = len(self.nodes)
-        position[columns[:n_nodes]] = 1 + self.causal_order.position[:n_nodes]
-        adata.var["argen_position"] = position
-        adata.var["argen_sink"] = adata.var_names.isin(self.sinks)
-        adata.uns["argen"] = {
-            "candidates": self.candidates.copy(),
-            "descendants": self.total_effects(),
-            "order": np.array(self.order, dtype=object),
-            "config": {k: v for k, v in self.config.to_dict().items() if v is not None},
-            "provenance": {k: str(v) for k, v in self.provenance.items()},
-        }
-        return adata
+        return as_anndata(self, adata)
 
     def save(self, path: str | Path) -> Path:
         """Save the whole result as one file (see ``argen.network_io``); returns its path."""
