@@ -97,7 +97,7 @@ def guide_table(
     for source, target in pairs:
         if source in targets:
             targets[source].append(target)
-    parts = [pd.DataFrame(columns=_COLUMNS)]
+    parts = []
     for source, of_source in targets.items():
         own, columns = found.of(np.array([source])), np.unique(of_source)
         effects = found.among(own, columns)
@@ -113,7 +113,7 @@ def guide_table(
             "p_value": two_sided(effects.effect / std_error)[0].reshape(-1),
         }
         parts.append(pd.DataFrame(each))
-    return pd.concat(parts[len(parts) > 1 :], ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_COLUMNS)
 
 
 def permuted_guides(design: Design, guides: pd.Series, rng: np.random.Generator) -> pd.Series:
