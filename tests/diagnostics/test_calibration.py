@@ -46,7 +46,7 @@ def test_speaks_first_with_a_test_of_wrong_size():
     config = argen.InferenceConfig(screen_test="wald")
     data = sparse_screen(1)
     network = argen.infer_network(data, config)
-    found = argen.diagnostics.check(data, network, n_null_tests=20_000)
+    found = argen.diagnostics.check(data, network, n_null_tests=8000)
     first = found.summary().splitlines()[0]
     assert first.startswith("[serious] p-values hold")
     assert "P-VALUES ARE INFLATED" in first

@@ -139,7 +139,7 @@ def test_speaks_of_edges_that_lose_their_sign_and_keeps_quiet_of_others():
     found = network.check(data, n_null_tests=0, every_edge=True)
     (finding,) = [f for f in found.findings if "strong instruments" in f.assumption]
     lost = found.tables["weak_instruments"].query("ar_low <= 0 <= ar_high")
-    assert finding.evidence.startswith(f"{len(lost)} of {len(network.candidates)} edges")
+    assert finding.evidence.startswith(f"{len(lost)} of the {len(network.candidates)} edges")
 
 
 def test_effective_cells(rng):
