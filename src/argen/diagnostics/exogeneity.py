@@ -86,9 +86,12 @@ def logistic_tests(
     large, n_base = np.column_stack([small, more]), small.shape[1]
     without, _, _ = _logistic(carries, small)
     with_added, beta, information = _logistic(carries, large)
-    tested = slice(n_base, None)
-    covariance = np.linalg.inv(information)[tested, tested]
-    wald = beta[tested] @ np.linalg.solve(covariance, beta[tested])
+    # The information that is left of the added columns, when those of the base are estimated too.
+    cross, tested = information[:n_base, n_base:], beta[n_base:]
+    own = information[n_base:, n_base:] - cross.T @ np.linalg.solve(
+        information[:n_base, :n_base], cross
+    )
+    wald = tested @ own @ tested
     return max(2.0 * (with_added - without), 0.0), float(wald), more.shape[1]
 
 
