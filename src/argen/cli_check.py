@@ -114,6 +114,8 @@ def add_check(
         if is_result(file):
             _refuse_for_result(file, screen, config, options)
             network = CausalNetwork.load(file)
+            if out is not None:
+                make_folder(out)
             show(check_result(network), network, out)
             return
         options.refuse_alone()
@@ -183,7 +185,6 @@ def add_check(
 
         console.print(found.summary())
         if out is not None:
-            make_folder(out)
             found.write(out)
             page = out / "report.html"
             write_report(network, page, diagnostics=found, stability=stability)

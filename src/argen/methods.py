@@ -55,14 +55,12 @@ def infer_by(
     return METHODS[method](data, config, **how)
 
 
-def infer_again(
-    network: CausalNetwork, data: PerturbSeqData, config: InferenceConfig
-) -> CausalNetwork:
-    """Infer a network of other data, or with other options, by the method that made a network."""
+def method_of(network: CausalNetwork) -> Callable[..., CausalNetwork]:
+    """Return the method that made a network, or say that it cannot be run again."""
     method = network.provenance.get("method", "argen")
     if method not in METHODS:
         raise InputError(
             f"The network was made by {method!r}, which cannot be run again: expected one of "
             f"{first_few(METHODS, len(METHODS))}."
         )
-    return METHODS[method](data, config)
+    return METHODS[method]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,6 +87,13 @@ def test_networks_of_other_methods_are_inferred_by_these_again(data):
         found = stability(data, network, n_resamples=3, fraction=0.98).tables["stability"]
         assert (found.loc[found["edge"], "frequency"] > 0.5).mean() > 0.6
         assert sensitivity(data, network).tables["scenarios"]["n_shared"].max() >= 1
+
+
+def test_a_network_whose_method_is_not_known_is_refused_at_once(data, network):
+    odd = dataclasses.replace(network, provenance=network.provenance | {"method": "by hand"})
+    for use in (sensitivity, stability):
+        with pytest.raises(argen.InputError, match=r"made by 'by hand', which cannot be run again"):
+            use(data, odd)
 
 
 def test_sensitivity_without_an_edge():

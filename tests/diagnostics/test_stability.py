@@ -124,13 +124,13 @@ def test_resamples_that_cannot_be_inferred_are_counted(screen, monkeypatch):
     module = importlib.import_module("argen.diagnostics.stability")
     network, calls = argen.infer_network(screen), []
 
-    def infer(_, data, config):
+    def infer(data, config):
         calls.append(data)
         if len(calls) == 2:
             raise argen.InputError("Column 'lane' is constant.")
         return argen.infer_network(data, config)
 
-    monkeypatch.setattr(module, "infer_again", infer)
+    monkeypatch.setattr(module, "method_of", lambda _: infer)
     found = stability(screen, network, n_resamples=4)
     assert len(found.tables["resamples"]) == 3
     (note,) = [f for f in found.findings if f.severity == "note"]

@@ -83,8 +83,7 @@ def check(
     0
     """
     labels = None if guides is None else guides_of(guides, data)
-    none = pd.DataFrame(index=data.cells)
-    others = none if others is None else others_of(others, data.cells)
+    others = others_of(pd.DataFrame(index=data.cells) if others is None else others, data.cells)
     if network is None:
         network = infer_network(data)
     refuse_others_network(data, network)

@@ -172,16 +172,16 @@ def _chosen(
     if not names:
         raise InputError("There is nothing to hold out: name at least one node.")
     node_of_cell, chosen, too_few = data.node_of_cell, [], []
+    of_cells = None if guides is None else guides_of(guides, data).to_numpy(dtype=object)
     for name in names:
         if name not in data.nodes:
             chosen.append(_of_label(data, name, labels))
             continue
         node = data.nodes.index(name)
         cells = node_of_cell == node
-        if guides is None:
+        if of_cells is None:
             chosen.append(_Held(name, "node", node, cells))
             continue
-        of_cells = guides_of(guides, data).to_numpy(dtype=object)
         for guide, n_cells in sorted(pd.Series(of_cells[cells]).value_counts().items(), key=str):
             own = cells & (of_cells == guide)
             if n_cells >= FEWEST_CELLS and int(cells.sum()) - n_cells >= FEWEST_CELLS:

@@ -10,7 +10,7 @@ from argen.diagnostics.validation import correlation, number, slope_and_agreemen
 from argen.fdr import adjust
 
 # Of the difference between what guides do and what is predicted, by Holm's method over all. In
-# simulations with 60 cells a guide this speaks in 2 of 100 screens, and 0.05 would in 8.
+# simulations with 60 cells a guide this speaks in 2 of 100 screens.
 OFF_ALPHA = 0.01
 # With fewer effects beyond doubt there is little to explain.
 FEWEST_AFFECTED = 5

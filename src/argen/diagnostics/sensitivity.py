@@ -13,6 +13,7 @@ from argen.config import InferenceConfig
 from argen.covariates import is_categorical
 from argen.design import Design
 from argen.diagnostics.columns import refuse_others_network, rows_of
+from argen.diagnostics.exogeneity import LIBRARY_SIZE
 from argen.diagnostics.findings import Diagnostics, Finding, listed
 from argen.diagnostics.subsets import cells_of, without_gene
 from argen.diagnostics.weak import two_stages
@@ -20,7 +21,7 @@ from argen.engine.grouped import Genes
 from argen.engine.protocol import ParentJob
 from argen.errors import InputError, first_few
 from argen.glm.wald import critical_value
-from argen.methods import infer_again
+from argen.methods import method_of
 from argen.network import CausalNetwork
 from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
@@ -31,7 +32,6 @@ ALPHAS = (0.01, 0.1)
 EXTREME_SHARE = 0.02
 # An edge that is lost in more scenarios is named.
 LARGEST_LOST = 0.25
-LOG_SIZE = "log library size"
 _ROBUST = "robustness (other sensible choices give the same edges)"
 _PAIR = ["source", "target"]
 
@@ -65,20 +65,26 @@ def scenarios(
         for level in values.unique() if is_categorical(values) else ():
             kept = (values != level).to_numpy(dtype=bool)
             yield f"without {name} {level}", cells_of(data, kept), config
-    none = pd.DataFrame(index=data.cells)
-    for column, sizes in (none if library_sizes is None else library_sizes).items():
-        size = sizes.to_numpy(dtype=np.float64)
-        source = f"column {column}"
-        other = replace(data, library_size=size, library_size_source=source)
-        yield f"library size {column}", other, config
+    yield from _library_sizes(data, config, library_sizes)
+    for node, name in enumerate(data.nodes):
+        yield f"{name} hidden", without_gene(data, node), config
+
+
+def _library_sizes(
+    data: PerturbSeqData, config: InferenceConfig, library_sizes: pd.DataFrame | None
+) -> Iterator[Scenario]:
+    """Yield what else could have been chosen of the library size."""
+    if library_sizes is not None:
+        for column, sizes in library_sizes.items():
+            size, source = sizes.to_numpy(dtype=np.float64), f"column {column}"
+            other = replace(data, library_size=size, library_size_source=source)
+            yield f"library size {column}", other, config
     if data.formula is None and np.ptp(data.library_size) > 0.0:
-        more = data.covariates.assign(**{LOG_SIZE: np.log(data.library_size)})
-        yield f"with {LOG_SIZE} as covariate", replace(data, covariates=more), config
+        more = data.covariates.assign(**{LIBRARY_SIZE: np.log(data.library_size)})
+        yield f"with {LIBRARY_SIZE} as covariate", replace(data, covariates=more), config
     low, high = np.quantile(data.library_size, [EXTREME_SHARE, 1 - EXTREME_SHARE])
     kept = (data.library_size >= low) & (data.library_size <= high)
     yield "without extreme library sizes", cells_of(data, kept), config
-    for node, name in enumerate(data.nodes):
-        yield f"{name} hidden", without_gene(data, node), config
 
 
 def sensitivity(
@@ -118,15 +124,16 @@ def sensitivity(
     >>> len(found.tables["scenarios"])
     13
     """
+    sizes = None if library_sizes is None else _sizes_of(library_sizes, data.cells)
     network = infer_network(data) if network is None else network
     refuse_others_network(data, network)
+    infer = method_of(network)
     known = set(network.edges[_PAIR].itertuples(index=False, name=None))
     tried, failed = [], []
-    sizes = None if library_sizes is None else _sizes_of(library_sizes, data.cells)
     todo = list(scenarios(data, network.config, sizes))
     for number, (name, screen, config) in enumerate(todo):
         try:
-            tried.append((name, infer_again(network, screen, config)))
+            tried.append((name, infer(screen, config)))
         except InputError as error:
             failed.append(f"{name}: {error}")
         if progress is not None:

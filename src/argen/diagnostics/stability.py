@@ -15,7 +15,7 @@ from argen.counts import GeneCounts
 from argen.diagnostics.columns import refuse_others_network
 from argen.diagnostics.findings import Diagnostics, Finding, listed
 from argen.errors import InputError, first_few, nearest
-from argen.methods import infer_again
+from argen.methods import method_of
 from argen.network import CausalNetwork
 from argen.perturbseq import PerturbSeqData
 from argen.pipeline import infer_network
@@ -77,13 +77,14 @@ def stability(
     _check_options(n_resamples, scheme, fraction)
     network = infer_network(data) if network is None else network
     refuse_others_network(data, network)
+    infer = method_of(network)
     rng = np.random.default_rng(rng)
     drawing, counts = Drawing(data, scheme, fraction), data.counts.to_csc()
     tally = _Tally(network)
     for number in range(n_resamples):
         cells = drawing.draw(rng)
         try:
-            tally.add(infer_again(network, _resampled(data, counts, cells), network.config))
+            tally.add(infer(_resampled(data, counts, cells), network.config))
         except InputError as error:
             tally.failed.append(str(error))
         if progress is not None:
