@@ -18,9 +18,9 @@ from scipy import sparse
 
 import argen
 from argen.counts import MOST_CELLS_OF_A_TILE, GeneCounts, Tile
-from argen.covariates import encode_covariates
+from argen.data.covariates import encode_covariates
+from argen.data.perturbseq import perturbations_of
 from argen.engine.threads import using_threads
-from argen.perturbseq import perturbations_of
 
 N_LEVELS = 48
 TARGETS_OF_A_BLOCK = 64

@@ -10,7 +10,7 @@ from scipy import sparse
 
 import argen
 from argen.counts import GeneCounts
-from argen.perturbseq import left_out_table, perturbations_of
+from argen.data.perturbseq import left_out_table, perturbations_of
 from argen.simulate.files import fill_rows
 
 CELLS_OF_A_BLOCK = 5_000

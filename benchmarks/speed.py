@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 import argen
-from argen.design import Design, build_design
+from argen.data.design import Design, build_design
 from argen.engine.exact import ExactScreener
 from argen.engine.protocol import Effects
 from screens import k562_like_screen

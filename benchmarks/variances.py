@@ -18,9 +18,9 @@ import argparse
 import numpy as np
 
 import argen
-from argen.design import Design, build_design
+from argen.data.design import Design, build_design
 from argen.glm.regression import fit_regressions, prepare_responses
-from argen.order import causal_order
+from argen.steps.order import causal_order
 from argen.study import chosen_settings
 
 SETTINGS = (

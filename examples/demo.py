@@ -27,8 +27,8 @@ def main() -> None:
         covariates=["L"],
     )
     network = argen.infer_network(data)
-    naive = argen.baselines.infer_naive(data)
-    found = argen.diagnostics.check(data, network, n_null_tests=5000)
+    naive = argen.method.infer_naive(data)
+    found = argen.checks.check(data, network, n_null_tests=5000)
     network.write_results(RESULTS)
     report = argen.write_report(network, RESULTS / "report.html", diagnostics=found)
 

@@ -8,9 +8,9 @@ from scipy import sparse
 
 import argen
 from argen.counts import GeneCounts
+from argen.data.perturbseq import left_out_table, perturbations_of
 from argen.engine import Effects, Engine, SharedEngine
 from argen.engine.exact import ExactScreener
-from argen.perturbseq import left_out_table, perturbations_of
 
 PUBLISHED = argen.InferenceConfig(rule="published")
 

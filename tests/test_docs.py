@@ -16,7 +16,7 @@ import argen.study
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
-MODULES = [argen, argen.analysis, argen.baselines, argen.diagnostics, argen.plot, argen.study]
+MODULES = [argen, argen.analysis, argen.method, argen.checks, argen.plot, argen.study]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)

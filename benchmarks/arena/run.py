@@ -34,9 +34,10 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
-from argen import PerturbSeqData, Truth, evaluate, infer_by, simulate_screen
-from argen.design import build_design
-from argen.evaluate import average_precision
+from argen import PerturbSeqData, Truth, infer_by, simulate_screen
+from argen.analysis import evaluate
+from argen.analysis.evaluate import average_precision
+from argen.data.design import build_design
 from argen.study import chosen_settings, chosen_variants
 from argen.study.settings import VARIANTS, Setting
 

@@ -2,21 +2,18 @@
 
 from importlib.metadata import version
 
-from argen import baselines, diagnostics
+from argen import checks, method
+from argen.analysis.evaluate import Evaluation, evaluate
 from argen.config import InferenceConfig
 from argen.counts import GeneCounts
-from argen.data import read_perturbseq
-from argen.descendants import DescendantScreen, screen_descendants
-from argen.design import Design, build_design
+from argen.data.design import Design, build_design
+from argen.data.perturbseq import PerturbSeqData
 from argen.errors import ArgenError, ArgenWarning, FitStatus, InputError
-from argen.evaluate import Evaluation, evaluate
 from argen.iv import IVPoissonResult, iv_poisson
-from argen.methods import infer_by
-from argen.network import CausalNetwork, select_edges
-from argen.order import CausalOrder, causal_order
-from argen.parents import ParentTests, search_parents
-from argen.perturbseq import PerturbSeqData
-from argen.pipeline import infer_network
+from argen.method.by_name import infer_by
+from argen.method.pipeline import infer_network
+from argen.network.result import CausalNetwork, select_edges
+from argen.read import read_perturbseq
 from argen.report import write_report
 from argen.simulate import (
     ScreenModel,
@@ -28,6 +25,9 @@ from argen.simulate import (
     simulated_anndata,
     write_screen,
 )
+from argen.steps.descendants import DescendantScreen, screen_descendants
+from argen.steps.order import CausalOrder, causal_order
+from argen.steps.parents import ParentTests, search_parents
 
 __version__ = version("argen")
 
@@ -49,15 +49,15 @@ __all__ = [
     "ScreenModel",
     "ScreenProfile",
     "Truth",
-    "baselines",
     "build_design",
     "causal_order",
-    "diagnostics",
+    "checks",
     "evaluate",
     "infer_by",
     "infer_network",
     "iv_poisson",
     "like",
+    "method",
     "read_perturbseq",
     "screen_descendants",
     "search_parents",

@@ -91,7 +91,7 @@ class InferenceConfig:
         longer than they need to be elsewhere.
     inflation
         Divides the chi-square statistics of both tests, and multiplies squared standard errors:
-        what null screens ask for where p-values are too small (``argen.diagnostics.check``).
+        what null screens ask for where p-values are too small (``argen.checks.check``).
     confidence
         Coverage of the intervals in the tables.
     threads

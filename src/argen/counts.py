@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.glm._compile import compiled
 
 # The places of so many cells in a tile fit two bytes.

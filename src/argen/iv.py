@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from argen._arrays import FloatArray, StatusArray
+from argen.arrays import FloatArray, StatusArray
 from argen.config import Family
 from argen.errors import FitStatus, InputError, first_few
 from argen.glm.two_stage import fit_two_stage
-from argen.glm.wald import critical_value, two_sided
+from argen.pvalues.normal import critical_value, two_sided
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from scipy.stats import fisher_exact
 
 import argen
 from argen import analysis
-from argen.cli import main
-
-from ..networks import HOSTILE, made_up_network
+from argen.cli.app import main
+from tests.networks import HOSTILE, made_up_network
 
 GENES = [*HOSTILE, *(f"GENE{k}" for k in range(90))]
 

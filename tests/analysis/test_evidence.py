@@ -11,7 +11,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 
 import argen
 from argen.analysis import evidence, places
-from argen.cli import main
+from argen.cli.app import main
 from tests.networks import HOSTILE, made_up_network
 
 MODEL = argen.ScreenModel(n_nodes=20, n_parents=1.5, mean_count=5.0)
@@ -85,7 +85,7 @@ def test_finds_the_truth_and_nothing_in_noise(fitted):
     data, network, truth = fitted
     true = truth.to_frame()
     rows = [(a, b, int(np.sign(e))) for a, b, e in true[["source", "target", "effect"]].to_numpy()]
-    naive = argen.baselines.infer_naive(data)
+    naive = argen.method.infer_naive(data)
     found = evidence.compare(network, known_pairs(rows), others={"naive": naive})
     table = found.set_index("group")
     assert table.loc["called", "odds_ratio"] > 20

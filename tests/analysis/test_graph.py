@@ -11,8 +11,7 @@ import pytest
 
 import argen
 from argen import analysis
-
-from ..networks import HOSTILE, made_up_network
+from tests.networks import HOSTILE, made_up_network
 
 
 def network_of(pairs, n_nodes: int, effects=None) -> argen.CausalNetwork:

@@ -24,13 +24,12 @@ import pytest
 from scipy.stats import norm, poisson
 
 from argen.counts import GeneCounts
-from argen.covariates import encode_covariates
-from argen.design import Design
+from argen.data.covariates import encode_covariates
+from argen.data.design import Design
+from argen.data.perturbseq import perturbations_of
 from argen.engine import ExactEngine
 from argen.errors import FitStatus
-from argen.perturbseq import perturbations_of
-
-from ..screens import effects_of
+from tests.screens import effects_of
 
 LEVELS = (0.05, 0.01, 0.001)
 # Rates may stray from their expectation by this many Monte-Carlo standard errors: seeds are

@@ -7,8 +7,7 @@ import pytest
 
 from argen.errors import FitStatus
 from argen.glm.regression import prepare_responses
-
-from .literal import Cells, fit, make_cells, poisson_by_statsmodels
+from tests.glm.literal import Cells, fit, make_cells, poisson_by_statsmodels
 
 # The same sums over the same cells: nothing but rounding may differ.
 SAME_FIT = 1e-12

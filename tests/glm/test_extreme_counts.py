@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from argen.errors import FitStatus
-
-from .literal import fit, make_cells
+from tests.glm.literal import fit, make_cells
 
 FAMILIES = ["poisson", "nb"]
 # The intercept absorbs a shift of the offset; both are of this size, so rounding is relative.

@@ -7,8 +7,7 @@ import pytest
 import statsmodels.api as sm
 
 from argen.errors import FitStatus
-
-from .literal import (
+from tests.glm.literal import (
     fit,
     make_cells,
     nb_by_statsmodels,

@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 
 from argen.counts import GeneCounts
-from argen.covariates import encode_covariates
-from argen.design import Design
+from argen.data.covariates import encode_covariates
+from argen.data.design import Design
+from argen.data.perturbseq import perturbations_of
 from argen.errors import FitStatus
 from argen.glm.two_stage import TwoStageFit, fit_two_stage
-from argen.perturbseq import perturbations_of
-
-from ..screens import effects_of
+from tests.screens import effects_of
 
 
 def fit_one_candidate(y, candidate, instrument, covariates, offset, family) -> TwoStageFit:

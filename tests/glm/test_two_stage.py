@@ -9,8 +9,7 @@ import pytest
 
 from argen.errors import FitStatus
 from argen.glm.two_stage import TwoStageFit, fit_two_stage
-
-from .literal import (
+from tests.glm.literal import (
     Cells,
     fit,
     make_cells,

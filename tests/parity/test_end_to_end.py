@@ -5,9 +5,7 @@ import pandas as pd
 import pytest
 
 import argen
-
-from ..screens import PUBLISHED
-from .reference import (
+from tests.parity.reference import (
     EFFECT_TOLERANCE,
     SHARED,
     STD_ERROR_TOLERANCE,
@@ -17,6 +15,7 @@ from .reference import (
     every_engine,
     needs_reference,
 )
+from tests.screens import PUBLISHED
 
 THP1 = SHARED / "data" / "papalexi2021_thp1_eccite.h5ad"
 needs_thp1 = pytest.mark.skipif(

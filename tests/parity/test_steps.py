@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from argen.descendants import screen_descendants
-from argen.fdr import adjust, batch_bh
-from argen.order import CausalOrder, causal_order, transitive_closure
-from argen.parents import search_parents
-
-from .reference import (
+from argen.pvalues.adjustment import adjust, batch_bh
+from argen.steps.descendants import screen_descendants
+from argen.steps.order import CausalOrder, causal_order, transitive_closure
+from argen.steps.parents import search_parents
+from tests.parity.reference import (
     EFFECT_TOLERANCE,
     REFERENCE,
     STD_ERROR_TOLERANCE,

@@ -14,13 +14,8 @@ from matplotlib.figure import Figure
 import argen
 from argen import plot
 from argen.analysis import degree_table, evidence
-from argen.diagnostics.validation import intervention_table, slope_and_agreement
-from argen.plot.effects import (
-    comparison_table,
-    forest_table,
-    heatmap_table,
-    truth_table,
-)
+from argen.checks.edges.validation import intervention_table, slope_and_agreement
+from argen.plot.effects import comparison_table, forest_table, heatmap_table, truth_table
 from argen.plot.graphs import centrality, stability_table
 from argen.plot.network import feedback_pairs, network_edges
 from argen.plot.screens import expression_table, knockdown_table, qq_table, shown_p
@@ -197,7 +192,7 @@ def test_feedback_pairs(paper_network):
 def test_networks_side_by_side_share_one_layout(fitted):
     data, _, network = fitted
     axes = Figure().subplots(1, 2)
-    plot.draw_networks({"argen": network, "naive": argen.baselines.infer_naive(data)}, axes=axes)
+    plot.draw_networks({"argen": network, "naive": argen.method.infer_naive(data)}, axes=axes)
     places = [
         {text.get_text(): text.xy for text in ax.texts if text.get_text() in network.genes}
         for ax in axes

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import argen
-from argen.diagnostics import Diagnostics, Finding
-from argen.perturbseq import NOT_MEASURED, left_out_table
+from argen.checks import Diagnostics, Finding
+from argen.data.perturbseq import NOT_MEASURED, left_out_table
 from argen.report import report_html
 from argen.report.content import methods_of, names_of, provenance_of, summary_of, warnings_of
 from argen.report.page import MOST_EDGES, edge_columns
@@ -209,7 +209,7 @@ def test_methods_name_the_settings(paper_screen, options, words):
 
 
 def test_methods_of_another_method_say_so(paper_screen):
-    text = methods_of(argen.baselines.infer_naive(paper_screen[0]))
+    text = methods_of(argen.method.infer_naive(paper_screen[0]))
     assert "by the method 'naive', which is not ARGEN" in text
     assert "Murphy-Topel" not in text
 

@@ -5,8 +5,7 @@ import pytest
 from scipy import sparse
 
 import argen
-
-from ..screens import screen_of
+from tests.screens import screen_of
 
 
 @pytest.fixture(scope="module")

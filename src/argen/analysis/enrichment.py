@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import hypergeom
 
 from argen.errors import InputError, first_few
-from argen.fdr import adjust
+from argen.pvalues.adjustment import adjust
 
 
 @dataclass(frozen=True, slots=True, eq=False)

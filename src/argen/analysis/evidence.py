@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact, kruskal, mannwhitneyu
 
-from argen._arrays import BoolArray, FloatArray
+from argen.analysis.evaluate import average_precision
+from argen.arrays import BoolArray, FloatArray
 from argen.errors import InputError, first_few, nearest
-from argen.evaluate import average_precision
-from argen.fdr import adjust
-from argen.network import CausalNetwork
+from argen.network.result import CausalNetwork
+from argen.pvalues.adjustment import adjust
 
 Alternative = Literal["two-sided", "greater"]
 # Where precision is looked at.

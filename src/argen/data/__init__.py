@@ -1,5 +1,1 @@
-"""Reading screens: from files and AnnData objects to checked input."""
-
-from argen.data.reading import read_perturbseq
-
-__all__ = ["read_perturbseq"]
+"""What was measured: counts, perturbations, covariates, and the design made of them."""

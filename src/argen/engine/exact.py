@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.design import Design
+from argen.data.design import Design
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
@@ -17,8 +17,8 @@ from argen.errors import FitStatus
 from argen.glm.conditional import cautious_share, pearson_dispersion, zero_count_test
 from argen.glm.regression import fit_regressions, prepare_responses
 from argen.glm.two_stage import fit_two_stage
-from argen.glm.wald import two_sided
-from argen.order import CausalOrder
+from argen.pvalues.normal import two_sided
+from argen.steps.order import CausalOrder
 
 
 class ExactScreener:

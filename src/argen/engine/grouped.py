@@ -21,16 +21,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from argen._arrays import BoolArray, FloatArray
+from argen.arrays import BoolArray, FloatArray
 from argen.config import InferenceConfig, ParentTest
-from argen.design import Design
+from argen.data.design import Design
 from argen.engine.exact import ExactParentTester
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
 from argen.glm.groups import GeneReference, GroupedGene, GroupFit, group_layout
-from argen.order import CausalOrder
+from argen.steps.order import CausalOrder
 
 # Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
 SMALLEST_CONDITION = 1e-10

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from argen._arrays import FloatArray, StatusArray
+from argen.arrays import FloatArray, StatusArray
 from argen.config import ParentTest
 from argen.engine.protocol import Effects
-from argen.glm.wald import critical_value, two_sided
+from argen.pvalues.normal import critical_value, two_sided
 
 # Standard errors that a candidate must have been moved by: at .05, it has been moved at all.
 STRENGTH = critical_value(0.95)

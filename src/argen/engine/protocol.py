@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 from scipy.special import ndtri_exp
 
-from argen._arrays import FloatArray, IntArray, StatusArray
+from argen.arrays import FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
-from argen.design import Design
+from argen.data.design import Design
 from argen.errors import FitStatus
-from argen.glm.wald import two_sided
-from argen.order import CausalOrder
+from argen.pvalues.normal import two_sided
+from argen.steps.order import CausalOrder
 
 
 @dataclass(frozen=True, slots=True)

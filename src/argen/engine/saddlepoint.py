@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import bdtr, bdtrc, ndtri
 
-from argen._arrays import FloatArray, IntArray
+from argen.arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.covariates import CovariateBlock
-from argen.design import Design
+from argen.data.covariates import CovariateBlock
+from argen.data.design import Design
 from argen.engine.protocol import Effects
 from argen.glm import _saddlepoint
 from argen.glm._saddlepoint import ResidualLayout
 from argen.glm.conditional import FEWEST_COUNTS
-from argen.glm.wald import two_sided
+from argen.pvalues.normal import two_sided
 
 
 class SaddlepointTest:

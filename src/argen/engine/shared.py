@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.counts import GeneCounts
-from argen.design import Design
+from argen.data.design import Design
 from argen.engine.exact import ExactEngine, ExactScreener
 from argen.engine.grouped import NestedTester, PerTargetTester
 from argen.engine.protocol import Effects, Fitted, ParentTester, Screener
@@ -19,8 +19,8 @@ from argen.errors import FitStatus
 from argen.glm import _controls, _pairs
 from argen.glm.conditional import cautious_share, zero_count_test
 from argen.glm.monomials import Monomials, monomials
-from argen.glm.wald import two_sided
-from argen.order import CausalOrder
+from argen.pvalues.normal import two_sided
+from argen.steps.order import CausalOrder
 
 # Degrees of the series of the means and of the variance, by number of numeric covariates:
 # as many as pay, since what they cannot reach is summed afresh.

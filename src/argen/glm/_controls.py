@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from argen._arrays import FloatArray, IntArray
+from argen.arrays import FloatArray, IntArray
 from argen.glm._compile import compiled
 from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._series import FAST, add_moments, exponentials, second_moments

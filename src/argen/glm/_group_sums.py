@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from argen._arrays import FloatArray, IntArray
+from argen.arrays import FloatArray, IntArray
 from argen.glm._compile import compiled
 from argen.glm._series import FAST, add_moments, exp_coefficients, exponentials
 

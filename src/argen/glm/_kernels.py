@@ -15,7 +15,7 @@ import math
 import numba
 import numpy as np
 
-from argen._arrays import FloatArray
+from argen.arrays import FloatArray
 from argen.glm._compile import compiled
 
 EXCLUDED, OBSERVED, PSEUDO = 0, 1, 2

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from argen._arrays import FloatArray, IntArray
+from argen.arrays import FloatArray, IntArray
 from argen.glm._compile import compiled
 from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._series import FAST, exponentials

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from argen._arrays import FloatArray
+from argen.arrays import FloatArray
 
 # Fewer counts of a gene than this do not tell what covariates do to it.
 FEWEST_COUNTS = 20

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.errors import FitStatus
 from argen.glm import _group_fits, _group_sums
 from argen.glm._group_sums import GroupLayout

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from argen._arrays import FloatArray, IntArray
+from argen.arrays import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)

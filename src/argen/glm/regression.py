@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from argen._arrays import BoolArray, FloatArray, IntArray, StatusArray
+from argen.arrays import BoolArray, FloatArray, IntArray, StatusArray
 from argen.errors import FitStatus
 from argen.glm import _kernels
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from argen._arrays import BoolArray, FloatArray, IntArray, StatusArray
+from argen.arrays import BoolArray, FloatArray, IntArray, StatusArray
 from argen.errors import FitStatus
 from argen.glm import _kernels
 from argen.glm.regression import RegressionFit, fit_regressions, prepare_responses

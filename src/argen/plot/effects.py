@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from argen._arrays import FloatArray
-from argen.diagnostics.validation import intervention_table, slope_and_agreement
+from argen.arrays import FloatArray
+from argen.checks.edges.validation import intervention_table, slope_and_agreement
 from argen.errors import InputError
-from argen.network import CausalNetwork
+from argen.network.result import CausalNetwork
 from argen.plot.style import (
     DIVERGING,
     INK,

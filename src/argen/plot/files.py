@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from argen.analysis.graph import degree_table
-from argen.diagnostics.validation import intervention_table
+from argen.checks.edges.validation import intervention_table
+from argen.data.perturbseq import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
-from argen.network import CausalNetwork
-from argen.perturbseq import PerturbSeqData
+from argen.network.result import CausalNetwork
 from argen.plot import effects, graphs, network, screens
 from argen.plot.style import new_figure
 from argen.simulate.truth import Truth

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from argen._arrays import FloatArray
-from argen.network import CausalNetwork
+from argen.arrays import FloatArray
+from argen.network.result import CausalNetwork
 
 # Passes down and up that put each gene near the genes that it is joined with.
 SWEEPS = 12

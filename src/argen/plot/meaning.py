@@ -9,7 +9,7 @@ import pandas as pd
 
 from argen.analysis.evidence import compare_strength
 from argen.analysis.graph import modules
-from argen.network import CausalNetwork
+from argen.network.result import CausalNetwork
 from argen.plot.style import (
     NEUTRAL,
     OTHER,

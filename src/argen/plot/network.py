@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from argen._arrays import FloatArray
-from argen.diagnostics.direction import feedback_pairs
+from argen.arrays import FloatArray
+from argen.checks.edges.direction import feedback_pairs
 from argen.errors import InputError
-from argen.network import CausalNetwork
+from argen.network.result import CausalNetwork
 from argen.plot.layout import LayeredLayout, layered_layout
 from argen.plot.style import (
     FEEDBACK,

@@ -11,13 +11,12 @@ from numpy.typing import ArrayLike
 from scipy.special import chdtri
 from scipy.stats import beta
 
-from argen._arrays import FloatArray
-from argen.design import build_design
+from argen.analysis.evaluate import MEDIAN_CHI2
+from argen.arrays import FloatArray
+from argen.data.design import build_design
+from argen.data.perturbseq import PerturbSeqData
 from argen.errors import InputError, nearest
-from argen.evaluate import MEDIAN_CHI2
-from argen.glm.wald import critical_value
-from argen.network import CausalNetwork
-from argen.perturbseq import PerturbSeqData
+from argen.network.result import CausalNetwork
 from argen.plot.style import (
     FEEDBACK,
     INK,
@@ -31,6 +30,7 @@ from argen.plot.style import (
     show_legend,
     shown_name,
 )
+from argen.pvalues.normal import critical_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from argen.diagnostics import Diagnostics
-from argen.diagnostics.validation import intervention_table, slope_and_agreement
-from argen.network import CausalNetwork
+from argen.checks import Diagnostics
+from argen.checks.edges.validation import intervention_table, slope_and_agreement
+from argen.network.result import CausalNetwork
 from argen.plot.screens import knockdown_table
 from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE
 

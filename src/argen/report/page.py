@@ -10,20 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.diagnostics import Diagnostics
-from argen.diagnostics.direction import feedback_pairs
+from argen.checks import Diagnostics
+from argen.checks.edges.direction import feedback_pairs
 from argen.errors import InputError
-from argen.fdr import adjust
-from argen.network import CausalNetwork
+from argen.network.result import CausalNetwork
 from argen.plot.graphs import stability_table
 from argen.plot.layout import layered_layout
 from argen.plot.screens import knockdown_table
-from argen.report.content import (
-    methods_of,
-    provenance_of,
-    summary_of,
-    warnings_of,
-)
+from argen.pvalues.adjustment import adjust
+from argen.report.content import methods_of, provenance_of, summary_of, warnings_of
 
 # A page with more edges would be slow; those with the strongest evidence are kept.
 MOST_EDGES = 5000
@@ -47,7 +42,7 @@ def write_report(
     path
         File to write (.html).
     diagnostics
-        From ``argen.diagnostics.check``; its findings stand among the warnings.
+        From ``argen.checks.check``; its findings stand among the warnings.
     stability
         Columns source, target and frequency, from 0 to 1: the share of resamples that have the
         edge; shown beside each edge, and one can filter by it.

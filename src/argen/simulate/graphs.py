@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from argen._arrays import BoolArray, FloatArray, IntArray
-from argen.order import transitive_closure
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.simulate.model import ScreenModel
+from argen.steps.order import transitive_closure
 
 N_LAYERS = 5
 # Feedback is weakened until effects round a cycle die out at least so fast.

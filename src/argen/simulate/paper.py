@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from argen.counts import GeneCounts
+from argen.data.perturbseq import CONTROL, PerturbSeqData, left_out_table, perturbations_of
 from argen.errors import InputError, first_few
-from argen.perturbseq import CONTROL, PerturbSeqData, left_out_table, perturbations_of
 from argen.simulate.truth import Truth
 
 _PAPER_EDGES = {

@@ -9,8 +9,8 @@ import pandas as pd
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from argen._arrays import FloatArray, IntArray
-from argen.covariates import encode_covariates
+from argen.arrays import FloatArray, IntArray
+from argen.data.covariates import encode_covariates
 from argen.simulate.graphs import random_effects
 from argen.simulate.model import ScreenModel
 from argen.simulate.profile import ScreenProfile

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from argen._arrays import FloatArray, IntArray
+from argen.arrays import FloatArray, IntArray
 from argen.counts import GENES_AT_ONCE
+from argen.data.perturbseq import PerturbSeqData
 from argen.errors import InputError
-from argen.perturbseq import PerturbSeqData
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from argen._arrays import FloatArray
+from argen.arrays import FloatArray
 from argen.counts import GeneCounts
+from argen.data.perturbseq import PerturbSeqData, left_out_table, perturbations_of
 from argen.errors import InputError
-from argen.perturbseq import PerturbSeqData, left_out_table, perturbations_of
 from argen.simulate.model import ScreenModel
 from argen.simulate.plan import ScreenPlan, plan_screen
 from argen.simulate.profile import ScreenProfile

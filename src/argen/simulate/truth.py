@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from argen._arrays import BoolArray, FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.errors import InputError, first_few
-from argen.order import transitive_closure
+from argen.steps.order import transitive_closure
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.blocks import Progress
-from argen.covariates import first_line
+from argen.analysis.evaluate import Evaluation, evaluate
+from argen.data.covariates import first_line
+from argen.data.perturbseq import PerturbSeqData
 from argen.errors import InputError
-from argen.evaluate import Evaluation, evaluate
-from argen.methods import infer_by
-from argen.perturbseq import PerturbSeqData
+from argen.method.by_name import infer_by
+from argen.run.blocks import Progress
 from argen.simulate import ScreenModel, Truth, simulate_screen
 from argen.study.oracle import infer_knowing_ancestors
 from argen.study.settings import Setting, Variant

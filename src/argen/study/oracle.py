@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from argen.config import InferenceConfig
-from argen.descendants import screen_descendants
-from argen.design import build_design
-from argen.network import CausalNetwork, select_edges
-from argen.order import causal_order
-from argen.parents import search_parents
-from argen.perturbseq import PerturbSeqData
+from argen.data.design import build_design
+from argen.data.perturbseq import PerturbSeqData
+from argen.network.result import CausalNetwork, select_edges
 from argen.simulate import Truth
+from argen.steps.descendants import screen_descendants
+from argen.steps.order import causal_order
+from argen.steps.parents import search_parents
 
 
 def infer_knowing_ancestors(

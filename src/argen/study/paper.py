@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.blocks import Progress
 from argen.config import InferenceConfig
-from argen.methods import Method, infer_by
+from argen.method.by_name import Method, infer_by
+from argen.run.blocks import Progress
 from argen.simulate import simulate_paper_screen
 from argen.study.workers import check_replicates, run_tasks
 

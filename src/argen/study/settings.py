@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from argen.config import InferenceConfig
 from argen.errors import InputError, first_few, nearest
-from argen.methods import Method
+from argen.method.by_name import Method
 from argen.simulate import ScreenModel
 
 

@@ -1,0 +1,1 @@
+"""The network inferred again: from resampled cells, other choices, and parts left out."""

@@ -1,0 +1,299 @@
+"""Sensitivity: which edges survive other choices, and what it would take to explain one away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from argen.checks.cells.alignment import refuse_others_network, rows_of
+from argen.checks.cells.balance import LIBRARY_SIZE
+from argen.checks.findings import Diagnostics, Finding, listed
+from argen.checks.instruments.weak import two_stages
+from argen.config import InferenceConfig
+from argen.data.covariates import is_categorical
+from argen.data.design import Design
+from argen.data.parts import cells_of, without_gene
+from argen.data.perturbseq import PerturbSeqData
+from argen.engine.grouped import Genes
+from argen.engine.protocol import ParentJob
+from argen.errors import InputError, first_few
+from argen.method.by_name import method_of
+from argen.method.pipeline import infer_network
+from argen.network.result import CausalNetwork
+from argen.pvalues.normal import critical_value
+from argen.run.blocks import Progress
+
+# Levels that are tried beside that of the network.
+ALPHAS = (0.01, 0.1)
+# Share of the cells at either end of the library size that one scenario leaves out.
+EXTREME_SHARE = 0.02
+# An edge that is lost in more scenarios is named.
+LARGEST_LOST = 0.25
+_ROBUST = "robustness (other sensible choices give the same edges)"
+_PAIR = ["source", "target"]
+
+Scenario = tuple[str, PerturbSeqData, InferenceConfig]
+
+
+def scenarios(
+    data: PerturbSeqData, config: InferenceConfig, library_sizes: pd.DataFrame | None = None
+) -> Iterator[Scenario]:
+    """Yield what else could have been chosen: a name, the screen, and the options.
+
+    Other levels; every covariate left out, and every level of a categorical one with its cells;
+    other library sizes, and that in use as a covariate besides, so that counts need not be in
+    proportion to it; cells of extreme library size left out; and every node hidden, with the
+    cells of its perturbation, as if it had not been on the panel.
+
+    Parameters
+    ----------
+    library_sizes
+        Of each cell, in the sequence of the cells; positive.
+    """
+    for alpha in ALPHAS:
+        if alpha != config.alpha:
+            yield f"alpha {alpha:g}", data, replace(config, alpha=alpha)
+    if data.formula is None:
+        for name in data.covariates.columns:
+            fewer = data.covariates.drop(columns=name)
+            yield f"without covariate {name}", replace(data, covariates=fewer), config
+    for name in data.covariates.columns:
+        values = data.covariates[name]
+        for level in values.unique() if is_categorical(values) else ():
+            kept = (values != level).to_numpy(dtype=bool)
+            yield f"without {name} {level}", cells_of(data, kept), config
+    yield from _library_sizes(data, config, library_sizes)
+    for node, name in enumerate(data.nodes):
+        yield f"{name} hidden", without_gene(data, node), config
+
+
+def _library_sizes(
+    data: PerturbSeqData, config: InferenceConfig, library_sizes: pd.DataFrame | None
+) -> Iterator[Scenario]:
+    """Yield what else could have been chosen of the library size."""
+    if library_sizes is not None:
+        for column, sizes in library_sizes.items():
+            size, source = sizes.to_numpy(dtype=np.float64), f"column {column}"
+            other = replace(data, library_size=size, library_size_source=source)
+            yield f"library size {column}", other, config
+    if data.formula is None and np.ptp(data.library_size) > 0.0:
+        more = data.covariates.assign(**{LIBRARY_SIZE: np.log(data.library_size)})
+        yield f"with {LIBRARY_SIZE} as covariate", replace(data, covariates=more), config
+    low, high = np.quantile(data.library_size, [EXTREME_SHARE, 1 - EXTREME_SHARE])
+    kept = (data.library_size >= low) & (data.library_size <= high)
+    yield "without extreme library sizes", cells_of(data, kept), config
+
+
+def sensitivity(
+    data: PerturbSeqData,
+    network: CausalNetwork | None = None,
+    *,
+    library_sizes: pd.DataFrame | None = None,
+    progress: Progress | None = None,
+) -> Diagnostics:
+    """Infer the network again under other choices, and see which edges survive what.
+
+    Table ``scenarios`` has one row for each choice (see ``scenarios``): edges, how many of them
+    are the network's, and how many of the network's it could have. Table ``sensitivity`` has
+    one row for each pair that is an edge anywhere and each choice under which both its genes
+    are there: whether it is called, and its effect, standard error and p-value where it is
+    tested. Table ``survival`` has one row a pair: the share of these choices under which it is
+    called, and the range of its effects.
+
+    Parameters
+    ----------
+    network
+        Of the screen as it is; inferred with the default options when None.
+    library_sizes
+        Other library sizes to try, such as ``adata.obs[["n_counts", "size_factor"]]``: one row a
+        cell, found by its identifier.
+
+    Raises
+    ------
+    InputError
+        When a cell has no row, or several, among the library sizes, or no positive size.
+
+    Examples
+    --------
+    >>> import argen
+    >>> data, truth = argen.simulate_paper_screen(rng=1, n_cells=6000)
+    >>> found = argen.checks.again.sensitivity(data)
+    >>> len(found.tables["scenarios"])
+    13
+    """
+    sizes = None if library_sizes is None else _sizes_of(library_sizes, data.cells)
+    network = infer_network(data) if network is None else network
+    refuse_others_network(data, network)
+    infer = method_of(network)
+    known = set(network.edges[_PAIR].itertuples(index=False, name=None))
+    tried, failed = [], []
+    todo = list(scenarios(data, network.config, sizes))
+    for number, (name, screen, config) in enumerate(todo):
+        try:
+            tried.append((name, infer(screen, config)))
+        except InputError as error:
+            failed.append(f"{name}: {error}")
+        if progress is not None:
+            progress("scenarios", number + 1, len(todo))
+    rows = [_scenario_row(name, found, known) for name, found in tried]
+    table = _long_table(known, tried)
+    survival = _survival(table, known)
+    return Diagnostics.of(
+        _findings(survival, failed),
+        {"scenarios": pd.DataFrame(rows), "sensitivity": table, "survival": survival},
+        [_line(survival, len(tried))],
+    )
+
+
+def _sizes_of(table: pd.DataFrame, cells: pd.Index) -> pd.DataFrame:
+    """Return the library sizes of the cells, or say which cannot be one."""
+    sizes = rows_of(table, cells)
+    for name in sizes.columns:
+        if not pd.api.types.is_numeric_dtype(sizes[name]):
+            raise InputError(f"The library size {str(name)!r} is not numeric.")
+        values = sizes[name].to_numpy(dtype=np.float64)
+        bad = ~(np.isfinite(values) & (values > 0.0))
+        if bad.any():
+            raise InputError(
+                f"The library size {str(name)!r} is zero, negative or infinite in {bad.sum():,} "
+                f"cells (first: {first_few(cells[bad])}): expected a positive number."
+            )
+    return sizes
+
+
+def _scenario_row(
+    name: str, found: CausalNetwork, known: set[tuple[str, str]]
+) -> dict[str, object]:
+    edges = set(found.edges[_PAIR].itertuples(index=False, name=None))
+    genes = set(found.genes)
+    possible = {pair for pair in known if set(pair) <= genes}
+    return {
+        "scenario": name,
+        "n_edges": len(edges),
+        "n_shared": len(edges & known),
+        "n_possible": len(possible),
+        "n_new": len(edges - known),
+    }
+
+
+def _long_table(
+    known: set[tuple[str, str]], tried: list[tuple[str, CausalNetwork]]
+) -> pd.DataFrame:
+    pairs = set(known)
+    for _, found in tried:
+        pairs |= set(found.edges[_PAIR].itertuples(index=False, name=None))
+    every = pd.DataFrame(sorted(pairs), columns=_PAIR)
+    parts = []
+    for name, found in tried:
+        there = every[every["source"].isin(found.nodes) & every["target"].isin(found.genes)]
+        columns = [*_PAIR, "selected", "effect", "std_error", "p_value"]
+        part = there.merge(found.candidates[columns], "left", on=_PAIR)
+        part.insert(0, "scenario", name)
+        parts.append(part.rename(columns={"selected": "called"}))
+    table = pd.concat(parts, ignore_index=True)
+    table["called"] = table["called"].eq(True)
+    return table
+
+
+def _survival(table: pd.DataFrame, known: set[tuple[str, str]]) -> pd.DataFrame:
+    grouped = table.groupby(_PAIR, sort=False)
+    survival = pd.DataFrame(
+        {
+            "share_called": grouped["called"].mean(),
+            "n_scenarios": grouped.size(),
+            "lowest_effect": grouped["effect"].min(),
+            "highest_effect": grouped["effect"].max(),
+        }
+    ).reset_index()
+    is_edge = [pair in known for pair in survival[_PAIR].itertuples(index=False, name=None)]
+    survival.insert(2, "edge", np.array(is_edge, dtype=bool))
+    lost: dict[tuple[str, str], list[str]] = {}
+    for row in table[~table["called"]].to_dict("records"):
+        lost.setdefault((row["source"], row["target"]), []).append(row["scenario"])
+    pairs = survival[_PAIR].itertuples(index=False, name=None)
+    survival["lost"] = [listed(lost.get(pair, []), 4) for pair in pairs]
+    by = ["edge", "share_called"]
+    return survival.sort_values(by, ascending=False, kind="stable", ignore_index=True)
+
+
+def _findings(survival: pd.DataFrame, failed: list[str]) -> list[Finding]:
+    findings = []
+    frail = survival[survival["edge"] & (survival["share_called"] < 1 - LARGEST_LOST)]
+    if len(frail):
+        shown = [
+            f"{row['source']} -> {row['target']} ({100 * row['share_called']:.0f} %; lost: "
+            f"{row['lost']})"
+            for row in frail.to_dict("records")
+        ]
+        findings.append(
+            Finding(
+                _ROBUST,
+                f"{len(frail)} of {int(survival['edge'].sum())} edges are lost under more than "
+                f"{100 * LARGEST_LOST:.0f} % of other choices: {listed(shown, 3)}.",
+                "Say with these edges which choice they need; table sensitivity has their effects "
+                "under each.",
+                "warning",
+            )
+        )
+    if failed:
+        findings.append(
+            Finding(
+                _ROBUST,
+                f"{len(failed)} choices could not be inferred, and do not count: "
+                f"{listed(failed, 2)}",
+                "Nothing to do, unless one of them matters.",
+                "note",
+            )
+        )
+    return findings
+
+
+def _line(survival: pd.DataFrame, n: int) -> str:
+    edges = survival[survival["edge"]]
+    if not len(survival):
+        return f"sensitivity: no edge is called, here or under {n} other choices"
+    always = int((edges["share_called"] == 1).sum())
+    new = int((~survival["edge"] & (survival["share_called"] > 0.5)).sum())
+    return (
+        f"sensitivity: {always} of {len(edges)} edges are called under all of {n} other choices "
+        f"that have their genes; {new} other pairs under more than half of them"
+    )
+
+
+def off_target_table(network: CausalNetwork, design: Design) -> pd.DataFrame:
+    """Return how strong an off-target effect would have to be to explain each edge away.
+
+    If the perturbation of source k acts on the target directly by d, in log fold change, then
+    ``Pi' theta = delta`` becomes ``Pi' theta = delta - d e_k``, so that the effect is too large by
+    ``w d``, ``w = (Pi'^-1)_kk``. ``needed`` is the d that leaves no effect, ``theta_k / w``, and
+    ``needed_for_interval`` the one that lets the interval reach 0; both also as the percentage
+    by which the guide alone would change the target. ``total_effect`` is all that the
+    perturbation does to the target.
+    """
+    genes, number = Genes(design), {gene: i for i, gene in enumerate(network.genes)}
+    margin, rows = critical_value(network.config.confidence), []
+    for name, edges in network.edges.groupby("target", sort=False):
+        target = number[str(name)]
+        candidates = network.causal_order.candidates(target)
+        stages = two_stages(genes, ParentJob(target, candidates), network.config.model_share)
+        weights = np.full(len(candidates), np.nan)
+        if stages is not None:
+            weights = np.diagonal(np.linalg.solve(stages.pi, np.eye(len(candidates))))
+        places = {source: k for k, source in enumerate(candidates.tolist())}
+        for edge in edges.to_dict("records"):
+            source = number[edge["source"]]
+            # Other methods call pairs that are no candidates in the order.
+            weight = float(weights[places[source]]) if source in places else np.nan
+            left = max(abs(edge["effect"]) - margin * edge["std_error"], 0.0)
+            needed = edge["effect"] / weight
+            least = np.sign(edge["effect"]) * left / weight
+            total = network.screen.effect[source, target]
+            rows.append((edge["source"], edge["target"], edge["effect"], total, needed, least))
+    columns = ["source", "target", "effect", "total_effect", "needed", "needed_for_interval"]
+    table = pd.DataFrame(rows, columns=columns)
+    for column in ("needed", "needed_for_interval"):
+        table[f"{column}_percent"] = 100.0 * np.expm1(table[column].astype(float))
+    return table

@@ -1,0 +1,1 @@
+"""Columns of the cells: whether chance decided which cell got which guide."""

@@ -1,0 +1,1 @@
+"""What edges say of each other: direction, and total effects that they imply."""

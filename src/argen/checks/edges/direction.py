@@ -1,0 +1,212 @@
+"""Direction: pairs that affect each other both ways, and edges that could point the other way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri_exp
+
+from argen.arrays import BoolArray, FloatArray
+from argen.checks.findings import Finding, listed
+from argen.network.result import CausalNetwork
+from argen.pvalues.adjustment import adjust
+
+# Two independent |z| that differ by less do not differ at 5 %, as their difference has variance 2.
+NEAR_TIE = 1.96 * np.sqrt(2.0)
+_ACYCLIC = "no feedback (no two genes act on each other)"
+_DIRECTION = "direction (the screen tells source from target)"
+
+
+def feedback_pairs(network: CausalNetwork) -> pd.DataFrame:
+    """Return the pairs of genes that affect each other both ways in the screen: first, second."""
+    between = network.screen.is_descendant[:, : len(network.nodes)]
+    first, second = np.nonzero(np.triu(between & between.T))
+    names = np.array(network.nodes, dtype=object)
+    return pd.DataFrame({"first": names[first], "second": names[second]})
+
+
+def feedback_table(network: CausalNetwork) -> pd.DataFrame:
+    """Return one row a pair that is significant both ways: the total effects of both directions.
+
+    ``sure``: both directions are significant by Holm's method over all pairs of nodes, at the
+    level of the screen, so that without any feedback a pair is sure in at most that share of
+    screens. ``edge``: ``"forward"`` when first acts on second in the network, ``"reverse"``, or
+    ``""``.
+    """
+    screen, pairs = network.screen, feedback_pairs(network)
+    at = _places(network, pairs["first"], pairs["second"])
+    back = at[::-1]
+    sure = _beyond_doubt(network)
+    edges = network.edges
+    known = set(zip(edges["source"], edges["target"], strict=True))
+    names = list(zip(pairs["first"], pairs["second"], strict=True))
+    return pairs.assign(
+        effect=screen.effect[at],
+        std_error=screen.std_error[at],
+        p_value=screen.p_value[at],
+        log10_p=screen.log10_p[at],
+        reverse_effect=screen.effect[back],
+        reverse_std_error=screen.std_error[back],
+        reverse_p_value=screen.p_value[back],
+        reverse_log10_p=screen.log10_p[back],
+        sure=sure[at] & sure[back],
+        edge=[
+            "forward" if (a, b) in known else "reverse" if (b, a) in known else "" for a, b in names
+        ],
+    )
+
+
+def direction_table(network: CausalNetwork) -> pd.DataFrame:
+    """Return one row an edge between nodes: what in the screen speaks for its direction.
+
+    ``effect`` is what the source's perturbation did to the target, ``reverse_effect`` what the
+    target's did to the source. ``z`` and ``reverse_z`` are the sizes of a normal deviate with
+    these p-values, ``lead`` is their difference. A direction is ``in_doubt`` when both are
+    significant in the screen and the lead is below 2.77, 1.96 standard errors of a difference of
+    independent deviates; ``by_others`` says that the reverse is the stronger of two significant
+    effects, so that pairs with other genes have settled the direction.
+    """
+    edges = network.edges
+    edges = edges[~edges["sink"]]
+    at = _places(network, edges["source"], edges["target"])
+    back, screen = at[::-1], network.screen
+    z, reverse_z = _deviates(screen.log10_p[at]), _deviates(screen.log10_p[back])
+    both = screen.is_descendant[at] & screen.is_descendant[back]
+    table = pd.DataFrame(
+        {
+            "source": edges["source"].to_numpy(),
+            "target": edges["target"].to_numpy(),
+            "effect": screen.effect[at],
+            "log10_p": screen.log10_p[at],
+            "reverse_effect": screen.effect[back],
+            "reverse_log10_p": screen.log10_p[back],
+            "z": z,
+            "reverse_z": reverse_z,
+            "lead": z - reverse_z,
+            "both_ways": both,
+        }
+    )
+    table["in_doubt"] = both & (table["lead"] < NEAR_TIE)
+    table["by_others"] = both & (table["lead"] < 0)
+    return table
+
+
+def groups_table(network: CausalNetwork) -> pd.DataFrame:
+    """Return the strongly connected groups of the screen, the largest first: one row a gene.
+
+    In a group every gene is reached from every other by significant total effects, so that the
+    screen alone gives them no order. ``sure``: this holds with the pairs that are significant by
+    Holm's method alone. ``n_edges`` counts the edges of the network within the group.
+    """
+    groups = _components(network.screen.is_descendant[:, : len(network.nodes)])
+    strict = {gene for group in _components(_beyond_doubt(network)) for gene in group}
+    edges, rows = network.edges, []
+    for number, group in enumerate(groups):
+        names = [network.nodes[k] for k in group]
+        n_edges = int((edges["source"].isin(names) & edges["target"].isin(names)).sum())
+        rows += [(number + 1, network.nodes[k], len(group), n_edges, k in strict) for k in group]
+    return pd.DataFrame(rows, columns=["group", "gene", "size", "n_edges", "sure"])
+
+
+def _components(acts_on: BoolArray) -> list[list[int]]:
+    """Strongly connected components of two nodes or more, the largest first."""
+    import networkx
+
+    graph = networkx.from_numpy_array(acts_on, create_using=networkx.DiGraph)
+    found = [sorted(group) for group in networkx.strongly_connected_components(graph)]
+    return sorted((group for group in found if len(group) > 1), key=lambda g: (-len(g), g))
+
+
+def _beyond_doubt(network: CausalNetwork) -> BoolArray:
+    """Pairs of nodes significant by Holm's method, at the level of the screen."""
+    p_value = network.screen.p_value[:, : len(network.nodes)]
+    return np.asarray(adjust(p_value, "holm") < network.config.level_of_screen)
+
+
+def _places(
+    network: CausalNetwork, source: pd.Series, target: pd.Series
+) -> tuple[np.ndarray, np.ndarray]:
+    number = {gene: k for k, gene in enumerate(network.nodes)}
+    first, second = (ends.map(number).to_numpy(dtype=np.int64) for ends in (source, target))
+    return first, second
+
+
+def _deviates(log10_p: FloatArray) -> FloatArray:
+    """Sizes of standard normal deviates with these two-sided p-values."""
+    log_half = np.minimum(log10_p * np.log(10.0), 0.0) - np.log(2.0)
+    return np.asarray(-ndtri_exp(log_half))
+
+
+def direction_findings(
+    feedback: pd.DataFrame, direction: pd.DataFrame, groups: pd.DataFrame
+) -> list[Finding]:
+    """Name the genes that act on each other, and the edges that might point the other way."""
+    findings = []
+    sure = feedback[feedback["sure"]].sort_values("p_value")
+    if len(sure):
+        findings.append(
+            Finding(
+                _ACYCLIC,
+                f"{len(sure)} pairs affect each other both ways beyond doubt (by Holm's method): "
+                f"{listed(_both_ways(sure))}.",
+                "A network without cycles keeps one direction at most, and its effect is a mixture "
+                "of both: read the pair as one unit, and do not interpret the missing direction. "
+                "Look whether the guides of either gene agree, as a guide that hits both does the "
+                "same.",
+                "warning",
+            )
+        )
+    doubt = direction[direction["in_doubt"]].sort_values("lead")
+    if len(doubt):
+        shown = [
+            f"{r.source} to {r.target} (|z| {r.z:.1f}, reverse {r.reverse_z:.1f})"
+            for r in doubt.itertuples()
+        ]
+        findings.append(
+            Finding(
+                _DIRECTION,
+                f"The direction of {len(doubt)} of {len(direction)} edges rests on a near-tie: the "
+                "screen is significant both ways, and the evidence differs by less than "
+                f"{NEAR_TIE:.2f} in |z|: {listed(shown)}.",
+                "Take these edges as undirected until stability over resampled cells "
+                "(argen stability), more cells, or another experiment tells them apart.",
+                "warning",
+            )
+        )
+    large = groups[groups["size"] > 2].drop_duplicates("group")
+    if len(large):
+        parts = [
+            f"{r['size']} genes ({listed(groups.loc[groups['group'] == r['group'], 'gene'])})"
+            for r in large.to_dict("records")
+        ]
+        findings.append(
+            Finding(
+                _ACYCLIC,
+                f"{len(large)} groups of three genes or more reach each other both ways in the "
+                f"screen: {listed(parts, 3)}.",
+                "Within a group the strongest pairs decide the order. Where table groups does not "
+                "say that a gene is sure, one false descendant may close the loop: lower "
+                "screen_alpha to see which groups remain.",
+                "note",
+            )
+        )
+    return findings
+
+
+def _both_ways(pairs: pd.DataFrame) -> list[str]:
+    return [
+        f"{r.first} and {r.second} (effects {r.effect:.2g}, p = {r.p_value:.1g}, and "
+        f"{r.reverse_effect:.2g}, p = {r.reverse_p_value:.1g})"
+        for r in pairs.itertuples()
+    ]
+
+
+def direction_line(feedback: pd.DataFrame, direction: pd.DataFrame, groups: pd.DataFrame) -> str:
+    """Return in words how much of the screen goes both ways."""
+    sizes = groups.drop_duplicates("group")["size"].tolist()
+    return (
+        f"direction: {len(feedback)} pairs significant both ways, {int(feedback['sure'].sum())} of "
+        f"them beyond doubt; {int(direction['in_doubt'].sum())} of {len(direction)} edges rest on "
+        f"a near-tie, {int(direction['by_others'].sum())} against the stronger direction; strongly "
+        f"connected groups: {listed(sizes) if sizes else 'none'}"
+    )

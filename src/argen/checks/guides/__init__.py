@@ -1,0 +1,1 @@
+"""The guides of a gene compared, as they must agree when they act through it alone."""

@@ -1,0 +1,125 @@
+"""Effects of single guides, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from argen.arrays import IntArray
+from argen.checks.guides.group_effects import GroupEffects, GroupFits
+from argen.data.design import Design
+from argen.network.result import CausalNetwork
+from argen.pvalues.normal import two_sided
+
+# Guides of fewer cells have no part: their variances cannot be told.
+FEWEST_CELLS = 10
+# Beyond it the pairs compared are the edges.
+MOST_GENES = 100
+_COLUMNS = ["source", "guide", "n_cells", "target", "effect", "std_error", "p_value"]
+
+
+@dataclass(frozen=True, slots=True)
+class GuideEffects:
+    """Effects of every guide, of those genes that are asked for."""
+
+    guides: tuple[str, ...]  # (n_guides,), those of a node together
+    node: IntArray  # (n_guides,): whose guide it is
+    n_cells: IntArray  # (n_guides,)
+    fits: GroupFits  # of guides, and last of the cells of guides without a part
+    whole: GroupEffects | None  # of all guides on all genes, where these are few
+    too_few: tuple[str, ...]  # guides of fewer than FEWEST_CELLS cells
+
+    def of(self, nodes: IntArray) -> IntArray:
+        """Guides of some nodes."""
+        return np.flatnonzero(np.isin(self.node, nodes))
+
+    def among(self, guides: IntArray, genes: IntArray) -> GroupEffects:
+        """Effects of some guides on some genes."""
+        if self.whole is not None:
+            return self.whole.part(guides, genes)
+        return self.fits.among(guides, genes)
+
+
+def guide_effects(design: Design, guides: pd.Series) -> GuideEffects:
+    """Fit genes with an intercept for each guide: cells with one perturbation at most.
+
+    Parameters
+    ----------
+    guides
+        (n_cells,) label of the guide; those of controls are not looked at.
+    """
+    node = design.node_of_cell
+    labels = guides.astype(str).to_numpy(dtype=object)
+    pairs = pd.MultiIndex.from_arrays([node, labels])
+    code, known = pd.factorize(pairs)
+    sizes = np.bincount(code)
+    named: list[tuple[int, str]] = list(known)
+    found_node = np.array([pair[0] for pair in named], dtype=np.int64)
+    enough = (found_node >= 0) & (sizes >= FEWEST_CELLS)
+    by_name = sorted(range(len(named)), key=named.__getitem__)
+    order = np.array([k for k in by_name if enough[k]], dtype=np.int64)
+    few = np.flatnonzero((found_node >= 0) & (sizes < FEWEST_CELLS))
+    place = np.full(len(named), len(order))
+    place[order] = np.arange(len(order))
+    n_groups = len(order) + (1 if len(few) else 0)
+    fits = GroupFits(design, np.where(node < 0, n_groups, place[code]))
+    is_small = design.n_genes <= MOST_GENES
+    return GuideEffects(
+        guides=tuple(named[k][1] for k in order.tolist()),
+        node=found_node[order],
+        n_cells=sizes[order],
+        fits=fits,
+        whole=fits.among(np.arange(n_groups), np.arange(design.n_genes)) if is_small else None,
+        too_few=tuple(f"{named[k][1]} ({sizes[k]} cells)" for k in few.tolist()),
+    )
+
+
+def compared_pairs(network: CausalNetwork) -> list[tuple[int, int]]:
+    """Pairs of a node and another gene whose guides are compared.
+
+    All pairs of nodes and all edges into sinks, where the genes are few; else the edges.
+    """
+    number = {gene: k for k, gene in enumerate(network.genes)}
+    edges = network.edges[["source", "target"]].itertuples(index=False, name=None)
+    pairs = {(number[source], number[target]) for source, target in edges}
+    if len(network.genes) <= MOST_GENES:
+        pairs |= {(a, b) for a, b in np.argwhere(~np.eye(len(network.nodes), dtype=bool)).tolist()}
+    return sorted(pairs)
+
+
+def guide_table(
+    found: GuideEffects, genes: tuple[str, ...], pairs: list[tuple[int, int]]
+) -> pd.DataFrame:
+    """Return the effects of the guides side by side: on their own gene, and of each pair."""
+    targets: dict[int, list[int]] = {node: [node] for node in np.unique(found.node).tolist()}
+    for source, target in pairs:
+        if source in targets:
+            targets[source].append(target)
+    parts = []
+    for source, of_source in targets.items():
+        own, columns = found.of(np.array([source])), np.unique(of_source)
+        effects = found.among(own, columns)
+        spread = np.diagonal(effects.cross, axis1=1, axis2=2)
+        std_error = np.sqrt(spread[:-1] + spread[-1])
+        each = {
+            "source": genes[source],
+            "guide": np.repeat([found.guides[g] for g in own], len(columns)),
+            "n_cells": np.repeat(found.n_cells[own], len(columns)),
+            "target": np.tile(np.array(genes, dtype=object)[columns], len(own)),
+            "effect": effects.effect.reshape(-1),
+            "std_error": std_error.reshape(-1),
+            "p_value": two_sided(effects.effect / std_error)[0].reshape(-1),
+        }
+        parts.append(pd.DataFrame(each))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_COLUMNS)
+
+
+def permuted_guides(design: Design, guides: pd.Series, rng: np.random.Generator) -> pd.Series:
+    """Permute the labels of guides among the cells of each node, so that they do not differ."""
+    labels, node = guides.to_numpy(dtype=object, copy=True), design.node_of_cell
+    for k in range(design.n_nodes):
+        cells = np.flatnonzero(node == k)
+        labels[cells] = labels[rng.permutation(cells)]
+    return pd.Series(labels, index=guides.index)

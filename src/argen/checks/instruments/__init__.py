@@ -1,0 +1,1 @@
+"""Whether perturbations move their genes, and tell candidates apart."""

@@ -1,0 +1,1 @@
+"""Null screens: whether p-values hold where nothing acts on anything."""

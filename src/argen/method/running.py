@@ -1,0 +1,25 @@
+"""What all baselines share: how they are run, and how their results are named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypedDict
+
+from argen.network.result import CausalNetwork
+from argen.run.blocks import Executor, Progress
+from argen.run.checkpoint import Checkpoint
+
+
+class HowToRun(TypedDict, total=False):
+    """Arguments of ``infer_network`` that no result depends on."""
+
+    executor: Executor | None
+    checkpoint: str | Path | Checkpoint | None
+    progress: Progress | None
+    command: str | None
+
+
+def named(network: CausalNetwork, method: str, **about: object) -> CausalNetwork:
+    """Return the network with the method that made it, and more about it, in its provenance."""
+    return replace(network, provenance=network.provenance | {"method": method} | about)

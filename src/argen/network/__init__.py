@@ -1,0 +1,1 @@
+"""The result, and functions of it: files, views, joint errors, prediction, paths."""

@@ -1,0 +1,174 @@
+"""Files of a result: one network file, and a folder of tables for people and other tools.
+
+The network file, format version 1, is a NumPy ``.npz`` archive without pickled objects:
+
+- ``header``: JSON text with ``format``, ``version``, ``genes`` (the nodes, then the sinks),
+  ``config``, ``provenance``, ``fits`` and the columns of the two tables;
+- ``candidates/<column>`` and ``left_out/<column>``: one array per column of a table;
+- ``screen/<field>``: matrices (n_nodes, n_genes), [source, target], and
+  ``knockdown/<field>``: vectors (n_nodes,);
+- ``order/order``, ``order/possible`` and ``order/sure``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from argen.config import InferenceConfig
+from argen.data.perturbseq import left_out_table
+from argen.engine import Effects
+from argen.errors import InputError
+from argen.network.result import CausalNetwork
+from argen.steps.descendants import DescendantScreen
+from argen.steps.order import CausalOrder
+
+FORMAT, VERSION = "argen-network", 1
+_TEXT_COLUMNS = ("source", "target", "status", "kind", "name", "reason")
+_SCREEN_FIELDS = tuple(
+    f.name for f in fields(DescendantScreen) if f.name not in ("genes", "knockdown", "fits")
+)
+_ORDER_FIELDS = tuple(f.name for f in fields(CausalOrder))
+_EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
+
+
+def save_network(network: CausalNetwork, path: str | Path) -> Path:
+    """Write the network file; the path gets the suffix ``.npz`` when it has none."""
+    path = Path(path)
+    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    tables = {"candidates": network.candidates, "left_out": network.left_out}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "genes": list(network.genes),
+        "config": network.config.to_dict(),
+        "provenance": network.provenance,
+        "fits": network.screen.fits,
+        "tables": {name: list(table.columns) for name, table in tables.items()},
+    }
+    arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
+    for name, table in tables.items():
+        for column in table.columns:
+            values = table[column].to_numpy()
+            arrays[f"{name}/{column}"] = values.astype(str) if column in _TEXT_COLUMNS else values
+    for field in _SCREEN_FIELDS:
+        arrays[f"screen/{field}"] = getattr(network.screen, field)
+    for field in _EFFECT_FIELDS:
+        arrays[f"knockdown/{field}"] = getattr(network.screen.knockdown, field)
+    for field in _ORDER_FIELDS:
+        arrays[f"order/{field}"] = getattr(network.causal_order, field)
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def load_network(path: str | Path) -> CausalNetwork:
+    """Read a network file.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, is no network file, or comes from another version.
+    """
+    path = _network_file(Path(path))
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(str(arrays["header"]))
+    except PermissionError as error:
+        raise InputError(
+            f"{str(path)!r} may not be read: ask for permission to read it."
+        ) from error
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{str(path)!r} is not a network file: expected what CausalNetwork.save or argen fit "
+            "writes, network.npz or the folder that it is in."
+        ) from error
+    if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
+        raise InputError(
+            f"{str(path)!r} has format {header.get('format')!r}, version "
+            f"{header.get('version')!r}; this argen reads {FORMAT!r} up to version {VERSION}. "
+            "Upgrade argen."
+        )
+    try:
+        return _network(header, arrays)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{str(path)!r} was written by another version of argen and cannot be read by this "
+            f"one: {error}. Fit again."
+        ) from error
+
+
+def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
+    tables = {}
+    for name, columns in header["tables"].items():
+        tables[name] = pd.DataFrame(
+            {
+                c: arrays[f"{name}/{c}"].astype(object) if c in _TEXT_COLUMNS
+                else arrays[f"{name}/{c}"]
+                for c in columns
+            }
+        )  # fmt: skip
+    screen = DescendantScreen(
+        genes=tuple(header["genes"]),
+        fits=header["fits"],
+        knockdown=Effects(**{f: arrays[f"knockdown/{f}"] for f in _EFFECT_FIELDS}),
+        **{f: arrays[f"screen/{f}"] for f in _SCREEN_FIELDS},
+    )
+    return CausalNetwork(
+        candidates=tables["candidates"],
+        screen=screen,
+        causal_order=CausalOrder(**{f: arrays[f"order/{f}"] for f in _ORDER_FIELDS}),
+        config=InferenceConfig(**header["config"]),
+        left_out=left_out_table(list(tables["left_out"].itertuples(index=False, name=None))),
+        provenance=header["provenance"],
+    )
+
+
+def _network_file(path: Path) -> Path:
+    """Return the file that a path stands for: itself, without its suffix, or its folder."""
+    if os.path.isdir(path):
+        if not os.path.exists(path / "network.npz"):
+            raise InputError(
+                f"The folder {str(path)!r} holds no network.npz: expected a results folder, of "
+                "argen fit or CausalNetwork.write_results."
+            )
+        return path / "network.npz"
+    for candidate in (path, path.with_name(path.name + ".npz")):
+        if os.path.exists(candidate):
+            return candidate
+    raise InputError(f"There is no file {str(path)!r}.")
+
+
+def write_results(network: CausalNetwork, folder: str | Path) -> Path:
+    """Write edges, candidates, descendants, order, knock-downs, graph, network and run.json.
+
+    Tables are tab-separated with a header; numbers are written so that they read back equal.
+    """
+    import networkx
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    order = pd.DataFrame({"position": np.arange(1, len(network.order) + 1), "gene": network.order})
+    tables = {
+        "edges": network.edges,
+        "candidates": network.candidates,
+        "descendants": network.total_effects(),
+        "order": order,
+        "knockdown": network.screen.knockdown_frame(),
+        "left_out": network.left_out,
+        "unusual_fits": network.unusual_fits(),
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.tsv", sep="\t", index=False)
+    networkx.write_graphml(network.to_networkx(), folder / "network.graphml")
+    save_network(network, folder / "network.npz")
+    record = {"config": network.config.to_dict(), **network.provenance}
+    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return folder

@@ -1,0 +1,79 @@
+"""A network as the objects of other packages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from argen.errors import InputError, first_few
+
+if TYPE_CHECKING:
+    import networkx
+    from anndata import AnnData
+
+    from argen.network.result import CausalNetwork
+
+# Adjacency keys written into ``varp``: [source, target], 0 where no edge.
+VARP_DIRECT, VARP_TOTAL = "argen_direct_effect", "argen_total_effect"
+
+
+def as_networkx(network: CausalNetwork, *, candidates: bool) -> networkx.DiGraph:
+    """Return the graph of ``CausalNetwork.to_networkx``."""
+    import networkx
+
+    graph = networkx.DiGraph(name="argen")
+    for position, gene in enumerate(network.order, start=1):
+        graph.add_node(gene, position=position, sink=False)
+    table = network.candidates if candidates else network.edges
+    for row in table.to_dict("records"):
+        ends = row.pop("source"), row.pop("target")
+        if row.pop("sink"):
+            graph.add_node(ends[1], sink=True)
+        # GraphML knows no missing numbers: what is missing is left out.
+        graph.add_edge(*ends, **{str(k): v for k, v in row.items() if v == v})
+    return graph
+
+
+def as_anndata(network: CausalNetwork, adata: AnnData | None) -> AnnData:
+    """Return the object of ``CausalNetwork.to_anndata``."""
+    from anndata import AnnData
+    from scipy import sparse
+
+    if adata is None:
+        adata = AnnData(
+            X=np.zeros((0, len(network.genes)), dtype=np.float32),
+            var=pd.DataFrame(index=list(network.genes)),
+        )
+    missing = [gene for gene in network.genes if gene not in adata.var_names]
+    if missing:
+        raise InputError(
+            f"The AnnData object lacks {len(missing)} of the network's genes: "
+            f"{first_few(missing)}. Set var_names to the names that the network uses."
+        )
+    adata = adata.copy()
+    columns = adata.var_names.get_indexer(list(network.genes))
+    shape = (adata.n_vars, adata.n_vars)
+    place = dict(zip(network.genes, columns, strict=True))
+    edges = network.edges
+    at = (edges["source"].map(place).to_numpy(), edges["target"].map(place).to_numpy())
+    direct = sparse.csr_matrix((edges["effect"].to_numpy(), at), shape=shape)
+    called = np.nonzero(network.screen.is_descendant)
+    total = sparse.csr_matrix(
+        (network.screen.effect[called], (columns[called[0]], columns[called[1]])), shape=shape
+    )
+    adata.varp[VARP_DIRECT], adata.varp[VARP_TOTAL] = direct, total
+    position = np.full(adata.n_vars, np.nan)
+    n_nodes = len(network.nodes)
+    position[columns[:n_nodes]] = 1 + network.causal_order.position[:n_nodes]
+    adata.var["argen_position"] = position
+    adata.var["argen_sink"] = adata.var_names.isin(network.sinks)
+    adata.uns["argen"] = {
+        "candidates": network.candidates.copy(),
+        "descendants": network.total_effects(),
+        "order": np.array(network.order, dtype=object),
+        "config": {k: v for k, v in network.config.to_dict().items() if v is not None},
+        "provenance": {k: str(v) for k, v in network.provenance.items()},
+    }
+    return adata

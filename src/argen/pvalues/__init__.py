@@ -1,0 +1,1 @@
+"""P-values: normal tails, adjustment for many tests, comparison with no effect."""

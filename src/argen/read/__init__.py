@@ -1,0 +1,5 @@
+"""Reading screens: from files and AnnData objects to checked input."""
+
+from argen.read.reading import read_perturbseq
+
+__all__ = ["read_perturbseq"]

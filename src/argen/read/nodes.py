@@ -1,0 +1,307 @@
+"""Which genes are nodes, which cells are used, and why the others are not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from argen.arrays import BoolArray, IntArray
+from argen.data.perturbseq import NOT_MEASURED
+from argen.errors import ArgenWarning, InputError, first_few, nearest
+from argen.read.targets import Carried
+
+# Kind, name, number of cells and reason of what is left out.
+Fate: TypeAlias = tuple[str, str, int, str]
+# Between the targets of a cell with several perturbations.
+_SEPARATORS = "+,;|&"
+# Enough labels to see how they differ from the names of the genes.
+_LABELS_LOOKED_AT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class GeneNames:
+    """Identifiers of the measured genes, and the symbols to show, if there are any."""
+
+    identifiers: pd.Index  # (n_genes,), unique
+    symbols: pd.Index | None  # (n_genes,), None where missing
+
+    def find(self, label: str) -> tuple[int | None, str]:
+        """Return the column of a label, or None and the reason why it has none."""
+        if label in self.identifiers:
+            return int(self.identifiers.get_indexer(pd.Index([label]))[0]), ""
+        if self.symbols is not None:
+            matches = np.flatnonzero(self.symbols == label)
+            if len(matches) == 1:
+                return int(matches[0]), ""
+            if len(matches) > 1:
+                return None, f"a symbol that {len(matches)} measured genes share"
+        return None, NOT_MEASURED
+
+    def all_names(self) -> list[str]:
+        """Return every name by which a gene can be found."""
+        symbols = [] if self.symbols is None else [name for name in self.symbols if name]
+        return [*self.identifiers, *symbols]
+
+    def display(self, column: int) -> str:
+        """Name to show: the symbol when it belongs to this gene alone."""
+        if self.symbols is not None:
+            symbol = self.symbols[column]
+            if symbol is not None and self.find(symbol)[0] == column:
+                return str(symbol)
+        return str(self.identifiers[column])
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSelection:
+    """Which labels are nodes, and the fate of the others.
+
+    Cells that carry anything but nodes are not used: they are neither controls nor instruments.
+    """
+
+    columns: dict[str, int]  # label -> column of the matrix, in the order of the columns
+    used: BoolArray  # (n_cells,) of those that passed the filter
+    left_out: list[Fate]
+    dropped: list[Fate]
+
+
+def gene_names(genes: pd.DataFrame, symbols: str | None) -> GeneNames:
+    """Check the gene identifiers and take the symbols from a column of the gene table."""
+    identifiers = pd.Index(genes.index.astype(str), dtype=object)
+    repeated = identifiers[identifiers.duplicated()].unique()
+    if len(repeated):
+        raise InputError(
+            f"{len(repeated)} gene names occur more than once: {first_few(repeated)}. Make them "
+            "unique, for example with adata.var_names_make_unique(), or use Ensembl ids."
+        )
+    if symbols is None:
+        return GeneNames(identifiers, None)
+    if list(genes.columns).count(symbols) > 1:
+        raise InputError(f"var has more than one column {symbols!r}. Rename them.")
+    if symbols not in genes.columns:
+        raise InputError(
+            f"There is no column {symbols!r} in var for the gene symbols."
+            f"{nearest(symbols, genes.columns)} Columns: {first_few(genes.columns, 10) or 'none'}."
+        )
+    shown = [None if pd.isna(symbol) else str(symbol) for symbol in genes[symbols]]
+    return GeneNames(identifiers, pd.Index(shown, dtype=object))
+
+
+def select_nodes(
+    carried: Carried,
+    *,
+    genes: GeneNames,
+    gene_table: pd.DataFrame,
+    wanted: list[str] | None,
+    min_cells: int,
+    strict: bool,
+) -> NodeSelection:
+    """Choose the genes that are both perturbed and measured, and have enough cells.
+
+    Parameters
+    ----------
+    wanted
+        Names given by the user; None for every gene that qualifies.
+    """
+    sizes = carried.sizes
+    wanted_columns = None
+    if wanted is not None:
+        wanted_columns = _wanted_columns(wanted, genes, carried.all_labels, sizes)
+    columns, left_out = _match_labels(sizes, genes, wanted_columns)
+    ordered = dict(sorted(columns.items(), key=lambda item: item[1]))
+    start = NodeSelection(ordered, ~carried.outside(list(ordered)), left_out, [])
+    chosen = drop_nodes(start, carried, genes, min_cells=min_cells)
+    check_enough(chosen, genes, gene_table, strict=strict)
+    return chosen
+
+
+def drop_nodes(
+    chosen: NodeSelection,
+    carried: Carried,
+    genes: GeneNames,
+    *,
+    min_cells: int,
+    without_counts: Callable[[NodeSelection], list[str]] = lambda chosen: [],
+) -> NodeSelection:
+    """Drop genes with too few cells or without counts, and their cells with them.
+
+    Those cells may have been the last of another gene, or have had all its counts.
+    """
+    sizes = carried.sizes
+    while True:
+        reasons = {}
+        n_used = carried.cells_of_labels(chosen.used)
+        for label in chosen.columns:
+            if n_used.get(label, 0) < min_cells:
+                few = f"fewer than {min_cells} perturbed cells"
+                reasons[label] = few if label in sizes else "no perturbed cell"
+        if not reasons:
+            reasons = dict.fromkeys(without_counts(chosen), "no count in any cell that is used")
+        if not reasons:
+            return chosen
+        left = {label: k for label, k in chosen.columns.items() if label not in reasons}
+        dropped = [
+            ("node", genes.display(chosen.columns[label]), int(sizes.get(label, 0)), reason)
+            for label, reason in sorted(reasons.items())
+        ]
+        chosen = NodeSelection(
+            left, ~carried.outside(list(left)), chosen.left_out, chosen.dropped + dropped
+        )
+
+
+def check_enough(
+    chosen: NodeSelection, genes: GeneNames, gene_table: pd.DataFrame, *, strict: bool
+) -> None:
+    """Refuse a network of fewer than two genes; with ``strict`` also one that drops any."""
+    if strict and chosen.dropped:
+        raise InputError(
+            f"{_cannot_be_nodes(chosen.dropped)} Leave them out by a list of nodes, or do without "
+            "strict."
+        )
+    if len(chosen.columns) < 2:
+        raise InputError(
+            _too_few(chosen.columns, chosen.left_out, chosen.dropped, genes, gene_table)
+        )
+
+
+def report_dropped(dropped: list[Fate]) -> None:
+    """Warn of genes that cannot be nodes."""
+    if dropped:
+        warnings.warn(
+            f"{_cannot_be_nodes(dropped)} They were dropped, their cells too; left_out lists them.",
+            ArgenWarning,
+            stacklevel=3,
+        )
+
+
+def select_sinks(
+    sinks: str | list[str] | None, nodes: Collection[int], genes: GeneNames
+) -> IntArray:
+    """Return the columns of measured genes that are targets without being nodes."""
+    if sinks is None:
+        return np.empty(0, dtype=np.int64)
+    if sinks == "all":
+        return np.array(
+            [k for k in range(len(genes.identifiers)) if k not in nodes], dtype=np.int64
+        )
+    columns: dict[int, str] = {}
+    for name in sinks:
+        column, reason = genes.find(name)
+        if column is None:
+            raise InputError(
+                f"{name!r}, in the list of sinks, is {reason}.{nearest(name, genes.all_names())}"
+            )
+        if column in columns:
+            raise InputError(f"{name!r}, in the list of sinks, is there by its other name too.")
+        columns[column] = name
+    return np.array(sorted(k for k in columns if k not in nodes), dtype=np.int64)
+
+
+def _match_labels(
+    sizes: pd.Series, genes: GeneNames, wanted_columns: dict[str, int] | None
+) -> tuple[dict[str, int], list[Fate]]:
+    """Return label -> column of the genes that may be nodes, and the other labels."""
+    left_out: list[Fate] = []
+    columns: dict[str, int] = {}
+    for label in sorted(set(sizes.index) | set(wanted_columns or ())):
+        column, reason = genes.find(label)
+        if column is None:
+            reason = _joins_others(label, sizes.index) or reason
+            left_out.append(("target", label, int(sizes[label]), reason))
+        elif wanted_columns is not None and column not in wanted_columns.values():
+            left_out.append(("target", label, int(sizes[label]), "not in the list of nodes"))
+        else:
+            columns[label] = column
+    _check_labels_agree(columns)
+    return columns, left_out
+
+
+def _joins_others(label: str, labels: pd.Index) -> str:
+    """Return the reason against a label that lists several of the others, or nothing."""
+    for separator in _SEPARATORS:
+        parts = label.split(separator)
+        if len(parts) > 1 and any(part in labels for part in parts):
+            return f"several perturbations, joined by {separator!r}"
+    return ""
+
+
+def _wanted_columns(
+    wanted: list[str], genes: GeneNames, all_labels: set[str], sizes: pd.Series
+) -> dict[str, int]:
+    """Return label -> column of the genes that the user listed."""
+    if len(wanted) < 2:
+        raise InputError(
+            f"nodes lists {first_few(wanted) or 'no gene'}: a network needs at least two genes."
+        )
+    found: dict[str, int] = {}
+    label_of_column = {genes.find(label)[0]: label for label in sorted(all_labels)}
+    for name in wanted:
+        column, reason = genes.find(name)
+        if column is None:
+            raise InputError(
+                f"{name!r}, in the list of nodes, is {reason}.{nearest(name, genes.all_names())}"
+            )
+        if column in found.values():
+            raise InputError(f"{name!r}, in the list of nodes, is there by its other name too.")
+        if column not in label_of_column:
+            raise InputError(
+                f"{name!r}, in the list of nodes, is measured but never perturbed. Nodes need "
+                f"cells of their own; perturbed are {first_few(sizes.index, 8)}."
+            )
+        found[label_of_column[column]] = column
+    return found
+
+
+def _check_labels_agree(columns: dict[str, int]) -> None:
+    by_column: dict[int, list[str]] = {}
+    for label, column in columns.items():
+        by_column.setdefault(column, []).append(label)
+    for labels in by_column.values():
+        if len(labels) > 1:
+            raise InputError(
+                f"The labels {first_few(labels)} mean the same gene. Use one name per gene."
+            )
+
+
+def _cannot_be_nodes(dropped: list[Fate]) -> str:
+    named = [f"{name} ({n_cells} cells, {reason})" for _, name, n_cells, reason in dropped]
+    return f"Some genes cannot be nodes: {first_few(named)}."
+
+
+def _too_few(
+    columns: dict[str, int],
+    left_out: list[Fate],
+    dropped: list[Fate],
+    genes: GeneNames,
+    gene_table: pd.DataFrame,
+) -> str:
+    found = f"only {next(iter(columns))!r} is" if columns else "none is"
+    message = (
+        f"A network needs at least two genes that are both perturbed and measured; {found}. "
+        f"Measured: {first_few(genes.identifiers)}."
+    )
+    if left_out:
+        message += f" Perturbed but left out: {first_few(name for _, name, _, _ in left_out)}."
+    if dropped:
+        message += f" Dropped: {first_few(f'{name} ({why})' for _, name, _, why in dropped)}."
+    targets = [name for _, name, _, reason in left_out if reason == NOT_MEASURED]
+    joined = [name for _, name, _, reason in left_out if reason.startswith("several")]
+    if joined:
+        message += (
+            f" {len(joined):,} labels, such as {joined[0]!r}, list several perturbations: expected "
+            "one in each cell, or the separator that joins them."
+        )
+    for candidate, values in gene_table.items():
+        if genes.symbols is None and values.astype(str).isin(targets).any():
+            return (
+                f"{message} The labels occur in var[{str(candidate)!r}]: name it as gene_symbols."
+            )
+    for label in targets[:_LABELS_LOOKED_AT]:
+        close = nearest(label, genes.all_names())
+        if close:
+            return f"{message} No measured gene is called {label!r}.{close}"
+    return message

@@ -1,0 +1,195 @@
+"""From an open file to the counts, genes and cells that are used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from argen.arrays import BoolArray, FloatArray, IntArray
+from argen.counts import GeneCounts
+from argen.read.cells import cell_filter
+from argen.read.files import Screen
+from argen.read.matrices import BlockMatrix
+from argen.read.nodes import (
+    Fate,
+    GeneNames,
+    NodeSelection,
+    check_enough,
+    drop_nodes,
+    gene_names,
+    select_nodes,
+    select_sinks,
+)
+from argen.read.raw_counts import RawCounts, find_matrix
+from argen.read.scratch import Kept, TileStore
+from argen.read.targets import Carried, carried_perturbations
+from argen.read.tiling import Wanted, tile_counts
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where counts may be kept."""
+
+    most_bytes: int  # in memory
+    scratch: Path | None  # folder named by the user
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the user asked for, checked as far as that goes without the file."""
+
+    target: str
+    control: list[str]
+    separator: str | None
+    target_names: str | list[str] | None
+    layer: str | None
+    cells: str | None
+    nodes: list[str] | None
+    sinks: str | list[str] | None
+    min_sink_mean: float
+    gene_symbols: str | None
+    min_cells: int
+    strict: bool
+    storage: Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What is used of a screen."""
+
+    nodes: NodeSelection
+    genes: tuple[str, ...]  # (n_genes,): nodes, then sinks
+    n_measured: int
+    kept: BoolArray  # (n_cells of the file,)
+    counts: GeneCounts  # (n_cells, n_genes)
+    row_sums: FloatArray  # (n_cells,) over all measured genes
+    perturbations: sparse.csc_array  # (n_cells, n_nodes)
+    left_out: list[Fate]
+
+
+def select_from(screen: Screen, asked: Selection) -> Selected:
+    """Choose cells, nodes and sinks by the tables of a screen, then read the counts once."""
+    matrix, gene_table, name = find_matrix(screen, asked.layer)
+    genes = gene_names(gene_table, asked.gene_symbols)
+    passed = cell_filter(screen.obs, asked.cells)
+    carried = carried_perturbations(
+        screen,
+        passed,
+        target=asked.target,
+        control=asked.control,
+        separator=asked.separator,
+        target_names=asked.target_names,
+    )
+    first = select_nodes(
+        carried,
+        genes=genes,
+        gene_table=gene_table,
+        wanted=asked.nodes,
+        min_cells=asked.min_cells,
+        strict=asked.strict,
+    )
+    sinks = select_sinks(asked.sinks, set(first.columns.values()), genes)
+    columns = np.array([*first.columns.values(), *sinks], dtype=np.int64)
+    wanted = Wanted(passed, _among(passed, first.used), columns)
+    check = RawCounts(screen, name, genes.identifiers)
+    counts, row_sums = _read(matrix, wanted, check, screen, name, asked.storage)
+
+    nodes = _with_counts(first, counts, carried, genes, asked.min_cells)
+    check_enough(nodes, genes, gene_table, strict=asked.strict)
+    still = nodes.used[first.used]
+    is_sink, left_out_sinks = _sinks_with_counts(
+        sinks, counts, len(first.columns), still, genes, asked.min_sink_mean
+    )
+    is_node = np.array([label in nodes.columns for label in first.columns], dtype=bool)
+    chosen = np.flatnonzero(np.concatenate([is_node, is_sink]))
+    if len(chosen) < counts.n_genes or not still.all():
+        counts = _stored(counts, still, chosen, asked.storage)
+    order = [carried.labels.get_loc(label) for label in nodes.columns]
+    perturbations = sparse.csc_array(carried.matrix[:, order][np.flatnonzero(nodes.used)])
+    perturbations.sort_indices()
+    left_out = [*nodes.left_out, *nodes.dropped, *left_out_sinks]
+    if not passed.all():
+        n_filtered = int((~passed).sum())
+        left_out.insert(0, ("cells", "filtered", n_filtered, f"not in {asked.cells!r}"))
+    return Selected(
+        nodes=nodes,
+        genes=tuple(genes.display(columns[k]) for k in chosen.tolist()),
+        n_measured=len(genes.identifiers),
+        kept=_among(passed, nodes.used),
+        counts=counts,
+        row_sums=row_sums[still],
+        perturbations=perturbations,
+        left_out=left_out,
+    )
+
+
+def _among(passed: BoolArray, chosen: BoolArray) -> BoolArray:
+    """Mark the chosen ones of the cells that passed: (n_cells of the file,)."""
+    marked = np.zeros(len(passed), dtype=bool)
+    marked[np.flatnonzero(passed)[chosen]] = True
+    return marked
+
+
+def _read(
+    matrix: BlockMatrix,
+    wanted: Wanted,
+    check: RawCounts,
+    screen: Screen,
+    name: str,
+    storage: Storage,
+) -> tuple[GeneCounts, FloatArray]:
+    """Read the counts, or take them from where an earlier reading left them."""
+    if storage.scratch is None or screen.version is None:
+        return tile_counts(matrix, wanted, check, TileStore(storage.most_bytes, storage.scratch))
+    kept = Kept.of(
+        storage.scratch, screen.version, name, wanted.passed, wanted.used, wanted.columns
+    )
+    if not kept.is_there():
+        store = TileStore(storage.most_bytes, storage.scratch)
+        kept.save(*tile_counts(matrix, wanted, check, store))
+        store.clear()
+    return kept.load(storage.most_bytes)
+
+
+def _with_counts(
+    first: NodeSelection, counts: GeneCounts, carried: Carried, genes: GeneNames, min_cells: int
+) -> NodeSelection:
+    """Drop the nodes without a count in the cells that are used."""
+    place = {label: k for k, label in enumerate(first.columns)}
+
+    def without_counts(chosen: NodeSelection) -> list[str]:
+        totals = counts.totals(chosen.used[first.used])
+        return [label for label in chosen.columns if totals[place[label]] == 0]
+
+    return drop_nodes(first, carried, genes, min_cells=min_cells, without_counts=without_counts)
+
+
+def _sinks_with_counts(
+    sinks: IntArray,
+    counts: GeneCounts,
+    n_before: int,
+    cells: BoolArray,
+    genes: GeneNames,
+    min_mean: float,
+) -> tuple[BoolArray, list[Fate]]:
+    """Which sinks have enough counts, and the fate of the others."""
+    means = counts.totals(cells)[n_before:] / max(int(cells.sum()), 1)
+    kept = (means > 0) & (means >= min_mean)
+    reasons = np.where(means > 0, f"mean count below {min_mean:g}", _NO_COUNT)
+    return kept, [
+        ("sink", genes.display(int(sinks[k])), 0, str(reasons[k])) for k in np.flatnonzero(~kept)
+    ]
+
+
+_NO_COUNT = "no count in any cell that is used"
+
+
+def _stored(counts: GeneCounts, cells: BoolArray, genes: IntArray, storage: Storage) -> GeneCounts:
+    """Keep some cells and genes of counts that may be in files, in memory if they fit."""
+    store = TileStore(storage.most_bytes, storage.scratch)
+    for tile in counts.select(cells, genes):
+        store.add(tile)
+    return GeneCounts(tuple(store.tiles), len(genes))

@@ -1,0 +1,130 @@
+"""Step three: which candidates act directly on a target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from argen.arrays import IntArray
+from argen.config import InferenceConfig
+from argen.data.design import Design, build_design
+from argen.data.perturbseq import PerturbSeqData
+from argen.engine import Effects, Engine, ParentJob, SharedEngine, using_threads
+from argen.errors import FitStatus
+from argen.run.blocks import Executor, Progress, Stage, run_stage, sum_of_fits
+from argen.run.checkpoint import Checkpoint
+from argen.steps.order import CausalOrder
+
+# A block of the parent search is full when it has so many jobs, or when the squares of their
+# numbers of candidates add up to so much: engines share work between the jobs of a block.
+MOST_JOBS, MOST_PAIRS_OF_CANDIDATES = 256, 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ParentTests:
+    """One test per candidate edge, in long form: (n_candidates,) each."""
+
+    genes: tuple[str, ...]
+    source: IntArray
+    target: IntArray
+    effects: Effects
+    fits: dict[str, int]
+    """How many tests were computed in which way."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return source, target, effect, std_error, z, p_value, log10_p, status."""
+        names = np.array(self.genes, dtype=object)
+        effects = self.effects
+        with np.errstate(invalid="ignore", divide="ignore"):
+            z = effects.effect / effects.std_error
+        return pd.DataFrame(
+            {
+                "source": names[self.source],
+                "target": names[self.target],
+                "effect": effects.effect,
+                "std_error": effects.std_error,
+                "z": z,
+                "p_value": effects.p_value,
+                "log10_p": effects.log10_p,
+                "status": [FitStatus(s).name for s in effects.status],
+            }
+        )
+
+
+def search_parents(
+    data: PerturbSeqData | Design,
+    order: CausalOrder,
+    config: InferenceConfig | None = None,
+    *,
+    engine: Engine | None = None,
+    executor: Executor | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> ParentTests:
+    """Estimate and test the direct effect of every candidate on its target.
+
+    For a target t with candidates A, on all cells, in two stages::
+
+        log E[Y_k] = log C + [1, D_A, X] pi_k,   proxy S_k = [1, D_A, X] pi_k,   k in A
+        log E[Y_t] = log C + [1, D_t, S_A, X] beta,   theta_tk = coefficient of S_k
+
+    theta_tk is the change in the log mean of t per unit of log mean of k, the other
+    candidates held fixed. With ``first_stage="nested"`` the first stage of k has the
+    perturbations of k and of its own candidates alone: no other one can move it. Standard
+    errors are Murphy and Topel's, on sandwich covariances. P-values are two-sided normal, of the
+    effect over its standard error, or over that which it would have if it were none (see
+    ``argen.engine.parent_test``), as ``config.test_of_parents`` says.
+
+    Source: Park and Li (2026), step three of ARGEN.
+
+    Differs from the R reference in:
+
+    1. the design has full rank, so no ridge is added to it;
+    2. a candidate that the data cannot tell from others is reported as not identified, and
+       the remaining candidates of the target keep their tests;
+    3. a perturbed group without counts gets half a count (see ``FitStatus.HALF_COUNT``).
+    """
+    config, engine = config or InferenceConfig(), engine or SharedEngine()
+    design = data if isinstance(data, Design) else build_design(data)
+    jobs = [ParentJob(int(t), order.candidates(int(t))) for t in order.order]
+    jobs = [job for job in jobs if len(job.candidates)]
+    blocks = blocks_of_jobs(jobs)
+    numbers = [_numbers(block) for block in blocks]
+    kept = checkpoint.stage("parents", config, engine, numbers) if checkpoint else None
+    with using_threads(config.threads):
+        tester = engine.parents(design, order, config)
+        n_tests = [sum(len(job.candidates) for job in block) for block in blocks]
+        stage = Stage("parents", tester.direct_effects, blocks, n_tests)
+        results = run_stage(stage, executor=executor, kept=kept, progress=progress)
+    no_index = np.empty(0, dtype=np.int64)
+    targets = [np.full(len(job.candidates), job.target) for job in jobs]
+    return ParentTests(
+        genes=design.genes,
+        source=np.concatenate([no_index, *(job.candidates for job in jobs)]),
+        target=np.concatenate([no_index, *targets]),
+        effects=Effects.joined([r.effects for r in results]).less_sure(config.inflation),
+        fits=sum_of_fits(results),
+    )
+
+
+def blocks_of_jobs(jobs: Sequence[ParentJob]) -> list[list[ParentJob]]:
+    """Cut the jobs into blocks; the cuts depend on nothing but the jobs."""
+    blocks: list[list[ParentJob]] = []
+    n_pairs = 0
+    for job in jobs:
+        if not blocks or n_pairs >= MOST_PAIRS_OF_CANDIDATES or len(blocks[-1]) == MOST_JOBS:
+            blocks.append([])
+            n_pairs = 0
+        blocks[-1].append(job)
+        n_pairs += len(job.candidates) ** 2
+    return blocks
+
+
+def _numbers(block: Sequence[ParentJob]) -> IntArray:
+    """Write a block as one vector: target, number of candidates, and candidates of each job."""
+    return np.concatenate(
+        [np.array([job.target, len(job.candidates), *job.candidates]) for job in block]
+    )

@@ -1,0 +1,107 @@
+"""Exogeneity: at its nominal rate where chance assigns, and speaking where a covariate does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+
+import argen
+from argen.checks.cells.balance import (
+    balance_findings,
+    balance_quantiles,
+    balance_table,
+    logistic_tests,
+)
+from argen.data.design import build_design
+
+
+def table_of(seed: int, assignment: float, *, hide: bool) -> pd.DataFrame:
+    """Balance of a numeric covariate and of four batches, both in the design or both left out."""
+    model = argen.ScreenModel(
+        n_nodes=20, n_parents=0, n_batches=4, assignment=assignment, n_controls=600
+    )
+    data, _ = argen.simulate_screen(model, rng=seed)
+    nothing = pd.DataFrame(index=data.cells)
+    columns = data.covariates.set_index(data.cells)
+    data = replace(data, covariates=nothing if hide else columns)
+    return balance_table(build_design(data), data.covariates, columns if hide else nothing)
+
+
+def test_nominal_rate_where_chance_assigns():
+    for hide in (True, False):
+        table = pd.concat([table_of(seed, 0.0, hide=hide) for seed in range(6)])
+        for column in ("p_value", "wald_p_value"):
+            p = table[column].dropna()
+            assert len(p) == 360
+            assert abs((p < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / len(p))
+            assert stats.kstest(p, "uniform").pvalue > 0.001
+        points = balance_quantiles(table)
+        assert set(points["test"]) == {"likelihood ratio", "Wald"}
+        # Screens by role: each has a false finding in one of twenty.
+        assert (table["unbalanced"]).sum() <= 4
+
+
+def test_speaks_where_a_column_decides():
+    hidden = table_of(1, 0.7, hide=True)
+    assert hidden.loc[hidden["role"] == "other", "unbalanced"].mean() > 0.5
+    findings = balance_findings(hidden)
+    assert findings[0].severity == "warning"
+    assert "Add these columns" in findings[0].advice
+    known = table_of(1, 0.7, hide=False)
+    (finding,) = balance_findings(known)
+    assert finding.severity == "note"
+    assert "which the fits adjust for" in finding.evidence
+
+
+def test_library_size():
+    data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=5, assignment=0.0), rng=2)
+    perturbed = data.perturbations[:, [1]].toarray()[:, 0] == 1
+    data = replace(data, library_size=data.library_size * np.where(perturbed, 0.7, 1.0))
+    table = balance_table(build_design(data), data.covariates, pd.DataFrame(index=data.cells))
+    sizes = table[table["role"] == "library size"]
+    assert sizes.loc[sizes["unbalanced"], "node"].tolist() == [data.nodes[1]]
+    assert any("library size" in f.evidence for f in balance_findings(table))
+
+
+def test_statistics_are_those_of_a_logistic_regression():
+    rng = np.random.default_rng(3)
+    base = np.column_stack([np.ones(300), rng.normal(size=300)])
+    added = rng.normal(size=(300, 2))
+    carries = (rng.random(300) < 0.2 + 0.2 * (added[:, 0] > 0)).astype(float)
+    small, large = (
+        sm.GLM(carries, x, family=sm.families.Binomial()).fit(tol=1e-12)
+        for x in (base, np.column_stack([base, added]))
+    )
+    statistic, wald, df = logistic_tests(carries, base, np.column_stack([added, base[:, 1]]))
+    assert statistic == pytest.approx(2 * (large.llf - small.llf), rel=1e-6)
+    expected = large.wald_test(np.eye(4)[2:], scalar=True).statistic
+    assert wald == pytest.approx(float(expected), rel=1e-4)
+    assert df == 2
+
+
+def test_a_level_without_perturbed_cells():
+    """The limit of a separated level: the G-test of the table."""
+    carries = np.repeat([0.0, 1.0], [200, 50])
+    level = np.zeros((250, 1))
+    level[:100] = 1.0
+    statistic, _, df = logistic_tests(carries, np.ones((250, 1)), level)
+    expected = stats.chi2_contingency(
+        [[100, 100], [0, 50]], correction=False, lambda_="log-likelihood"
+    )
+    assert statistic == pytest.approx(expected.statistic, rel=1e-5)
+    assert df == 1
+
+
+def test_columns_of_cells_that_are_not_there():
+    data, _ = argen.simulate_paper_screen(rng=1, n_cells=2000)
+    others = pd.DataFrame({"lane": ["a", "b"]}, index=["no", "cell"])
+    with pytest.raises(argen.InputError, match="2,000 cells have no row"):
+        argen.checks.check(data, others=others, n_null_tests=0)
+    others = pd.DataFrame({"lane": np.nan}, index=data.cells)
+    with pytest.raises(argen.InputError, match="'lane' to check is missing in 2,000 cells"):
+        argen.checks.check(data, others=others, n_null_tests=0)

@@ -1,0 +1,112 @@
+"""The checked input: perturbations of cells, checksum, and what it says of itself."""
+
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import argen
+from argen.counts import GeneCounts
+from argen.data.design import build_design
+from argen.data.perturbseq import perturbations_of
+from tests.screens import screen_of
+
+
+def changed(data: argen.PerturbSeqData, **values) -> argen.PerturbSeqData:
+    """The same data with some fields replaced."""
+    kept = {field.name: getattr(data, field.name) for field in fields(data)}
+    return argen.PerturbSeqData(**(kept | values))
+
+
+@pytest.fixture
+def data(rng):
+    node_of_cell = rng.permutation(np.repeat([-1, 0, 1, 2], [40, 10, 12, 14]))
+    return screen_of(rng.poisson(1.0, (76, 3)), node_of_cell)
+
+
+def test_perturbations_and_codes_are_two_ways_to_say_the_same(rng):
+    codes = rng.integers(-1, 5, 200)
+    matrix = perturbations_of(codes, 5)
+    np.testing.assert_array_equal(matrix.toarray(), codes[:, None] == np.arange(5))
+    data = screen_of(rng.poisson(1.0, (200, 5)), codes)
+    assert data.one_per_cell
+    np.testing.assert_array_equal(data.node_of_cell, codes)
+    assert data.n_controls == (codes == -1).sum()
+    np.testing.assert_array_equal(data.n_perturbed, np.bincount(codes + 1)[1:])
+    design = build_design(data)
+    np.testing.assert_array_equal(design.node_of_cell, codes)
+    np.testing.assert_array_equal(design.controls, codes == -1)
+    for node in range(5):
+        np.testing.assert_array_equal(design.perturbed(node), codes == node)
+        np.testing.assert_array_equal(design.cells_of(node), np.flatnonzero(codes == node))
+
+
+def test_cells_with_several_perturbations_have_no_one_node(rng):
+    indicators = np.array([[1, 1], [0, 0], [0, 1]])
+    data = screen_of(rng.poisson(1.0, (3, 2)), indicators)
+    assert not data.one_per_cell
+    assert data.n_controls == 1
+    assert data.n_perturbed.tolist() == [1, 2]
+    for holder in (data, build_design(data)):
+        with pytest.raises(ValueError, match="several perturbations"):
+            _ = holder.node_of_cell
+
+
+def test_checksum_knows_content_alone(data, tmp_path):
+    matrix = data.counts.to_csc()
+    other_tiles = GeneCounts.from_matrix(matrix, cells_of_a_tile=7)
+    assert changed(data, counts=other_tiles).checksum() == data.checksum()
+    assert changed(data, counts=other_tiles.to_folder(tmp_path)).checksum() == data.checksum()
+
+
+def test_checksum_knows_all_content(data):
+    matrix = data.counts.to_csc().toarray()
+    matrix[5, 1] += 1
+    codes = data.node_of_cell
+    moved = np.where(codes == 2, 1, np.where(codes == 1, 2, codes))
+    variants = [
+        data,
+        changed(data, counts=GeneCounts.from_matrix(matrix)),
+        changed(data, perturbations=perturbations_of(moved, 3)),
+        changed(data, genes=("g0", "g1", "other")),
+        changed(data, n_nodes=2, perturbations=data.perturbations[:, :2]),
+        changed(data, library_size=2.0 * data.library_size),
+        changed(data, formula="~ 1"),
+    ]
+    assert len({variant.checksum() for variant in variants}) == len(variants)
+
+
+def test_summary_says_how_each_covariate_enters(rng):
+    table = pd.DataFrame(
+        {
+            "p_mito": rng.random(76),
+            "lane": rng.choice(list("abc"), 76),
+            "batch": rng.integers(0, 4, 76),
+            "n_genes": np.arange(76),
+        }
+    )
+    data = screen_of(rng.poisson(1.0, (76, 3)), rng.integers(-1, 3, 76), table)
+    summary = data.summary()
+    expected = "covariates: p_mito (numeric), lane (3 levels), batch (numeric), n_genes (numeric)\n"
+    assert expected in summary
+    assert "covariate batch is a number with 4 values and has one slope; write C(batch)" in summary
+    assert summary.count("is a number with") == 1
+    by_level = changed(data, formula="~ p_mito + lane + C(batch) + n_genes")
+    assert "batch (4 levels)" in by_level.summary()
+    assert "is a number with" not in by_level.summary()
+    assert "covariates: none" in screen_of(rng.poisson(1.0, (9, 2)), [-1] * 9).summary()
+
+
+@pytest.mark.parametrize("step", [argen.infer_network, argen.screen_descendants])
+@pytest.mark.parametrize("given", ["screen.h5ad", pd.DataFrame()])
+def test_what_was_not_read_is_refused(step, given):
+    with pytest.raises(argen.InputError, match=r"^Expected PerturbSeqData, not .*read_perturbseq"):
+        step(given)
+
+
+def test_it_is_shown_in_one_line(data):
+    assert repr(data) == "PerturbSeqData(76 cells, 3 nodes, 0 sinks)"
+    fewer = changed(data, n_nodes=2, perturbations=data.perturbations[:, :2])
+    assert fewer.sinks == ("g2",)
+    assert repr(fewer) == "PerturbSeqData(76 cells, 2 nodes, 1 sinks)"

@@ -1,0 +1,259 @@
+"""The shared engine against the exact one, and its pieces against slow twins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import argen
+from argen.data.design import build_design
+from argen.engine import ExactEngine, SharedEngine
+from argen.engine.shared import SERIES_DEGREES, SharedScreener
+from argen.errors import FitStatus
+from argen.glm import _controls, _pairs, _series
+from argen.glm.monomials import monomials
+from tests.screens import PUBLISHED, screen_of
+
+# What the series and the last step leave out: see SERIES_REMAINDER and LAST_STEP.
+EFFECT_TOLERANCE = 1e-7
+LOG10_P_TOLERANCE = 1e-6
+
+COVARIATES = {
+    "none": [],
+    "numeric": ["x"],
+    "lane": ["lane"],
+    "numeric and lane": ["x", "lane"],
+    "three numeric, two categorical": ["x", "skewed", "third", "lane", "replicate"],
+    "five numeric": ["x", "skewed", "third", "fourth", "fifth"],
+}
+
+
+def random_screen(seed: int, covariates: list[str], mean: float = 1.0) -> argen.PerturbSeqData:
+    """Eight genes, 30 cells each and 400 controls; everything acts on everything."""
+    rng = np.random.default_rng(seed)
+    node_of_cell = rng.permutation(np.repeat(np.arange(-1, 8), [400, *[30] * 8]))
+    n_cells = len(node_of_cell)
+    table = pd.DataFrame(
+        {
+            "x": rng.normal(size=n_cells),
+            "skewed": rng.exponential(size=n_cells),
+            "third": rng.uniform(size=n_cells),
+            "fourth": rng.normal(size=n_cells),
+            "fifth": rng.normal(size=n_cells),
+            "lane": rng.choice(list("abcdef"), n_cells),
+            "replicate": rng.choice(["r1", "r2", "r3"], n_cells),
+        }
+    )
+    lane = (table["lane"].to_numpy() > "c").astype(float)
+    effects = np.vstack([rng.normal(0, 0.5, (8, 8)), np.zeros(8)])[node_of_cell]
+    log_mean = np.log(mean) + 0.3 * table["x"].to_numpy() + 0.3 * lane + 0.2 * table["skewed"]
+    counts = rng.poisson(np.exp(np.asarray(log_mean)[:, None] + effects))
+    return screen_of(counts, node_of_cell, table[covariates], rng.gamma(8, 1 / 8, n_cells))
+
+
+def assert_engines_agree(data: argen.PerturbSeqData) -> argen.DescendantScreen:
+    """Compare every pair of the default screen with the exact engine's."""
+    shared = argen.screen_descendants(data)
+    exact = argen.screen_descendants(data, engine=ExactEngine())
+    np.testing.assert_array_equal(shared.status, exact.status)
+    np.testing.assert_allclose(shared.effect, exact.effect, atol=EFFECT_TOLERANCE)
+    np.testing.assert_allclose(
+        shared.log10_p, exact.log10_p, rtol=LOG10_P_TOLERANCE, atol=LOG10_P_TOLERANCE
+    )
+    np.testing.assert_allclose(
+        shared.knockdown.effect, exact.knockdown.effect, atol=EFFECT_TOLERANCE
+    )
+    return shared
+
+
+@pytest.mark.parametrize("names", COVARIATES.values(), ids=COVARIATES.keys())
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_exact_fits(names, seed):
+    screen = assert_engines_agree(random_screen(seed, names))
+    n_numeric = sum(name not in ("lane", "replicate") for name in names)
+    if n_numeric in SERIES_DEGREES:
+        assert screen.fits.get("series", 0) + screen.fits.get("afresh", 0) == 64
+    else:
+        assert screen.fits == {"exact": 64}
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.1, 30.0])
+def test_agrees_on_rare_and_on_abundant_genes(mean):
+    """Rare genes: empty groups, empty levels, long series, sums taken afresh."""
+    screen = assert_engines_agree(random_screen(1, ["x", "lane"], mean))
+    if mean < 0.1:
+        assert screen.fits["empty"] > 0
+        assert (screen.status == FitStatus.ZERO_COUNTS_PERTURBED).any()
+
+
+def test_sums_are_taken_afresh_where_no_series_is_close(monkeypatch):
+    data = random_screen(2, ["x", "skewed"])
+    monkeypatch.setitem(SERIES_DEGREES, 2, (2, 2))
+    screen = assert_engines_agree(data)
+    assert screen.fits["afresh"] == 64
+
+
+def test_cells_with_several_perturbations_and_targets_that_are_no_nodes(rng):
+    """Each source is compared on all its cells, whatever else they carry, with the controls."""
+    one_each = random_screen(3, ["x", "lane"])
+    more = rng.random((one_each.n_cells, 6)) < 0.1
+    indicators = (one_each.perturbations.toarray()[:, :6] == 1) | (
+        more & (one_each.node_of_cell != -1)[:, None]
+    )
+    data = screen_of(
+        one_each.counts.to_csc(), indicators, one_each.covariates, one_each.library_size, n_nodes=6
+    )
+    assert not data.one_per_cell
+    design = build_design(data)
+    targets = np.array([7, 2, 6, 0])
+    shared = SharedEngine().screen(design, PUBLISHED)
+    assert isinstance(shared, SharedScreener)
+    found = shared.total_effects(targets)
+    assert found.fits["exact"] == 0
+    exact = ExactEngine().screen(design, PUBLISHED).total_effects(targets).effects
+    assert found.effects.effect.shape == (6, 4)
+    np.testing.assert_allclose(found.effects.effect, exact.effect, atol=EFFECT_TOLERANCE)
+    np.testing.assert_allclose(found.effects.log10_p, exact.log10_p, rtol=LOG10_P_TOLERANCE)
+    # One source by itself: its cells and the controls, and nothing of the others.
+    for source in range(6):
+        cells = np.flatnonzero(indicators[:, source] | ~indicators.any(axis=1))
+        alone = screen_of(
+            one_each.counts.to_csc()[cells],
+            np.where(indicators[cells, source], 0, -1),
+            one_each.covariates.iloc[cells].reset_index(drop=True),
+            one_each.library_size[cells],
+            n_nodes=1,
+        )
+        effects = (
+            SharedEngine().screen(build_design(alone), PUBLISHED).total_effects(targets).effects
+        )
+        np.testing.assert_allclose(
+            effects.effect[0], found.effects.effect[source], atol=EFFECT_TOLERANCE
+        )
+
+
+def test_formulas_are_gathered_into_factors():
+    data = random_screen(0, ["x", "lane", "replicate"])
+    by_formula = argen.PerturbSeqData(
+        **{f: getattr(data, f) for f in data.__slots__ if f != "formula"},
+        formula="~ replicate + x + lane",
+    )
+    assert isinstance(SharedEngine().screen(build_design(by_formula), PUBLISHED), SharedScreener)
+    factors = build_design(by_formula).covariates.factors
+    assert sorted(factors.max(axis=1)) == [2, 5]
+    left = argen.screen_descendants(data)
+    right = argen.screen_descendants(by_formula)
+    np.testing.assert_allclose(left.effect, right.effect, atol=EFFECT_TOLERANCE)
+
+
+@given(st.lists(st.floats(-600, 600), min_size=1, max_size=50))
+@settings(deadline=None)
+def test_exponentials(values):
+    x = np.array(values)
+    out = np.empty_like(x)
+    _series.exponentials(x, out, np.empty(len(x), np.int64))
+    np.testing.assert_allclose(out, np.exp(x), rtol=1e-15)
+
+
+@given(st.lists(st.floats(-0.25, 0.25), min_size=1, max_size=50))
+@settings(deadline=None)
+def test_short_exponentials(values):
+    out = np.empty(len(values))
+    _series.short_exponentials(np.array(values), out)
+    np.testing.assert_allclose(out, np.exp(values), rtol=2e-14)
+
+
+@pytest.mark.parametrize("n_variables", range(5))
+def test_series_of_exponentials(n_variables, rng):
+    """``sum_a coefficient_a z^a`` is ``exp(e'z)``, and its shifted twin ``z^b exp(e'z)``."""
+    series = monomials(n_variables, 9)
+    e, z = rng.normal(0, 0.1, n_variables), rng.normal(size=(n_variables, 20))
+    coefficients = np.empty(len(series.exponents))
+    arguments = (series.parent, series.variable, series.power, len(coefficients))
+    _series.exp_coefficients(e, *arguments, coefficients)
+    powers = np.prod(z[None] ** series.exponents[:, :, None], axis=1)
+    np.testing.assert_allclose(coefficients @ powers, np.exp(e @ z), rtol=1e-9)
+    for b in range(series.minus.shape[1]):
+        shifted = np.where(series.minus[:, b] >= 0, coefficients[series.minus[:, b]], 0.0)
+        np.testing.assert_allclose(
+            shifted @ powers, powers[b] * np.exp(e @ z), rtol=1e-6, atol=1e-6
+        )
+
+
+def test_newton_system_is_score_and_information_with_dummies(rng):
+    """Profiling the level intercepts out is taking the Schur complement of their dummies."""
+    n, n_levels, phi = 300, 4, 0.3
+    level, flag = rng.integers(0, n_levels, n), rng.integers(0, 2, n)
+    z, own = rng.normal(size=n), (rng.random(n) < 0.2).astype(float)
+    y, mean = rng.poisson(2.0, n).astype(float), rng.gamma(2.0, 1.0, n)
+    stratum = n_levels * flag + level
+    sums = np.array([np.bincount(stratum, mean * z**k, 2 * n_levels) for k in range(2)])
+    own_sums = np.bincount(stratum, own * mean, 2 * n_levels)
+    mean *= np.exp(phi * flag)
+    level_counts = np.bincount(level, y)
+    observed = np.array([y @ z, y @ flag, y @ own])
+    by_level, scale, rate = np.zeros((5, n_levels)), np.zeros(2), np.zeros(2 * n_levels)
+    score, information = np.zeros(3), np.zeros((3, 3))
+    indicators, e = np.array([[0.0, 1.0]]), np.array([0.0, phi, 0.0])
+    _controls.profile_levels(level_counts, indicators, sums, own_sums, e, by_level, scale, rate)
+    fitted = np.exp(-phi * flag) * mean * rate[stratum]
+    _controls.newton_system(
+        level_counts, indicators, observed, sums, own_sums,
+        np.array([fitted @ own, fitted @ (own * z)]), np.array([[fitted @ z**2]]), by_level, rate,
+        score, information,
+    )  # fmt: skip
+    # The intercepts at their best: the means of a level add up to its counts.
+    fitted = mean * (level_counts / np.bincount(level, mean))[level]
+    regressors, dummies = np.column_stack([z, flag, own]), np.eye(n_levels)[level]
+    np.testing.assert_allclose(score, regressors.T @ (y - fitted), atol=1e-9)
+    full = np.column_stack([dummies, regressors])
+    hessian = full.T @ (fitted[:, None] * full)
+    corner = hessian[n_levels:, :n_levels]
+    schur = hessian[n_levels:, n_levels:] - corner @ np.linalg.solve(
+        hessian[:n_levels, :n_levels], corner.T
+    )
+    np.testing.assert_allclose(information, schur, rtol=1e-10)
+
+
+@pytest.mark.parametrize("n_numeric", range(4))
+def test_sums_over_controls_are_those_of_their_cells(n_numeric, rng):
+    """Series against plain sums over cells: the moments at e, and the variance."""
+    n, n_strata, series = 200, 3, monomials(n_numeric, 9)
+    stratum = np.sort(rng.integers(0, n_strata, n))
+    start = np.searchsorted(stratum, np.arange(n_strata + 1))
+    z, e = rng.uniform(-1, 1, (n_numeric, n)), rng.normal(0, 0.02, n_numeric)
+    y, w = rng.poisson(2.0, n).astype(float), rng.gamma(2.0, 1.0, n)
+    rate, influence = rng.gamma(2.0, 0.5, n_strata), rng.normal(size=n_strata)
+    weight = rng.normal(size=n_numeric)
+    powers = np.prod(z[None] ** series.exponents[:, :, None], axis=1)
+    tables = np.empty((4, len(powers), n_strata))
+    _controls.segment_sums(np.array([w, y * y, y * w, w * w]), powers, start, tables)
+
+    coefficients, n_terms = np.empty(len(powers)), len(powers)
+    _series.exp_coefficients(e, series.parent, series.variable, series.power, n_terms, coefficients)
+    sums, second = np.empty((1 + n_numeric, n_strata)), np.zeros((n_numeric, n_numeric))
+    terms = coefficients, series.minus, n_terms, n_terms
+    _series.add_moments(tables[0], *terms, sums)
+    _series.second_moments(tables[0], *terms, rate, np.empty(n_terms), second)
+    mean = w * np.exp(e @ z)
+    first = np.vstack([mean, mean * z])
+    np.testing.assert_allclose(sums, [np.bincount(stratum, row, n_strata) for row in first])
+    plain = np.triu((rate[stratum] * mean * z) @ z.T)
+    np.testing.assert_allclose(second, plain, rtol=1e-9, atol=1e-9)
+
+    doubled = coefficients * 2.0 ** series.exponents.sum(axis=1)
+    n_low, n_coefficients = series.minus.shape[1], series.n_up_to[-3]
+    variance = _pairs._control_variance(
+        tables[1, :n_low], tables[2], tables[3], coefficients, doubled, series.minus,
+        n_coefficients, n_terms, weight, n_numeric, influence, rate,
+    )  # fmt: skip
+    at = influence[stratum] + weight @ z
+    plain = np.sum(((y - rate[stratum] * mean) * at) ** 2)
+    np.testing.assert_allclose(variance, plain, rtol=1e-9)
+    afresh = _pairs._control_variance_afresh(
+        y, mean, powers, start, influence, rate, weight, n_numeric
+    )
+    np.testing.assert_allclose(afresh, plain, rtol=1e-12)

@@ -1,0 +1,247 @@
+"""Counts are read once, in blocks: no block, format or place of the counts changes the data."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+import argen
+from argen.counts import StoredArray
+from argen.read import matrices
+from argen.read.scratch import most_bytes
+
+read = partial(argen.read_perturbseq, target="perturbation", control="non-targeting")
+HERE = Path(__file__).parent
+FORMATS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.asarray}
+
+
+def with_matrix(screen, matrix, **others):
+    return AnnData(X=matrix, obs=screen.obs, var=screen.var, **others)
+
+
+def in_files(data: argen.PerturbSeqData) -> bool:
+    return all(isinstance(tile.cell, StoredArray) for tile in data.counts.tiles)
+
+
+def write(adata: AnnData, path, suffix: str):
+    path = path / f"screen{suffix}"
+    adata.write_h5ad(path) if suffix == ".h5ad" else adata.write_zarr(path)
+    return path
+
+
+@given(
+    entries=st.integers(1, 2000),
+    as_matrix=st.sampled_from(list(FORMATS.values())),
+    memory=st.sampled_from([0, 2000, 10**9]),
+    cells=st.sampled_from([None, "confident", "cycling"]),
+    sinks=st.sampled_from([None, "all", ["GAPDH", "STAT1", "MYC"]]),
+)
+@settings(deadline=None, max_examples=60, derandomize=True)
+def test_blocks_and_places_do_not_matter(shared_screen, entries, as_matrix, memory, cells, sinks):
+    expected = read(shared_screen, cells=cells, sinks=sinks)
+    screen = with_matrix(shared_screen, as_matrix(shared_screen.X.toarray()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrices, "MOST_ENTRIES_OF_A_BLOCK", entries)
+        data = read(screen, cells=cells, sinks=sinks, memory=memory)
+    assert data.genes == expected.genes
+    assert data.checksum() == expected.checksum()
+    assert in_files(data) == (memory < expected.counts.nbytes)
+    row_sums = shared_screen[data.cells].X.sum(axis=1)
+    np.testing.assert_array_equal(data.library_size, np.ravel(row_sums))
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data")
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+@pytest.mark.parametrize("as_matrix", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("layer", [None, "counts", "raw"])
+def test_files_agree_with_objects(screen, tmp_path, monkeypatch, suffix, as_matrix, layer):
+    if suffix == ".zarr":
+        pytest.importorskip("zarr")
+    monkeypatch.setattr(matrices, "MOST_ENTRIES_OF_A_BLOCK", 300)
+    counts = as_matrix(screen.X.toarray())
+    if layer is None:
+        given = with_matrix(screen, counts)
+    elif layer == "counts":
+        given = with_matrix(screen, screen.X.log1p(), layers={"counts": counts})
+    else:
+        given = with_matrix(screen, screen.X.log1p())
+        given.raw = with_matrix(screen, counts)
+    path = write(given, tmp_path, suffix)
+    options = {"layer": layer, "cells": "confident", "covariates": ["lane"], "sinks": "all"}
+    data = read(path, **options)
+    assert data.checksum() == read(given, **options).checksum()
+    assert data.source == str(path)
+
+
+def test_what_is_in_files_gives_the_same_network(screen, tmp_path):
+    inside = argen.infer_network(read(screen, sinks="all"))
+    outside = argen.infer_network(read(screen, sinks="all", memory=0))
+    pd.testing.assert_frame_equal(inside.candidates, outside.candidates, check_exact=True)
+    pd.testing.assert_frame_equal(inside.total_effects(), outside.total_effects())
+
+
+def test_damage_that_shows_while_reading(screen, tmp_path):
+    path = write(screen, tmp_path, ".h5ad")
+    with h5py.File(path, "a") as file:
+        indptr = file["X/indptr"][:]
+        indptr[5] = indptr[6] + 1
+        file["X/indptr"][:] = indptr
+    with pytest.raises(argen.InputError, match="X is not a valid sparse matrix: its row pointers"):
+        read(path)
+    with h5py.File(path, "a") as file:
+        del file["X"]
+        file["X"] = np.zeros((299, 6))
+        file["X"].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    with pytest.raises(
+        argen.InputError, match="X has 299 cells and 6 genes, but their tables list"
+    ):
+        read(path)
+
+
+def test_counts_beyond_four_bytes(screen):
+    counts = screen.X.toarray().astype(np.float64)
+    counts[3, 1] = 2.0**32
+    with pytest.raises(argen.InputError, match="X holds values above 4,294,967,295 in 1 entries"):
+        read(with_matrix(screen, counts))
+
+
+def test_a_directory_that_is_no_store(tmp_path):
+    with pytest.raises(argen.InputError, match=r"is a directory: .*\.h5ad, or a zarr store"):
+        read(tmp_path)
+
+
+def test_a_store_of_something_else(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    zarr.open_group(str(tmp_path / "a.zarr"), mode="w").create_group("pixels")
+    with pytest.raises(argen.InputError, match=r"is a zarr store but not AnnData: .* found pixels"):
+        read(tmp_path / "a.zarr")
+
+
+def test_files_that_cannot_be_kept(screen, monkeypatch):
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("argen.counts.Tile.write", no_space)
+    words = r"cannot be kept in files in '.*': No space left on device\. Name another folder as scr"
+    with pytest.raises(argen.InputError, match=words):
+        read(screen, memory=0)
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [("4 GB", 4 * 10**9), ("1.5MB", 1_500_000), (" 10 kb", 10_000), (17, 17), ("0 B", 0)],
+)
+def test_memory_in_words_and_numbers(memory, expected):
+    assert most_bytes(memory) == expected
+
+
+@pytest.mark.parametrize("memory", ["4", "much", "-1 GB", -1, 2.5, True])
+def test_memory_that_is_no_amount(screen, memory):
+    with pytest.raises(argen.InputError, match=r"memory must be text such as '4 GB', or a number"):
+        read(screen, memory=memory)
+
+
+def test_scratch_that_cannot_be_written(screen, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(argen.InputError, match=r"scratch .* cannot be written: .*another folder"):
+        read(screen, scratch=tmp_path / "file" / "in")
+    with pytest.raises(argen.InputError, match="scratch must be the path of a folder, not 3"):
+        read(screen, scratch=3)
+
+
+def test_tiles_are_kept_and_used_again(screen, tmp_path, monkeypatch):
+    path, scratch = write(screen, tmp_path, ".h5ad"), tmp_path / "scratch"
+    first = read(path, scratch=scratch, memory=0)
+    kept = sorted(p.name for p in scratch.iterdir())
+    assert len(kept) == 1
+    assert in_files(first)
+
+    def refuse(*_):
+        raise AssertionError("the matrix was read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("argen.read.selection.tile_counts", refuse)
+        assert read(path, scratch=scratch, memory=0).checksum() == first.checksum()
+        inside = read(path, scratch=scratch)
+        with pytest.raises(AssertionError):
+            read(path, scratch=scratch, cells="confident")
+    assert not in_files(inside)
+    assert inside.checksum() == first.checksum()
+    np.testing.assert_array_equal(inside.library_size, first.library_size)
+
+    screen.X.data[0] += 1
+    write(screen, tmp_path, ".h5ad")
+    changed = read(path, scratch=scratch)
+    assert changed.checksum() == read(screen).checksum() != first.checksum()
+
+
+def test_objects_leave_nothing_behind(tmp_path):
+    """The files of an object, and those without a named folder, go with the process."""
+    lines = [
+        "import sys, tempfile, pathlib",
+        "sys.path.insert(0, sys.argv[2])",
+        "from test_reading_blocks import read, in_files",
+        "from conftest import small_screen",
+        "tempfile.tempdir = sys.argv[1]",
+        "assert in_files(read(small_screen(), memory=0))",
+        "assert in_files(read(small_screen(), memory=0, scratch=sys.argv[1] + '/named'))",
+        "assert len(list(pathlib.Path(sys.argv[1]).iterdir())) == 2",
+    ]
+    command = [sys.executable, "-c", "\n".join(lines), str(tmp_path), str(HERE)]
+    subprocess.run(command, check=True)
+    assert [p.name for p in tmp_path.rglob("*")] == ["named"]
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="needs the peak that Linux tells"
+)
+@pytest.mark.parametrize("by_cells", [True, False], ids=["csr", "csc"])
+def test_memory_is_bounded(tmp_path, by_cells):
+    """A file of 12 million entries, some 100 MB, is read with little more than its blocks."""
+    rng = np.random.default_rng(1)
+    n_cells, n_genes = 30_000, 400
+    shape = (n_cells, n_genes) if by_cells else (n_genes, n_cells)
+    data = rng.integers(1, 9, n_cells * n_genes, dtype=np.uint8).astype(np.float32)
+    indices = np.tile(np.arange(shape[1], dtype=np.int32), shape[0])
+    counts = sparse.csr_matrix((data, indices, np.arange(shape[0] + 1) * shape[1]), shape=shape)
+    labels = rng.choice([f"g{k}" for k in range(20)] + ["non-targeting"], n_cells)
+    obs = pd.DataFrame({"perturbation": labels}, index=[f"c{i}" for i in range(n_cells)])
+    var = pd.DataFrame(index=[f"g{k}" for k in range(n_genes)])
+    path = tmp_path / "large.h5ad"
+    AnnData(counts if by_cells else counts.T, obs=obs, var=var).write_h5ad(path)
+    lines = [
+        "import re, sys",
+        "sys.path.insert(0, sys.argv[2])",
+        "from test_reading_blocks import matrices, read, in_files",
+        "from conftest import small_screen",
+        "matrices.MOST_ENTRIES_OF_A_BLOCK = 2**18",
+        "read(small_screen())",
+        "status = lambda: open('/proc/self/status').read()",
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', status())[1])",
+        "before = peak()",
+        "data = read(sys.argv[1], sinks='all', memory='1 MB')",
+        "data.checksum()",
+        "assert in_files(data) and data.counts.nbytes > 30e6",
+        "print(peak() - before)",
+    ]
+    command = [sys.executable, "-c", "\n".join(lines), str(path), str(HERE)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 110_000  # kB: twice the usual, half of what the whole would take
+
+
+def test_backed_objects_in_blocks(screen, tmp_path, monkeypatch):
+    monkeypatch.setattr(matrices, "MOST_ENTRIES_OF_A_BLOCK", 300)
+    backed = anndata.read_h5ad(write(screen, tmp_path, ".h5ad"), backed="r")
+    assert read(backed).checksum() == read(screen).checksum()
+    assert read(backed[:200]).checksum() == read(screen[:200]).checksum()
+    backed.file.close()

@@ -1,0 +1,84 @@
+"""Blocks: the same bits in any sequence, from any copy of the prepared engine."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import argen
+from argen.engine import ExactEngine, ParentJob, SharedEngine
+from argen.run.blocks import SerialExecutor
+from argen.steps.parents import MOST_JOBS, MOST_PAIRS_OF_CANDIDATES, blocks_of_jobs
+from tests.screens import assert_same_network, dense_screen
+
+both_engines = pytest.mark.parametrize(
+    "engine", [ExactEngine(), SharedEngine()], ids=["exact", "shared"]
+)
+
+
+class BackwardsInCopies:
+    """Sends the prepared engine and every block away, and computes the last block first."""
+
+    def run(self, compute, blocks):
+        sent = pickle.dumps(compute)
+        for number in reversed(range(len(blocks))):
+            yield number, pickle.loads(sent)(pickle.loads(pickle.dumps(blocks[number])))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Several blocks in either stage of a small screen."""
+    monkeypatch.setattr("argen.steps.descendants.BLOCK_OF_TARGETS", 3)
+    monkeypatch.setattr("argen.steps.parents.MOST_PAIRS_OF_CANDIDATES", 20)
+
+
+@both_engines
+def test_neither_cuts_nor_copies_nor_sequence_change_a_bit(engine, monkeypatch):
+    data = dense_screen()
+    whole = argen.infer_network(data, engine=engine, executor=SerialExecutor())
+    monkeypatch.setattr("argen.steps.descendants.BLOCK_OF_TARGETS", 3)
+    monkeypatch.setattr("argen.steps.parents.MOST_PAIRS_OF_CANDIDATES", 20)
+    in_blocks = argen.infer_network(data, engine=engine, executor=BackwardsInCopies())
+    assert len(whole.candidates) > 20
+    assert_same_network(in_blocks, whole)
+
+
+@both_engines
+def test_threads_change_no_bit(engine):
+    one, two = (
+        argen.infer_network(dense_screen(), argen.InferenceConfig(threads=threads), engine=engine)
+        for threads in (1, 2)
+    )
+    assert_same_network(one, two)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_progress_counts_tests():
+    seen = []
+    network = argen.infer_network(dense_screen(), progress=lambda *report: seen.append(report))
+    n_nodes, n_candidates = len(network.nodes), len(network.candidates)
+    for stage, total in (("screen", n_nodes**2), ("parents", n_candidates)):
+        done = [report[1] for report in seen if report[0] == stage]
+        assert {report[2] for report in seen if report[0] == stage} == {total}
+        assert len(done) > 3
+        assert (done[0], done[-1]) == (0, total)
+        assert (np.diff(done) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("n_candidates", "sizes"),
+    [
+        ([], []),
+        ([5], [1]),
+        ([2] * (MOST_JOBS + 1), [MOST_JOBS, 1]),
+        # The job that fills a block still belongs to it.
+        ([2000, 2000, 2000], [2, 1]),
+        ([1999, 2000, 1, 3000, 1], [4, 1]),
+    ],
+)
+def test_blocks_of_jobs(n_candidates, sizes):
+    assert MOST_PAIRS_OF_CANDIDATES == 2 * 2000**2
+    jobs = [ParentJob(target, np.arange(n)) for target, n in enumerate(n_candidates)]
+    blocks = blocks_of_jobs(jobs)
+    assert [len(block) for block in blocks] == sizes
+    assert [job.target for block in blocks for job in block] == list(range(len(jobs)))
