@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import sparse
 
 import argen
-from argen.counts import MOST_CELLS_OF_A_TILE, GeneCounts, Tile
+from argen.data.counts import MOST_CELLS_OF_A_TILE, GeneCounts, Tile
 from argen.data.covariates import encode_covariates
 from argen.data.perturbseq import perturbations_of
 from argen.engine.threads import using_threads

@@ -9,7 +9,7 @@ from anndata import AnnData
 from scipy import sparse
 
 import argen
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.perturbseq import left_out_table, perturbations_of
 from argen.simulate.files import fill_rows
 

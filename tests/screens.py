@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import sparse
 
 import argen
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.perturbseq import left_out_table, perturbations_of
 from argen.engine import Effects, Engine, SharedEngine
 from argen.engine.exact import ExactScreener

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from argen import checks, method
 from argen.analysis.evaluate import Evaluation, evaluate
 from argen.config import InferenceConfig
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.design import Design, build_design
 from argen.data.perturbseq import PerturbSeqData
 from argen.errors import ArgenError, ArgenWarning, FitStatus, InputError

@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm, poisson
 
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.covariates import encode_covariates
 from argen.data.design import Design
 from argen.data.perturbseq import perturbations_of

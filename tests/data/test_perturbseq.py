@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import argen
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.design import build_design
 from argen.data.perturbseq import perturbations_of
 from tests.screens import screen_of

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.covariates import encode_covariates
 from argen.data.design import Design
 from argen.data.perturbseq import perturbations_of

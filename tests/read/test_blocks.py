@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import argen
-from argen.counts import StoredArray
+from argen.data.counts import StoredArray
 from argen.read import matrices
 from argen.read.scratch import most_bytes
 
@@ -131,7 +131,7 @@ def test_files_that_cannot_be_kept(screen, monkeypatch):
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("argen.counts.Tile.write", no_space)
+    monkeypatch.setattr("argen.data.counts.Tile.write", no_space)
     words = r"cannot be kept in files in '.*': No space left on device\. Name another folder as scr"
     with pytest.raises(argen.InputError, match=words):
         read(screen, memory=0)

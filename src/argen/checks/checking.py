@@ -36,15 +36,12 @@ def check(
 ) -> Diagnostics:
     """Check what the network of a screen rests on.
 
-    Calibration: p-values of null screens (``argen.checks.null.calibration``). Relevance: every
-    perturbation's effect on its own gene, how well the perturbations tell each candidate
-    from the others (``argen.checks.instruments.strength``), and intervals that hold where they
-    hardly do (``argen.checks.instruments.weak``). Exogeneity: balance of covariates, library size
-    and other columns over the perturbations (``argen.checks.cells.balance``). Exclusion: whether the
-    guides of a gene agree (``argen.checks.guides.agreement``). Direction: feedback, and edges that
-    might point the other way (``argen.checks.edges.direction``). Validation: whether the edges add up
-    to the total effects, and agree with interventions on the right end alone
-    (``argen.checks.edges.validation``).
+    Calibration: p-values of null screens. Relevance: every perturbation's effect on its own gene,
+    how well the perturbations tell each candidate from the others, and intervals that hold where
+    they hardly do. Exogeneity: balance of covariates, library size and other columns over the
+    perturbations. Exclusion: whether the guides of a gene agree. Direction: feedback, and edges
+    that might point the other way. Validation: whether the edges add up to the total effects, and
+    agree with interventions on the right end alone.
 
     Parameters
     ----------

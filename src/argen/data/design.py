@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.covariates import CovariateBlock, encode_covariates
 from argen.data.perturbseq import PerturbSeqData, is_one_per_cell, node_of_cell
 from argen.errors import InputError

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from argen.arrays import BoolArray
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.perturbseq import PerturbSeqData
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from argen.arrays import FloatArray, IntArray
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.covariates import covariate_lines
 from argen.errors import first_few
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.design import Design
 from argen.engine.exact import ExactEngine, ExactScreener
 from argen.engine.grouped import NestedTester, PerTargetTester

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from argen.arrays import FloatArray
-from argen.counts import GeneCounts, StoredArray, Tile
+from argen.data.counts import GeneCounts, StoredArray, Tile
 from argen.engine.threads import CGROUP
 from argen.errors import InputError
 

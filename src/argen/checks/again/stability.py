@@ -12,7 +12,7 @@ from scipy import sparse
 from argen.arrays import BoolArray, IntArray
 from argen.checks.cells.alignment import refuse_others_network
 from argen.checks.findings import Diagnostics, Finding, listed
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.perturbseq import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
 from argen.method.by_name import method_of

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from argen.arrays import FloatArray
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 from argen.data.perturbseq import PerturbSeqData
 from argen.steps.order import CausalOrder
 

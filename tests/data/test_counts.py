@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from argen.counts import GeneCounts
+from argen.data.counts import GeneCounts
 
 
 @st.composite
@@ -69,7 +69,7 @@ def test_answers_are_those_of_the_matrix(
 @settings(deadline=None)
 def test_genes_come_in_the_same_portions_from_any_tiles(matrix, cells_of_a_tile, entries):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("argen.counts.ENTRIES_AT_ONCE", entries)
+        patch.setattr("argen.data.counts.ENTRIES_AT_ONCE", entries)
         whole = list(GeneCounts.from_matrix(matrix).by_genes())
         cut = list(GeneCounts.from_matrix(matrix, cells_of_a_tile=cells_of_a_tile).by_genes())
     assert [part.shape for part in whole] == [part.shape for part in cut]
