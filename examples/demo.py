@@ -28,8 +28,8 @@ def main() -> None:
     )
     network = argen.infer_network(data)
     naive = argen.method.infer_naive(data)
-    found = argen.checks.check(data, network, n_null_tests=5000)
-    network.write_results(RESULTS)
+    found = argen.check(network, data, n_null_tests=5000)
+    argen.write_results(network, RESULTS)
     report = argen.write_report(network, RESULTS / "report.html", diagnostics=found)
 
     print(f"{data.summary()}\n\n{network.summary()}\n")

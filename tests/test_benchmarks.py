@@ -25,7 +25,7 @@ def test_speed():
 
 def test_scaling():
     shown = output_of("scaling.py", "--sinks", "10", "--toy")
-    for way in ("default", "published", "nested"):
+    for way in ("default", "published"):
         assert shown.count(way) == 3  # two sizes and the exponents
     assert "screen p^" in shown
 

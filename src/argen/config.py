@@ -16,7 +16,6 @@ Family = Literal["poisson", "nb"]
 Rule = Literal["two-level", "published"]
 ScreenTest = Literal["saddlepoint", "wald"]
 ParentTest = Literal["null-variance", "wald"]
-FirstStage = Literal["per-target", "nested"]
 Errors = Literal["robust", "shrunk"]
 
 _CHOICES: dict[str, Any] = {
@@ -27,7 +26,6 @@ _CHOICES: dict[str, Any] = {
     "rule": Rule,
     "screen_test": ScreenTest,
     "parent_test": ParentTest,
-    "first_stage": FirstStage,
     "errors": Errors,
 }
 # Share of the model's variance in the sandwiches, by the kind of errors.
@@ -35,7 +33,7 @@ _MODEL_SHARES = {"robust": 0.0, "shrunk": 0.5}
 # Those that belong to the rule when they are left out.
 _OF_RULE = ("screen_test", "parent_test")
 # Options that the published rule alone knows, and what they are when left alone.
-_OF_PUBLISHED = {"edge_adjustment": "batch_bh", "edge_scope": "all", "first_stage": "per-target"}
+_OF_PUBLISHED = {"edge_adjustment": "batch_bh", "edge_scope": "all"}
 
 
 def _number(name: str, value: Any) -> float:
@@ -80,10 +78,6 @@ class InferenceConfig:
     parent_test
         Test of direct effects: "null-variance", which holds its size for few cells and finds more,
         or "wald", as in the paper; that of the rule when left out. See ``argen.search_parents``.
-    first_stage
-        The perturbations in a candidate's first stage; "per-target", as in the paper: those
-        of all candidates of the target; "nested", with the published rule: its own and those of
-        its own candidates, the only ones that can move it.
     errors
         Standard errors and intervals of direct effects: "robust", from squared residuals, as in
         the paper, or "shrunk", where half of each gives way to ``mu + phi mu^2``, phi from all
@@ -109,7 +103,6 @@ class InferenceConfig:
     rule: Rule = "two-level"
     screen_test: ScreenTest | None = None
     parent_test: ParentTest | None = None
-    first_stage: FirstStage = "per-target"
     errors: Errors = "robust"
     inflation: float = 1.0
     confidence: float = 0.95

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from argen.arrays import FloatArray, StatusArray
 from argen.config import Family
 from argen.errors import FitStatus, InputError, first_few
-from argen.glm.two_stage import fit_two_stage
-from argen.pvalues.normal import critical_value, two_sided
+from argen.glm import fit_two_stage
+from argen.pvalues import critical_value, two_sided
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def test_reads_gene_sets(tmp_path):
 
 def test_command(tmp_path, capsys):
     network = made_up_network(60, 150, names=HOSTILE)
-    path = network.save(tmp_path / "network")
+    path = argen.save(network, tmp_path / "network")
     gmt = tmp_path / "sets.gmt"
     hub = analysis.hubs(network, 1)["gene"].iloc[0]
     children = network.children(hub)["target"]

@@ -181,7 +181,7 @@ def test_strength_between_classes():
 
 def test_command(tmp_path, capsys, fitted):
     _, network, truth = fitted
-    path = network.save(tmp_path / "network")
+    path = argen.save(network, tmp_path / "network")
     truth.to_frame().to_csv(tmp_path / "true.tsv", sep="\t", index=False)
     with pytest.raises(SystemExit) as ended:
         main(["evidence", str(path), str(tmp_path / "true.tsv"), "--out", str(tmp_path / "out")])

@@ -84,7 +84,7 @@ def test_planted_modules_are_found_and_small_ones_join():
 def test_agrees_with_networkx_on_names_of_any_kind():
     network = made_up_network(40, 100, names=HOSTILE)
     table = analysis.centrality_table(network).set_index("gene")
-    graph = network.to_networkx()
+    graph = argen.to_networkx(network)
     assert set(table.index) == set(network.genes)
     expected = networkx.betweenness_centrality(graph)
     for gene in HOSTILE:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import argen
-from argen.cli.app import main
+from argen.cli import main
 from tests.networks import HOSTILE, made_up_network
 
 COLUMNS = ["--target", "perturbation", "--control", "non-targeting"]
@@ -42,7 +42,7 @@ def test_fit_writes_the_results_of_the_library_call(screen, tmp_path, capsys, pa
     assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 0
     printed = capsys.readouterr().out
     assert "Causal network of 6 genes: 6 edges selected of 9 candidates" in printed
-    written = argen.CausalNetwork.load(tmp_path)
+    written = argen.load(tmp_path)
     pd.testing.assert_frame_equal(written.candidates, paper_network.candidates)
     edges = pd.read_csv(tmp_path / "edges.tsv", sep="\t", converters={"effect": float})
     np.testing.assert_array_equal(edges["effect"], paper_network.edges["effect"])
@@ -52,7 +52,7 @@ def test_options_of_the_method_reach_it(screen, tmp_path):
     options = ["--rule", "published", "--alpha", "0.01", "--edge-adjustment", "holm"]
     options += ["--family", "nb", "--threads", "1"]
     assert run("fit", str(screen), *COLUMNS, *options, "--out", str(tmp_path), "--quiet") == 0
-    config = argen.CausalNetwork.load(tmp_path).config
+    config = argen.load(tmp_path).config
     assert config == argen.InferenceConfig(
         rule="published", alpha=0.01, edge_adjustment="holm", family="nb", threads=1
     )
@@ -63,14 +63,14 @@ def test_nodes_and_filter(screen, tmp_path):
     genes.write_text("X1\r\nX2\n\nX3\n", encoding="utf-8-sig")  # as a spreadsheet writes it
     options = ["--nodes", str(genes), "--cells", "library_size > 5"]
     assert run("fit", str(screen), *COLUMNS, *options, "--out", str(tmp_path), "--quiet") == 0
-    assert argen.CausalNetwork.load(tmp_path).nodes == ("X1", "X2", "X3")
+    assert argen.load(tmp_path).nodes == ("X1", "X2", "X3")
 
 
 @pytest.mark.parametrize("method", ["naive", "inverse-sparse"])
 def test_other_methods_by_name(method, screen, tmp_path, capsys):
     assert run("fit", str(screen), *COLUMNS, "--method", method, "--out", str(tmp_path)) == 0
     assert f"method     {method}\n" in capsys.readouterr().out
-    assert argen.CausalNetwork.load(tmp_path).provenance["method"] == method
+    assert argen.load(tmp_path).provenance["method"] == method
 
 
 def test_a_random_screen_can_be_fitted_as_printed(tmp_path, capsys):
@@ -94,7 +94,7 @@ def test_a_random_screen_can_be_fitted_as_printed(tmp_path, capsys):
     assert run(*command, "--out", str(tmp_path / "results"), "--quiet") == 0
     model = argen.ScreenModel(n_nodes=8, n_batches=2, effect=(0.5, 0.9))
     data, _ = argen.simulate_screen(model, rng=1)
-    network = argen.CausalNetwork.load(tmp_path / "results")
+    network = argen.load(tmp_path / "results")
     assert network.candidates.equals(argen.infer_network(data).candidates)
 
 
@@ -197,20 +197,20 @@ def test_predict(result, tmp_path, capsys):
     options = ["--knock-down", "X1=0.5", "--knock-down", "X4", "--out", str(table)]
     assert run("predict", str(result), *options) == 0
     assert "other genes change" in capsys.readouterr().out
-    network = argen.CausalNetwork.load(result)
-    expected = network.predict({"X1": 0.5, "X4": "measured"})
+    network = argen.load(result)
+    expected = argen.predict(network, {"X1": 0.5, "X4": "measured"})
     pd.testing.assert_frame_equal(pd.read_csv(table, sep="\t"), expected)
     options = ["--knock-out", "X1", "--over-express", "X4=2", "--confidence", "0.5"]
     assert run("predict", str(result), *options, "--out", str(table)) == 0
     assert "beyond what the screen has seen" in capsys.readouterr().err
     with pytest.warns(argen.ArgenWarning):
-        expected = network.predict({"X1": "knock-out", "X4": 2.0}, confidence=0.5)
+        expected = argen.predict(network, {"X1": "knock-out", "X4": 2.0}, confidence=0.5)
     pd.testing.assert_frame_equal(pd.read_csv(table, sep="\t"), expected)
 
 
 def test_predict_with_any_names(tmp_path, capsys):
     network = made_up_network(12, 20, names=HOSTILE)
-    path = network.save(tmp_path / "any.npz")
+    path = argen.save(network, tmp_path / "any.npz")
     for name in network.edges["source"].unique():
         assert run("predict", str(path), f"--knock-down={name}=0.9") == 0
         assert "other genes change" in capsys.readouterr().out
@@ -299,7 +299,7 @@ def test_bad_input_exits_with_2_and_one_message(arguments, words, screen, tmp_pa
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_fits(screen, monkeypatch, capsys):
-    monkeypatch.setattr("argen.infer_by", lambda *_, **__: pytest.fail("computed in vain"))
+    monkeypatch.setattr("argen.cli.fit.infer_by", lambda *_, **__: pytest.fail("computed in vain"))
     assert run("fit", str(screen), *COLUMNS, "--out", str(screen / "in")) == 2
     assert "cannot be written" in capsys.readouterr().err
 
@@ -308,7 +308,7 @@ def test_an_interrupt_exits_with_1(screen, tmp_path, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("argen.infer_by", interrupted)
+    monkeypatch.setattr("argen.cli.fit.infer_by", interrupted)
     assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 1
     assert capsys.readouterr().err == "interrupted\n"
 
@@ -326,7 +326,7 @@ def test_failures_exit_with_1(screen, tmp_path, capsys, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("the disk is on fire")
 
-    monkeypatch.setattr("argen.infer_by", broken)
+    monkeypatch.setattr("argen.cli.fit.infer_by", broken)
     assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 1
     said = capsys.readouterr().err
     assert "argen failed: RuntimeError: the disk is on fire" in said

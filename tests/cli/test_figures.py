@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import argen
-from argen.cli.app import main
-from argen.cli.figures import read_truth
+from argen.cli import main
+from argen.cli.reading import read_truth
 from tests.networks import HOSTILE, made_up_network
 
 COLUMNS = ["--target", "perturbation", "--control", "non-targeting"]
@@ -45,7 +45,7 @@ def test_fit_writes_the_report_unless_refused(fitted, tmp_path):
 
 def test_report(fitted, tmp_path, capsys):
     out = tmp_path / "in a folder" / "a.html"
-    network = argen.CausalNetwork.load(fitted[1])
+    network = argen.load(fitted[1])
     table = network.edges[["source", "target"]].assign(frequency=0.5)
     table.to_csv(tmp_path / "stability.tsv", sep="\t", index=False)
     options = ["--stability", tmp_path / "stability.tsv", "--title", "My <screen>"]
@@ -57,7 +57,7 @@ def test_report(fitted, tmp_path, capsys):
 
 
 def test_report_stands_beside_its_result(paper_network, tmp_path):
-    paper_network.save(tmp_path / "some.npz")
+    argen.save(paper_network, tmp_path / "some.npz")
     assert run("report", tmp_path / "some.npz") == 0
     assert (tmp_path / "report.html").is_file()
 
@@ -72,7 +72,7 @@ def test_check_writes_a_report_with_its_findings(fitted, tmp_path):
 
 def test_plot_writes_figures_with_tables(fitted, tmp_path, capsys):
     screen, results = fitted
-    network = argen.CausalNetwork.load(results)
+    network = argen.load(results)
     network.edges[["source", "target"]].assign(frequency=0.5).to_csv(
         tmp_path / "stability.tsv", sep="\t", index=False
     )
@@ -118,7 +118,7 @@ def test_expression(fitted, tmp_path):
 
 
 def test_truth_of_a_file_is_that_of_the_simulator(fitted):
-    network = argen.CausalNetwork.load(fitted[1])
+    network = argen.load(fitted[1])
     _, truth = argen.simulate_paper_screen(rng=1, hidden=("X7", "X8"))
     found = read_truth(fitted[0], network)
     assert found.genes == truth.genes
@@ -128,7 +128,7 @@ def test_truth_of_a_file_is_that_of_the_simulator(fitted):
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_hostile_names_are_text_in_every_file(tmp_path):
     network = made_up_network(len(HOSTILE), 20, names=HOSTILE)
-    network.write_results(tmp_path)
+    argen.write_results(network, tmp_path)
     assert run("plot", tmp_path, "--out", tmp_path / "figures") == 0
     assert run("report", tmp_path) == 0
     pairs = network.edges[["source", "target"]]

@@ -13,8 +13,6 @@ from argen.errors import FitStatus
 from argen.steps.order import CausalOrder, transitive_closure
 from tests.screens import screen_of
 
-first_stages = pytest.mark.parametrize("first_stage", ["per-target", "nested"])
-
 
 def make_data(rng, n_nodes=7, n_cells=4000, batches=4):
     """A chain with side effects, a hidden cause, one numeric and one categorical covariate."""
@@ -39,12 +37,12 @@ def chain_order(n_nodes):
     return CausalOrder(np.arange(n_nodes), closure, closure)
 
 
-def both(design, order, first_stage, **options):
-    config = argen.InferenceConfig(rule="published", first_stage=first_stage, **options)
+def both(design, order, **options):
+    config = argen.InferenceConfig(rule="published", **options)
     jobs = [ParentJob(t, order.candidates(t)) for t in range(design.n_nodes)]
     jobs = [job for job in jobs if len(job.candidates)]
     engines = SharedEngine(), ExactEngine()
-    return [engine.parents(design, order, config).direct_effects(jobs) for engine in engines]
+    return [engine.parents(design, config).direct_effects(jobs) for engine in engines]
 
 
 def assert_same(fast, slow, rtol=1e-8):
@@ -54,65 +52,50 @@ def assert_same(fast, slow, rtol=1e-8):
     np.testing.assert_allclose(fast.effects.log10_p, slow.effects.log10_p, rtol=1e-6, atol=1e-9)
 
 
-@first_stages
 @pytest.mark.parametrize("errors", ["robust", "shrunk"])
 @pytest.mark.parametrize("parent_test", ["null-variance", "wald"])
-def test_equals_the_two_stages_on_dense_designs(rng, first_stage, errors, parent_test):
+def test_equals_the_two_stages_on_dense_designs(rng, errors, parent_test):
     design = build_design(screen_of(*make_data(rng)))
     options = {"errors": errors, "parent_test": parent_test}
-    fast, slow = both(design, chain_order(7), first_stage, **options)
+    fast, slow = both(design, chain_order(7), **options)
     assert fast.fits["exact"] == 0
     assert_same(fast, slow)
 
 
-@first_stages
-def test_knock_outs_without_counts(rng, first_stage):
+def test_knock_outs_without_counts(rng):
     counts, node_of_cell, covariates = make_data(rng)
     counts[node_of_cell == 2, 2] = 0  # a candidate's own
     counts[node_of_cell == 2, 4] = 0  # and what it does to a target
     counts[node_of_cell == 6, 6] = 0  # the target's own
     counts[covariates["batch"] == "1", 3] = 0
     design = build_design(screen_of(counts, node_of_cell, covariates))
-    fast, slow = both(design, chain_order(7), first_stage)
+    fast, slow = both(design, chain_order(7))
     assert fast.fits["exact"] == 0
     assert (fast.effects.status == FitStatus.HALF_COUNT).any()
     assert_same(fast, slow)
 
 
-@first_stages
-def test_what_group_intercepts_cannot_do_is_fitted_exactly(rng, first_stage):
+def test_what_group_intercepts_cannot_do_is_fitted_exactly(rng):
     """A perturbation seen in a batch of its own cannot be told from the batch."""
     counts, node_of_cell, covariates = make_data(rng)
     covariates["batch"] = np.where(node_of_cell == 3, "own", covariates["batch"])
     design = build_design(screen_of(counts, node_of_cell, covariates))
-    fast, slow = both(design, chain_order(7), first_stage)
+    fast, slow = both(design, chain_order(7))
     assert fast.fits["exact"] > 0
     assert_same(fast, slow)
     assert (fast.effects.status == FitStatus.NOT_IDENTIFIED).any()
 
 
-@first_stages
-def test_results_do_not_depend_on_the_block(rng, first_stage):
+def test_results_do_not_depend_on_the_block(rng):
     design = build_design(screen_of(*make_data(rng)))
-    order, config = chain_order(7), argen.InferenceConfig(rule="published", first_stage=first_stage)
-    tester = SharedEngine().parents(design, order, config)
+    order, config = chain_order(7), argen.InferenceConfig(rule="published")
+    tester = SharedEngine().parents(design, config)
     jobs = [ParentJob(t, order.candidates(t)) for t in range(2, 7)]
     whole = tester.direct_effects(jobs).effects
-    parts = [SharedEngine().parents(design, order, config).direct_effects([job]) for job in jobs]
+    parts = [SharedEngine().parents(design, config).direct_effects([job]) for job in jobs]
     for name in ("effect", "std_error", "log10_p", "status"):
         apart = np.concatenate([getattr(part.effects, name) for part in parts])
         np.testing.assert_array_equal(getattr(whole, name), apart)
-
-
-def test_nested_first_stages_differ_and_estimate_the_same(rng):
-    """Fewer perturbations in a first stage change the estimate by noise alone."""
-    design = build_design(screen_of(*make_data(rng, n_cells=20_000)))
-    order = chain_order(7)
-    per_target, _ = both(design, order, "per-target")
-    nested, _ = both(design, order, "nested")
-    apart = np.abs(per_target.effects.effect - nested.effects.effect)
-    assert apart.max() > 1e-6
-    assert (apart < 4.0 * per_target.effects.std_error).all()
 
 
 def test_cells_with_several_perturbations_are_fitted_exactly(rng):
@@ -120,7 +103,7 @@ def test_cells_with_several_perturbations_are_fitted_exactly(rng):
     second = rng.random((len(counts), 7)) < 0.05
     indicators = (node_of_cell[:, None] == np.arange(7)) | second
     design = build_design(screen_of(counts, indicators, covariates))
-    shared, exact = both(design, chain_order(7), "per-target")
+    shared, exact = both(design, chain_order(7))
     assert set(shared.fits) == {"exact"}
     np.testing.assert_array_equal(shared.effects.effect, exact.effects.effect)
     assert np.isfinite(exact.effects.std_error).all()

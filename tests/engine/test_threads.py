@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from argen.engine import threads
-from argen.engine.threads import usable_cores, using_threads
+from argen import machine
+from argen.engine import using_threads
+from argen.machine import usable_cores
 
 cores = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity"), reason="this system has no affinity masks"
@@ -50,7 +51,7 @@ def test_more_threads_than_there_are_is_all_of_them():
 )
 def test_affinity_and_quota_bound_the_cores(files, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 5, 7})
-    monkeypatch.setattr(threads, "CGROUP", tmp_path)
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
     (tmp_path / "cpu").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)

@@ -19,7 +19,7 @@ def test_results_say_which_method_made_them(method, paper_screen, tmp_path):
     assert network.provenance["method"] == method
     assert network.provenance["command"] == "a command"
     assert network.config == config
-    loaded = argen.CausalNetwork.load(network.save(tmp_path / "network"))
+    loaded = argen.load(argen.save(network, tmp_path / "network"))
     assert f"method     {method}\n" in loaded.summary()
     assert loaded.candidates.equals(network.candidates)
 

@@ -52,10 +52,10 @@ def test_relatives_of_a_gene(paper_network):
 
 
 def test_save_and_load_give_the_same_network(paper_network, tmp_path):
-    path = paper_network.save(tmp_path / "result")
+    path = argen.save(paper_network, tmp_path / "result")
     assert path.name == "result.npz"
-    again = argen.CausalNetwork.load(path)
-    assert argen.CausalNetwork.load(tmp_path / "result").order == again.order
+    again = argen.load(path)
+    assert argen.load(tmp_path / "result").order == again.order
     pd.testing.assert_frame_equal(again.candidates, paper_network.candidates, check_exact=True)
     pd.testing.assert_frame_equal(
         again.total_effects(), paper_network.total_effects(), check_exact=True
@@ -69,37 +69,37 @@ def test_save_and_load_give_the_same_network(paper_network, tmp_path):
 
 def test_load_refuses_what_is_no_network(paper_network, tmp_path):
     with pytest.raises(argen.InputError, match="There is no file"):
-        argen.CausalNetwork.load(tmp_path / "absent.npz")
+        argen.load(tmp_path / "absent.npz")
     with pytest.raises(argen.InputError, match=r"holds no network\.npz: expected a results folder"):
-        argen.CausalNetwork.load(tmp_path)
+        argen.load(tmp_path)
     text = tmp_path / "text.npz"
     text.write_text("not an archive")
     with pytest.raises(argen.InputError, match="is not a network file"):
-        argen.CausalNetwork.load(text)
+        argen.load(text)
     np.savez(tmp_path / "other.npz", values=np.arange(3))
     with pytest.raises(argen.InputError, match="is not a network file"):
-        argen.CausalNetwork.load(tmp_path / "other.npz")
-    path = paper_network.save(tmp_path / "newer.npz")
+        argen.load(tmp_path / "other.npz")
+    path = argen.save(paper_network, tmp_path / "newer.npz")
     with np.load(path) as archive:
         arrays = dict(archive)
     header = json.loads(str(arrays["header"])) | {"version": 99}
     np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
     with pytest.raises(argen.InputError, match=r"version 99; this argen reads .* up to version 1"):
-        argen.CausalNetwork.load(path)
+        argen.load(path)
     for change in ({"genes": None}, {"config": {"beta": 0.1}}):
         header = json.loads(str(arrays["header"])) | change
         np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
         with pytest.raises(argen.InputError, match="written by another version of argen"):
-            argen.CausalNetwork.load(path)
+            argen.load(path)
     np.savez(path, **{name: array for name, array in arrays.items() if name != "screen/effect"})
     with pytest.raises(argen.InputError, match=r"another version .*'screen/effect'.* Fit again"):
-        argen.CausalNetwork.load(path)
+        argen.load(path)
 
 
 def test_hostile_names_survive_every_format(paper_network, tmp_path):
     network = renamed(paper_network, HOSTILE)
-    folder = network.write_results(tmp_path)
-    again = argen.CausalNetwork.load(folder)
+    folder = argen.write_results(network, tmp_path)
+    again = argen.load(folder)
     assert again.nodes == HOSTILE
     edges = pd.read_csv(folder / "edges.tsv", sep="\t", converters={"effect": float})
     assert list(edges["source"]) == list(network.edges["source"])
@@ -110,7 +110,7 @@ def test_hostile_names_survive_every_format(paper_network, tmp_path):
 
 
 def test_results_folder(paper_network, tmp_path):
-    folder = paper_network.write_results(tmp_path / "new" / "folder")
+    folder = argen.write_results(paper_network, tmp_path / "new" / "folder")
     written = {path.name for path in folder.iterdir()}
     assert written == {
         "edges.tsv",
@@ -132,21 +132,21 @@ def test_results_folder(paper_network, tmp_path):
 
 
 def test_networkx_graph(paper_network):
-    graph = paper_network.to_networkx()
+    graph = argen.to_networkx(paper_network)
     assert networkx.is_directed_acyclic_graph(graph)
     assert set(graph.edges) == set(
         paper_network.edges[["source", "target"]].itertuples(index=False, name=None)
     )
     edge = paper_network.edges.iloc[0]
     assert graph.edges[edge["source"], edge["target"]]["effect"] == edge["effect"]
-    everything = paper_network.to_networkx(candidates=True)
+    everything = argen.to_networkx(paper_network, candidates=True)
     assert everything.number_of_edges() == len(paper_network.candidates)
 
 
 def test_anndata_keys(paper_network, tmp_path):
     genes = ["other", *reversed(paper_network.nodes)]
     adata = AnnData(X=np.zeros((2, 7), dtype=np.float32), var=pd.DataFrame(index=genes))
-    annotated = paper_network.to_anndata(adata)
+    annotated = argen.to_anndata(paper_network, adata)
     assert "argen" not in adata.uns
     direct = pd.DataFrame(
         annotated.varp["argen_direct_effect"].toarray(), index=genes, columns=genes
@@ -159,7 +159,7 @@ def test_anndata_keys(paper_network, tmp_path):
     again = read_h5ad(tmp_path / "annotated.h5ad")
     assert list(again.uns["argen"]["order"]) == paper_network.order
     with pytest.raises(argen.InputError, match="lacks 1 of the network's genes: 'X6'"):
-        paper_network.to_anndata(adata[:, [g for g in genes if g != "X6"]])
+        argen.to_anndata(paper_network, adata[:, [g for g in genes if g != "X6"]])
 
 
 def test_printed_it_is_the_summary_and_among_others_one_line(paper_network):

@@ -190,7 +190,7 @@ def test_objects_leave_nothing_behind(tmp_path):
     lines = [
         "import sys, tempfile, pathlib",
         "sys.path.insert(0, sys.argv[2])",
-        "from test_reading_blocks import read, in_files",
+        "from test_blocks import read, in_files",
         "from conftest import small_screen",
         "tempfile.tempdir = sys.argv[1]",
         "assert in_files(read(small_screen(), memory=0))",
@@ -222,7 +222,7 @@ def test_memory_is_bounded(tmp_path, by_cells):
     lines = [
         "import re, sys",
         "sys.path.insert(0, sys.argv[2])",
-        "from test_reading_blocks import matrices, read, in_files",
+        "from test_blocks import matrices, read, in_files",
         "from conftest import small_screen",
         "matrices.MOST_ENTRIES_OF_A_BLOCK = 2**18",
         "read(small_screen())",

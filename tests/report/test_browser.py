@@ -271,7 +271,7 @@ def test_the_page_prints(page):
 def test_quantiles_of_checks_are_drawn(browser, tmp_path, scheme):
     data, _ = argen.simulate_paper_screen(rng=1, n_cells=2000)
     network = argen.infer_network(data)
-    checked = network.check(data, n_null_tests=1)
+    checked = argen.check(network, data, n_null_tests=1)
     page = browser.new_page(color_scheme=scheme)
     wrong = watch(page)
     visit(page, argen.write_report(network, tmp_path / "checked.html", diagnostics=checked))

@@ -151,7 +151,7 @@ def test_what_the_findings_say_is_not_said_again(paper_network):
     network = dataclasses.replace(paper_network, left_out=left_out_table(rows))
     titles = [warned.title for warned in warnings_of(network)]
     assert {"1 gene dropped", "1 label left out, 5 cells"} <= set(titles)
-    titles = [warned.title for warned in warnings_of(network, network.check())]
+    titles = [warned.title for warned in warnings_of(network, argen.check(network))]
     assert "1 filter of cells left out, 9 cells" in titles
     assert not any(title.startswith(("1 gene dropped", "1 label")) for title in titles)
 

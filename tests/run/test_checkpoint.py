@@ -180,7 +180,7 @@ def result_of_many_genes(many_genes, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed")
     said = start(many_genes, out).communicate()
     assert (out / "network.npz").exists(), said
-    return argen.CausalNetwork.load(out)
+    return argen.load(out)
 
 
 def test_ended_again_and_again(many_genes, result_of_many_genes, tmp_path):
@@ -207,5 +207,5 @@ def test_ended_again_and_again(many_genes, result_of_many_genes, tmp_path):
     assert f"has {len(written)} finished blocks of a run that was ended. Add --resume" in refused
     assert finished(folder) == written
     said = start(many_genes, tmp_path, "--resume").communicate()
-    assert_same_network(argen.CausalNetwork.load(tmp_path), result_of_many_genes)
+    assert_same_network(argen.load(tmp_path), result_of_many_genes)
     assert not folder.exists(), said

@@ -75,9 +75,7 @@ def test_a_smaller_alpha_calls_fewer_edges():
     assert edges[2] < edges[1] < edges[0]
 
 
-@pytest.mark.parametrize(
-    "option", [{"edge_adjustment": "bh"}, {"edge_scope": "target"}, {"first_stage": "nested"}]
-)
+@pytest.mark.parametrize("option", [{"edge_adjustment": "bh"}, {"edge_scope": "target"}])
 def test_options_of_the_published_rule_alone(option):
     with pytest.raises(argen.InputError, match=r"belongs to the published rule.*rule='published'"):
         argen.InferenceConfig(**option)

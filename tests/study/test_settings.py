@@ -21,8 +21,8 @@ def test_sizes_and_names():
 def test_chosen_by_name():
     assert [s.name for s in chosen_settings(["p30-deep", "p8-base"])] == ["p30-deep", "p8-base"]
     assert len(chosen_settings()) == len(declared_grid())
-    variants = chosen_variants(["published-nested", "naive"])
-    assert variants["published-nested"].config.first_stage == "nested"
+    variants = chosen_variants(["oracle-shrunk", "naive"])
+    assert variants["oracle-shrunk"].config.errors == "shrunk"
     assert variants["naive"].method == "naive"
 
 

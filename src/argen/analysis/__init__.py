@@ -1,16 +1,25 @@
-"""What a network means: modules, centrality, layers, enrichment, parts of it."""
+"""What a network means: graph, enrichment, evidence, and how near it is to a truth."""
 
 from argen.analysis.enrichment import Enrichment, enrichment, read_gmt
+from argen.analysis.evaluate import MEDIAN_CHI2, Evaluation, evaluate
+from argen.analysis.evidence import compare, compare_strength, ranking, read_pairs
 from argen.analysis.graph import centrality_table, degree_table, hubs, layers, modules, subnetwork
 
 __all__ = [
+    "MEDIAN_CHI2",
     "Enrichment",
+    "Evaluation",
     "centrality_table",
+    "compare",
+    "compare_strength",
     "degree_table",
     "enrichment",
+    "evaluate",
     "hubs",
     "layers",
     "modules",
+    "ranking",
     "read_gmt",
+    "read_pairs",
     "subnetwork",
 ]

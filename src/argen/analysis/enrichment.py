@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
 
 from argen.errors import InputError, first_few
-from argen.pvalues.adjustment import adjust
+from argen.pvalues import adjust
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +85,8 @@ def enrichment(
                 f"Group {name!r} has {len(outside)} genes that are not in the universe (first: "
                 f"{first_few(outside)}): give all genes that were tested."
             )
+    from scipy.stats import hypergeom
+
     within = {name: known & set(genes) for name, genes in gene_sets.items()}
     sizes = pd.DataFrame({"gene_set": list(within), "n_set": [len(g) for g in within.values()]})
     rows, n = [], len(known)

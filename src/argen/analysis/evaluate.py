@@ -11,9 +11,9 @@ from scipy.special import chdtri
 
 from argen.arrays import BoolArray, FloatArray
 from argen.errors import InputError, first_few
-from argen.network.result import CausalNetwork
-from argen.simulate.truth import Truth
-from argen.steps.order import transitive_closure
+from argen.network import CausalNetwork
+from argen.simulate import Truth
+from argen.steps import transitive_closure
 
 # Median of a chi-squared variable with one degree of freedom.
 MEDIAN_CHI2 = float(chdtri(1, 0.5))

@@ -9,13 +9,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import fisher_exact, kruskal, mannwhitneyu
 
 from argen.analysis.evaluate import average_precision
 from argen.arrays import BoolArray, FloatArray
 from argen.errors import InputError, first_few, nearest
-from argen.network.result import CausalNetwork
-from argen.pvalues.adjustment import adjust
+from argen.network import CausalNetwork
+from argen.pvalues import adjust
 
 Alternative = Literal["two-sided", "greater"]
 # Where precision is looked at.
@@ -147,6 +146,8 @@ def compare(
     """
     shape = len(network.nodes), len(network.genes)
     is_known, sign = _matrices(network, known)
+    from scipy.stats import fisher_exact
+
     pairs = network.screen.pairs
     called, tested = _pairs_of(network, network.edges), _pairs_of(network, network.candidates)
     rng = np.random.default_rng(rng)
@@ -239,6 +240,8 @@ def compare_strength(
     classes
         Columns source, target and class, one row a pair; edges without one are in no class.
     """
+    from scipy.stats import kruskal, mannwhitneyu
+
     if missing := {"source", "target", "class"} - set(classes.columns):
         raise InputError(f"classes lacks the columns {first_few(sorted(missing))}.")
     edges = network.edges.assign(size=lambda t: t["effect"].abs())

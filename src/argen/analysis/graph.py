@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import InputError, first_few, nearest
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 
 if TYPE_CHECKING:
     import networkx

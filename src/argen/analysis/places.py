@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import InputError, first_few
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 
 # What stands in column three of a GTF line that is a gene.
 _GENE = "gene"

@@ -1,17 +1,18 @@
 """Whether the assumptions behind a network hold, with the evidence."""
 
-from argen.checks.again.holding_out import held_out
-from argen.checks.again.sensitivity import sensitivity
-from argen.checks.again.stability import stability
-from argen.checks.checking import check, check_result
+from argen.checks.again import held_out, sensitivity, stability
+from argen.checks.checking import check
+from argen.checks.edges import feedback_pairs, intervention_table, slope_and_agreement
 from argen.checks.findings import Diagnostics, Finding
 
 __all__ = [
     "Diagnostics",
     "Finding",
     "check",
-    "check_result",
+    "feedback_pairs",
     "held_out",
+    "intervention_table",
     "sensitivity",
+    "slope_and_agreement",
     "stability",
 ]

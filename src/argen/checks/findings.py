@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -55,10 +55,14 @@ class Diagnostics:
         ordered = sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))
         return cls(tuple(ordered), tables, tuple(measured))
 
-    def joined(self, other: Diagnostics) -> Diagnostics:
+    def joined(self, *others: Diagnostics) -> Diagnostics:
         """Put the findings and tables of other checks with these."""
-        findings, measured = [*self.findings, *other.findings], [*self.measured, *other.measured]
-        return Diagnostics.of(findings, self.tables | other.tables, measured)
+        found = Found(list(self.findings), dict(self.tables), list(self.measured))
+        for other in others:
+            found.findings += other.findings
+            found.tables |= other.tables
+            found.measured += other.measured
+        return found.all()
 
     def of_severity(self, severity: Severity) -> list[Finding]:
         """Return the findings of one severity."""
@@ -81,3 +85,16 @@ class Diagnostics:
         for name, table in self.tables.items():
             table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
         return folder
+
+
+@dataclass
+class Found:
+    """What a check has said so far."""
+
+    findings: list[Finding] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    measured: list[str] = field(default_factory=list)
+
+    def all(self) -> Diagnostics:
+        """Return it, the findings sorted by severity."""
+        return Diagnostics.of(self.findings, self.tables, self.measured)

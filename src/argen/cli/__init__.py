@@ -1,5 +1,5 @@
 """The command line."""
 
-from argen.cli.app import app, main
+from argen.cli.app import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

@@ -1,87 +1,75 @@
-"""The command that says what a network means."""
+"""``argen analyse``: what a network means."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter, validators
-from rich.console import Console
+from cyclopts import Parameter, validators
 
+from argen import analysis
+from argen.cli import console
 from argen.cli.options import OUTPUT
-from argen.network.result import CausalNetwork
+from argen.network import load
 
 
-def add_analysis(app: App, console: Console, make_folder: Callable[[Path], None]) -> None:
-    """Add the command, which prints on a console.
+def analyse(
+    result: Annotated[Path, Parameter(name="RESULT")],
+    /,
+    *,
+    gmt: tuple[Path, ...] = (),
+    smallest: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 3,
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
+    out: Annotated[Path, Parameter(group=OUTPUT)] = Path("argen_analysis"),
+) -> None:
+    """Find modules, hubs, layers and enriched gene sets of a network, and write the tables.
 
     Parameters
     ----------
-    make_folder
-        Makes a folder, or says why it cannot be written.
+    result
+        Network file, or the results folder of argen fit.
+    gmt
+        Gene sets (.gmt or .gmt.gz), to test modules and the children of hubs for; repeat it
+        for several files.
+    smallest
+        Genes of a module; smaller ones join the one that they are linked with most.
+    seed
+        Of the modules.
+    out
+        Folder for the tables; files of the same names are replaced.
     """
-
-    @app.command
-    def analyse(
-        result: Annotated[Path, Parameter(name="RESULT")],
-        /,
-        *,
-        gmt: tuple[Path, ...] = (),
-        smallest: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 3,
-        seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
-        out: Annotated[Path, Parameter(group=OUTPUT)] = Path("argen_analysis"),
-    ) -> None:
-        """Find modules, hubs, layers and enriched gene sets of a network, and write the tables.
-
-        Parameters
-        ----------
-        result
-            Network file, or the results folder of argen fit.
-        gmt
-            Gene sets (.gmt or .gmt.gz), to test modules and the children of hubs for; repeat it
-            for several files.
-        smallest
-            Genes of a module; smaller ones join the one that they are linked with most.
-        seed
-            Of the modules.
-        out
-            Folder for the tables; files of the same names are replaced.
-        """
-        from argen import analysis
-
-        network = CausalNetwork.load(result)
-        make_folder(out)
-        modules = analysis.modules(network, smallest=smallest, seed=seed)
-        hubs = analysis.hubs(network)
-        tables = {
-            "modules": modules,
-            "centrality": analysis.centrality_table(network),
-            "hubs": hubs,
-            "layers": analysis.layers(network),
-        }
-        in_modules = modules[modules["module"] > 0]
-        lines = [
-            f"{in_modules['module'].nunique()} modules of {len(in_modules)} genes; "
-            f"{len(modules) - len(in_modules)} genes are linked with none",
-            f"{1 + int(tables['layers']['layer'].max())} layers",
-        ]
-        sets: dict[str, list[str]] = {}
-        for path in gmt:
-            sets |= analysis.read_gmt(path)
-        if sets:
-            groups = {f"module {k}": list(g) for k, g in in_modules.groupby("module")["gene"]}
-            for hub in hubs.loc[hubs["kind"] == "acts on most", "gene"]:
-                groups[f"children of {hub}"] = list(network.children(hub)["target"])
-            found = analysis.enrichment(groups, sets, universe=network.genes)
-            tables["enrichment"] = found.table
-            tables["gene_sets_left_out"] = found.left_out
-            lines.append(
-                f"{int((found.table['p_adjusted'] < 0.05).sum())} of {len(found.table)} tests of "
-                f"{len(groups)} groups for {len(sets) - len(found.left_out)} gene sets have an "
-                f"adjusted p below 0.05; {len(found.left_out)} sets have fewer than two genes here"
-            )
-        for name, table in tables.items():
-            table.to_csv(out / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
-        console.print("\n".join(lines), markup=False)
-        console.print(f"The tables are in {out}", markup=False)
+    network = load(result)
+    console.make_folder(out)
+    modules = analysis.modules(network, smallest=smallest, seed=seed)
+    hubs = analysis.hubs(network)
+    tables = {
+        "modules": modules,
+        "centrality": analysis.centrality_table(network),
+        "hubs": hubs,
+        "layers": analysis.layers(network),
+    }
+    in_modules = modules[modules["module"] > 0]
+    lines = [
+        f"{in_modules['module'].nunique()} modules of {len(in_modules)} genes; "
+        f"{len(modules) - len(in_modules)} genes are linked with none",
+        f"{1 + int(tables['layers']['layer'].max())} layers",
+    ]
+    sets: dict[str, list[str]] = {}
+    for path in gmt:
+        sets |= analysis.read_gmt(path)
+    if sets:
+        groups = {f"module {k}": list(g) for k, g in in_modules.groupby("module")["gene"]}
+        for hub in hubs.loc[hubs["kind"] == "acts on most", "gene"]:
+            groups[f"children of {hub}"] = list(network.children(hub)["target"])
+        found = analysis.enrichment(groups, sets, universe=network.genes)
+        tables["enrichment"] = found.table
+        tables["gene_sets_left_out"] = found.left_out
+        lines.append(
+            f"{int((found.table['p_adjusted'] < 0.05).sum())} of {len(found.table)} tests of "
+            f"{len(groups)} groups for {len(sets) - len(found.left_out)} gene sets have an "
+            f"adjusted p below 0.05; {len(found.left_out)} sets have fewer than two genes here"
+        )
+    for name, table in tables.items():
+        table.to_csv(out / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
+    console.out.print("\n".join(lines))
+    console.out.print(f"The tables are in {out}")

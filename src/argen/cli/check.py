@@ -1,27 +1,26 @@
-"""The commands that check what a network rests on."""
+"""``argen check``: what a network rests on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
-from cyclopts import App, Parameter, validators
-from rich.console import Console
+import pandas as pd
+from cyclopts import Parameter, validators
 
-from argen.cli.options import CHECKS, METHOD, OUTPUT, ScreenOptions, split_list
+from argen import checks
+from argen.cli import console
+from argen.cli.findings import show_findings
+from argen.cli.options import CHECKS, METHOD, OUTPUT, ScreenOptions
+from argen.cli.reading import read_screen, split_list
 from argen.config import InferenceConfig
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
-from argen.network.result import CausalNetwork
-from argen.run.blocks import Progress
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from argen.checks import Diagnostics
+from argen.method import infer_network
+from argen.network import CausalNetwork, load
+from argen.read import read_columns
+from argen.run import Progress
 
 
 @Parameter(name="*", group=CHECKS)
@@ -69,126 +68,44 @@ class CheckOptions:
             raise InputError("--other-sizes has choices of --sensitivity: add it.")
 
 
-def add_check(
-    app: App,
-    console: Console,
-    read: Callable[[Path, ScreenOptions], PerturbSeqData],
-    make_folder: Callable[[Path], None],
-    progress: Callable[[], AbstractContextManager[Progress | None]],
+def check(
+    file: Annotated[Path, Parameter(name="FILE")],
+    /,
+    *,
+    screen: ScreenOptions | None = None,
+    config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
+    options: CheckOptions = CheckOptions(),
+    out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
 ) -> None:
-    """Add the commands, which print on a console.
+    """Check whether the assumptions behind a network hold, and print what was found.
 
     Parameters
     ----------
-    read
-        From a file and its options to the screen.
-    make_folder
-        Makes a folder, or says why it cannot be written.
-    progress
-        Opens what shows how far a command is.
+    file
+        AnnData file (.h5ad) or zarr store with raw counts; or a network file or results
+        folder of argen fit, of which only what needs no cells is checked.
+    out
+        Folder for the summary, the table of each check, and the report of the network with
+        the findings; no files when left out.
     """
-
-    @app.command
-    def check(
-        file: Annotated[Path, Parameter(name="FILE")],
-        /,
-        *,
-        screen: ScreenOptions | None = None,
-        config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
-        options: CheckOptions = CheckOptions(),
-        out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
-    ) -> None:
-        """Check whether the assumptions behind a network hold, and print what was found.
-
-        Parameters
-        ----------
-        file
-            AnnData file (.h5ad) or zarr store with raw counts; or a network file or results
-            folder of argen fit, of which only what needs no cells is checked.
-        out
-            Folder for the summary, the table of each check, and the report of the network with
-            the findings; no files when left out.
-        """
-        from argen.checks import check_result
-
-        if is_result(file):
-            _refuse_for_result(file, screen, config, options)
-            network = CausalNetwork.load(file)
-            if out is not None:
-                make_folder(out)
-            show(check_result(network), network, out)
-            return
-        options.refuse_alone()
-        screen = screen or _refuse_screen(file)
+    if is_result(file):
+        _refuse_for_result(file, screen, config, options)
+        network = load(file)
         if out is not None:
-            make_folder(out)
-        data = read(file, screen)
-        columns = _Columns.read(file, options)
-        with progress() as shown:
-            network, further = _infer_and_vary(data, config, options, columns, shown)
-            if options.held_out:
-                further.append(_leave_out(file, data, read, screen, config, options, columns))
-        show(_check(data, network, options, columns, further), network, out)
-
-    @app.command
-    def stability(
-        file: Annotated[Path, Parameter(name="FILE")],
-        /,
-        *,
-        screen: ScreenOptions,
-        config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
-        resamples: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 100,
-        scheme: Literal["subsample", "bootstrap"] = "subsample",
-        fraction: Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))] = 0.5,
-        seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
-        out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
-    ) -> None:
-        """Infer the network again from resampled cells, and print how often edges come back.
-
-        Parameters
-        ----------
-        file
-            AnnData file (.h5ad) or zarr store with raw counts.
-        resamples
-            How many times.
-        scheme
-            Part of the cells without repeats, or as many as there are with repeats.
-        fraction
-            Of the cells of each perturbation, and of the controls, in a subsample.
-        seed
-            Of the draws.
-        out
-            Folder for the tables, and the report of the network with the stability of each
-            edge; no files when left out.
-        """
-        from argen import infer_network
-        from argen.checks import stability as resample
-
-        if out is not None:
-            make_folder(out)
-        data = read(file, screen)
-        network = infer_network(data, config)
-        with progress() as shown:
-            found = resample(
-                data, network, n_resamples=resamples, scheme=scheme, fraction=fraction, rng=seed,
-                progress=shown,
-            )  # fmt: skip
-        show(found, network, out, found.tables["stability"])
-
-    def show(
-        found: Diagnostics,
-        network: CausalNetwork,
-        out: Path | None,
-        stability: pd.DataFrame | None = None,
-    ) -> None:
-        from argen import write_report
-
-        console.print(found.summary())
-        if out is not None:
-            found.write(out)
-            page = out / "report.html"
-            write_report(network, page, diagnostics=found, stability=stability)
-            console.print(f"\nThe tables, and report.html with network and findings, are in {out}")
+            console.make_folder(out)
+        show_findings(checks.check(network), network, out)
+        return
+    options.refuse_alone()
+    screen = screen or _refuse_screen(file)
+    if out is not None:
+        console.make_folder(out)
+    data = read_screen(file, screen)
+    columns = _Columns.read(file, options)
+    with console.progress() as shown:
+        network, further = _infer_and_vary(data, config, options, columns, shown)
+        if options.held_out:
+            further.append(_leave_out(file, data, screen, config, options, columns))
+    show_findings(_check(data, network, options, columns, further), network, out)
 
 
 @dataclass(frozen=True)
@@ -202,8 +119,6 @@ class _Columns:
     @classmethod
     def read(cls, file: Path, options: CheckOptions) -> _Columns:
         """Read what the options name."""
-        from argen.read.columns import read_columns
-
         guides = read_columns(file, [options.guide])[options.guide] if options.guide else None
         named = (split_list(options.also), split_list(options.other_sizes))
         others, sizes = (read_columns(file, names) if names else None for names in named)
@@ -216,15 +131,14 @@ def _infer_and_vary(
     options: CheckOptions,
     columns: _Columns,
     progress: Progress | None,
-) -> tuple[CausalNetwork, list[Diagnostics]]:
+) -> tuple[CausalNetwork, list[checks.Diagnostics]]:
     """Infer the network, and again under other choices where that is asked for."""
-    from argen import infer_network
-    from argen.checks import sensitivity
-
     network = infer_network(data, config, progress=progress)
     if not options.sensitivity:
         return network, []
-    return network, [sensitivity(data, network, library_sizes=columns.sizes, progress=progress)]
+    return network, [
+        checks.sensitivity(network, data, library_sizes=columns.sizes, progress=progress)
+    ]
 
 
 def _check(
@@ -232,13 +146,11 @@ def _check(
     network: CausalNetwork,
     options: CheckOptions,
     columns: _Columns,
-    further: list[Diagnostics],
-) -> Diagnostics:
+    further: list[checks.Diagnostics],
+) -> checks.Diagnostics:
     """Run all other checks: last, as null screens take the longest, and names may be wrong."""
-    from argen.checks import check
-
-    found = check(
-        data, network, guides=columns.guides, others=columns.others,
+    found = checks.check(
+        network, data, guides=columns.guides, others=columns.others,
         every_edge=options.every_edge, n_null_tests=options.null_tests, rng=options.seed,
     )  # fmt: skip
     for more in further:
@@ -249,28 +161,24 @@ def _check(
 def _leave_out(
     file: Path,
     data: PerturbSeqData,
-    read: Callable[[Path, ScreenOptions], PerturbSeqData],
     screen: ScreenOptions,
     config: InferenceConfig,
     options: CheckOptions,
     columns: _Columns,
-) -> Diagnostics:
+) -> checks.Diagnostics:
     """Predict what is left out: all nodes, all guides, or some labels."""
-    from argen.checks import held_out
-    from argen.read.columns import read_columns
-
     held = options.held_out
     if held == "guides":
-        return held_out(data, config, guides=columns.guides)
+        return checks.held_out(data, config, guides=columns.guides)
     named = data.nodes if held == "nodes" else split_list(held)
     labels = [name for name in named if name not in data.nodes]
     if not labels:
-        return held_out(data, config, held=named)
+        return checks.held_out(data, config, held=named)
     of_cells = read_columns(file, [screen.target])[screen.target]
     _refuse_unknown(labels, of_cells)
     # Their cells are read as controls, and take no part in any fit.
-    data = read(file, replace(screen, control=(*screen.control, *labels)))
-    return held_out(data, config, held=named, labels=of_cells)
+    data = read_screen(file, replace(screen, control=(*screen.control, *labels)))
+    return checks.held_out(data, config, held=named, labels=of_cells)
 
 
 def is_result(path: Path) -> bool:

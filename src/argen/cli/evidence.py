@@ -1,86 +1,74 @@
-"""The command that compares a network with what is known from elsewhere."""
+"""``argen evidence``: a network beside what is known from elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from cyclopts import App, Parameter, validators
-from rich.console import Console
+from cyclopts import Parameter, validators
 
+from argen.analysis import compare as compare_with
+from argen.analysis import ranking, read_pairs
+from argen.cli import console
 from argen.cli.options import OUTPUT
-from argen.network.result import CausalNetwork
+from argen.network import load
 
 
-def add_evidence(app: App, console: Console, make_folder: Callable[[Path], None]) -> None:
-    """Add the command, which prints on a console.
+def evidence(
+    result: Annotated[Path, Parameter(name="RESULT")],
+    pairs: Annotated[tuple[Path, ...], Parameter(name="PAIRS")],
+    /,
+    *,
+    compare: tuple[Path, ...] = (),
+    two_sided: bool = False,
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
+    out: Annotated[Path, Parameter(group=OUTPUT)] = Path("argen_evidence"),
+) -> None:
+    """Compare the edges of a network with tables of known pairs, and write the comparison.
 
     Parameters
     ----------
-    make_folder
-        Makes a folder, or says why it cannot be written.
+    result
+        Network file, or the results folder of argen fit.
+    pairs
+        Tables of known pairs (.tsv, .csv, .txt, also .gz), such as those of SIGNOR, TRRUST
+        or DoRothEA.
+    compare
+        Another result on the same genes, to be compared with the same pairs; repeat it for
+        more.
+    two_sided
+        Test for fewer known pairs as well as for more.
+    seed
+        Of the random pairs.
+    out
+        Folder for the tables; files of the same names are replaced.
     """
-
-    @app.command
-    def evidence(
-        result: Annotated[Path, Parameter(name="RESULT")],
-        pairs: Annotated[tuple[Path, ...], Parameter(name="PAIRS")],
-        /,
-        *,
-        compare: tuple[Path, ...] = (),
-        two_sided: bool = False,
-        seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
-        out: Annotated[Path, Parameter(group=OUTPUT)] = Path("argen_evidence"),
-    ) -> None:
-        """Compare the edges of a network with tables of known pairs, and write the comparison.
-
-        Parameters
-        ----------
-        result
-            Network file, or the results folder of argen fit.
-        pairs
-            Tables of known pairs (.tsv, .csv, .txt, also .gz), such as those of SIGNOR, TRRUST
-            or DoRothEA.
-        compare
-            Another result on the same genes, to be compared with the same pairs; repeat it for
-            more.
-        two_sided
-            Test for fewer known pairs as well as for more.
-        seed
-            Of the random pairs.
-        out
-            Folder for the tables; files of the same names are replaced.
-        """
-        from argen.analysis import evidence as known
-
-        network = CausalNetwork.load(result)
-        others = {str(path): CausalNetwork.load(path) for path in compare}
-        make_folder(out)
-        groups, rankings = [], []
-        for path in pairs:
-            table = known.read_pairs(path)
-            groups.append(
-                known.compare(
-                    network,
-                    table,
-                    others=others,
-                    rng=seed,
-                    alternative="two-sided" if two_sided else "greater",
-                )
+    network = load(result)
+    others = {str(path): load(path) for path in compare}
+    console.make_folder(out)
+    groups, rankings = [], []
+    for path in pairs:
+        table = read_pairs(path)
+        groups.append(
+            compare_with(
+                network,
+                table,
+                others=others,
+                rng=seed,
+                alternative="two-sided" if two_sided else "greater",
             )
-            rankings.append(known.ranking(network, table))
-            called = groups[-1].iloc[0]
-            console.print(
-                f"{table.name}: {called['n_known']} of {called['n_pairs']} edges are known, odds "
-                f"ratio {called['odds_ratio']:.3g} (p = {called['p_value']:.2g}); of "
-                f"{called['n_signed']} with a known sign "
-                f"{round(called['n_signed'] * np.nan_to_num(called['same_sign']))} agree",
-                markup=False,
-            )
-        for name, parts in (("evidence", groups), ("ranking", rankings)):
-            whole = pd.concat(parts, ignore_index=True)
-            whole.to_csv(out / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
-        console.print(f"The tables are in {out}", markup=False)
+        )
+        rankings.append(ranking(network, table))
+        called = groups[-1].iloc[0]
+        console.out.print(
+            f"{table.name}: {called['n_known']} of {called['n_pairs']} edges are known, odds "
+            f"ratio {called['odds_ratio']:.3g} (p = {called['p_value']:.2g}); of "
+            f"{called['n_signed']} with a known sign "
+            f"{round(called['n_signed'] * np.nan_to_num(called['same_sign']))} agree",
+        )
+    for name, parts in (("evidence", groups), ("ranking", rankings)):
+        whole = pd.concat(parts, ignore_index=True)
+        whole.to_csv(out / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
+    console.out.print(f"The tables are in {out}")

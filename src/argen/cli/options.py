@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +10,14 @@ from typing import Any, Literal
 
 from cyclopts import Group, Parameter, Token, convert
 
-from argen.errors import InputError
-
 _INPUT = Group("Input columns", sort_key=1)
 METHOD = Group("Method", sort_key=2)
 MODEL = Group("Random network", sort_key=2)
 CHECKS = Group("Checks", sort_key=3)
 _RUN = Group("Where and how to run", sort_key=3)
 OUTPUT = Group("Output", sort_key=4)
+
+Format = Literal["pdf", "svg", "png"]
 
 
 @Parameter(name="*", group=_INPUT)
@@ -116,34 +115,3 @@ def exactly(kind: Any, tokens: Sequence[Token]) -> Any:
         if kind is Path and not text:
             raise ValueError("expected a path, not an empty text")
     return convert(kind, tokens)
-
-
-def split_list(text: str) -> list[str]:
-    """Return the parts of a list with commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def covariates_of(text: str) -> str | list[str]:
-    """Return a formula as it is, and columns as a list."""
-    return text.strip() if text.strip().startswith("~") else split_list(text)
-
-
-def gene_list(text: str | None, option: str) -> list[str] | None:
-    """Genes from a file with one a line, or from a list with commas."""
-    if text is None:
-        return None
-    if not os.path.isfile(text):  # unlike Path.is_file, False for a list too long to be a path
-        if "," not in text:
-            raise InputError(
-                f"{option} {text!r} is neither a file nor a list with commas, as A,B: expected at "
-                "least two genes."
-            )
-        return split_list(text)
-    try:
-        lines = Path(text).read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{option} {text!r} cannot be read: {error}. Expected plain text in UTF-8 with one "
-            "gene a line."
-        ) from error
-    return [line.strip() for line in lines if line.strip()]

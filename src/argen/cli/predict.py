@@ -1,84 +1,70 @@
-"""The command that predicts interventions from a result."""
+"""``argen predict``: what a network says of interventions."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter, validators
-from rich.console import Console
+from cyclopts import Parameter, validators
 
+from argen.cli import console
 from argen.cli.options import OUTPUT
 from argen.errors import InputError
-from argen.network.prediction import Change
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork, Change, load
+from argen.network import predict as predicted
 
 
-def add_predict(
-    app: App, console: Console, cannot_write: Callable[[Path, OSError], InputError]
+def predict(
+    result: Annotated[Path, Parameter(name="RESULT")],
+    /,
+    *,
+    knock_down: tuple[str, ...] = (),
+    knock_out: tuple[str, ...] = (),
+    over_express: tuple[str, ...] = (),
+    confidence: Annotated[float | None, Parameter(validator=validators.Number(gt=0, lt=1))] = None,
+    out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
 ) -> None:
-    """Add the command, which prints on a console.
+    """Predict the log fold changes of all genes under an intervention on some nodes.
 
     Parameters
     ----------
-    cannot_write
-        From a path and an error of the system to what the user is told.
+    result
+        Network file, or the results folder of argen fit.
+    knock_down
+        Node, as GENE=0.2 with the fraction of its expression that remains, or as GENE: what
+        its perturbation did to it in the screen. Repeat it for several.
+    knock_out
+        Node, of which 1 % remains.
+    over_express
+        Node, as GENE=2 with the fold of its expression.
+    confidence
+        Coverage of the intervals; that of the run when left out.
+    out
+        File for the table (.tsv) of all genes.
     """
-
-    @app.command
-    def predict(
-        result: Annotated[Path, Parameter(name="RESULT")],
-        /,
-        *,
-        knock_down: tuple[str, ...] = (),
-        knock_out: tuple[str, ...] = (),
-        over_express: tuple[str, ...] = (),
-        confidence: Annotated[
-            float | None, Parameter(validator=validators.Number(gt=0, lt=1))
-        ] = None,
-        out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
-    ) -> None:
-        """Predict the log fold changes of all genes under an intervention on some nodes.
-
-        Parameters
-        ----------
-        result
-            Network file, or the results folder of argen fit.
-        knock_down
-            Node, as GENE=0.2 with the fraction of its expression that remains, or as GENE: what
-            its perturbation did to it in the screen. Repeat it for several.
-        knock_out
-            Node, of which 1 % remains.
-        over_express
-            Node, as GENE=2 with the fold of its expression.
-        confidence
-            Coverage of the intervals; that of the run when left out.
-        out
-            File for the table (.tsv) of all genes.
-        """
-        network = CausalNetwork.load(result)
-        changes = _changes(network, knock_down, knock_out, over_express)
-        table = network.predict(changes, confidence=confidence)
-        moved = table[(table["effect"] != 0.0) & ~table["intervened"]]
-        strongest = moved.loc[moved["effect"].abs().sort_values(ascending=False).index]
-        console.print(
-            f"{len(moved)} of {int((~table['intervened']).sum())} other genes change (effect: "
-            "natural log of the fold change)"
-        )
-        if len(moved):
-            columns = ["gene", "effect", "std_error", "ci_low", "ci_high", "fold_change"]
-            shown = strongest[columns].head(20)
-            console.print(shown.to_string(index=False, float_format="%.3g"))
-        if len(moved) > 20:
-            console.print(f"and {len(moved) - 20} more")
-        if out is not None:
-            try:
-                table.to_csv(out, sep="\t", index=False)
-            except OSError as error:
-                raise cannot_write(out, error) from error
-            console.print(f"\nThe table is in {os.fspath(out)}")
+    network = load(result)
+    changes = _changes(network, knock_down, knock_out, over_express)
+    table = predicted(network, changes, confidence=confidence)
+    moved = table[(table["effect"] != 0.0) & ~table["intervened"]]
+    strongest = moved.loc[moved["effect"].abs().sort_values(ascending=False).index]
+    console.out.print(
+        f"{len(moved)} of {int((~table['intervened']).sum())} other genes change (effect: "
+        "natural log of the fold change)"
+    )
+    if len(moved):
+        columns = ["gene", "effect", "std_error", "ci_low", "ci_high", "fold_change"]
+        shown = strongest[columns].head(20)
+        console.out.print(shown.to_string(index=False, float_format="%.3g"))
+    if len(moved) > 20:
+        console.out.print(f"and {len(moved) - 20} more")
+    if out is not None:
+        try:
+            table.to_csv(out, sep="\t", index=False)
+        except OSError as error:
+            raise console.cannot_write(out, error) from error
+        console.out.print(f"\nThe table is in {os.fspath(out)}")
 
 
 def _changes(

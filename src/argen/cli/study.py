@@ -1,131 +1,113 @@
-"""The commands of the simulation studies."""
+"""``argen study``: simulation studies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter, validators
-from rich.console import Console
+from cyclopts import Parameter, validators
 
-from argen.cli.options import split_list
+from argen.cli import console
+from argen.cli.reading import split_list
 from argen.errors import InputError
-from argen.run.blocks import Progress
+from argen.study import (
+    chosen_settings,
+    chosen_variants,
+    grid_summary,
+    run_grid,
+    run_paper_study,
+    write_grid_figure,
+    write_grid_page,
+    write_paper_figures,
+)
 
 Number = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 
 
-def study_app(
-    console: Console,
-    shown_progress: Callable[[bool], AbstractContextManager[Progress | None]],
-    make_folder: Callable[[Path], None],
-) -> App:
-    """Return the commands, which print on a console.
+def paper(
+    *,
+    out: Path = Path("argen_study"),
+    replicates: Number = 100,
+    seed: Number = 1,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Rerun the simulation of the ARGEN paper, and print its table beside the published one.
+
+    Writes estimates.tsv, table.tsv, proportions.tsv, and the figures networks.png and
+    effects.png, which need matplotlib.
 
     Parameters
     ----------
-    shown_progress
-        From whether to be quiet to how progress is shown.
-    make_folder
-        Makes a folder, or says why it cannot be written.
+    out
+        Folder for tables and figures; files of an earlier run are replaced.
+    replicates
+        Screens to simulate; the paper has 100.
+    seed
+        Seed of the random numbers.
+    workers
+        Processes; one for each core that may be used when left out. No number depends on it.
+    quiet
+        Print no progress.
     """
-    study = App(name="study", help="Simulation studies: the paper's, and a grid of settings.")
+    console.make_folder(out)
+    with console.progress(quiet=quiet) as progress:
+        result = run_paper_study(
+            n_replicates=replicates, seed=seed, workers=workers, progress=progress
+        )
+    result.write(out)
+    figures = _drawn(lambda: write_paper_figures(result, out))
+    console.out.print(f"{result.summary()}\n\nThe tables {figures} in {out}")
 
-    @study.command
-    def paper(
-        *,
-        out: Path = Path("argen_study"),
-        replicates: Number = 100,
-        seed: Number = 1,
-        workers: int | None = None,
-        quiet: bool = False,
-    ) -> None:
-        """Rerun the simulation of the ARGEN paper, and print its table beside the published one.
 
-        Writes estimates.tsv, table.tsv, proportions.tsv, and the figures networks.png and
-        effects.png, which need matplotlib.
+def grid(
+    *,
+    out: Path = Path("argen_grid"),
+    settings: str = "",
+    methods: str = "",
+    replicates: Number = 20,
+    seed: Number = 1,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Run methods on a declared grid of simulated screens.
 
-        Parameters
-        ----------
-        out
-            Folder for tables and figures; files of an earlier run are replaced.
-        replicates
-            Screens to simulate; the paper has 100.
-        seed
-            Seed of the random numbers.
-        workers
-            Processes; one for each core that may be used when left out. No number depends on it.
-        quiet
-            Print no progress.
-        """
-        from argen.study import run_paper_study
-        from argen.study.figures import write_paper_figures
+    Writes grid.tsv, one row per setting, replicate and method; summary.tsv, means with
+    Monte-Carlo errors; grid.md, the main measures to read; and the figure grid.png, which
+    needs matplotlib. A run that was ended goes on with the same command.
 
-        make_folder(out)
-        with shown_progress(quiet) as progress:
-            result = run_paper_study(
-                n_replicates=replicates, seed=seed, workers=workers, progress=progress
-            )
-        result.write(out)
-        figures = _drawn(lambda: write_paper_figures(result, out))
-        console.print(f"{result.summary()}\n\nThe tables {figures} in {out}")
-
-    @study.command
-    def grid(
-        *,
-        out: Path = Path("argen_grid"),
-        settings: str = "",
-        methods: str = "",
-        replicates: Number = 20,
-        seed: Number = 1,
-        workers: int | None = None,
-        quiet: bool = False,
-    ) -> None:
-        """Run methods on a declared grid of simulated screens.
-
-        Writes grid.tsv, one row per setting, replicate and method; summary.tsv, means with
-        Monte-Carlo errors; grid.md, the main measures to read; and the figure grid.png, which
-        needs matplotlib. A run that was ended goes on with the same command.
-
-        Parameters
-        ----------
-        out
-            Folder for tables and figure, and for the rows that are done.
-        settings
-            Settings by name, as A,B; all when left out.
-        methods
-            Methods by name, as A,B; all when left out.
-        replicates
-            Screens to simulate in each setting.
-        seed
-            Seed of the random numbers.
-        workers
-            Processes; one for each core that may be used when left out. No number depends on it.
-        quiet
-            Print no progress.
-        """
-        from argen.study import chosen_settings, chosen_variants, grid_summary, run_grid
-        from argen.study.figures import write_grid_figure
-        from argen.study.tables import write_grid_page
-
-        chosen = chosen_settings(split_list(settings) or None)
-        variants = chosen_variants(split_list(methods) or None)
-        make_folder(out)
-        with shown_progress(quiet) as progress:
-            table = run_grid(
-                out, chosen, variants,
-                n_replicates=replicates, seed=seed, workers=workers, progress=progress,
-            )  # fmt: skip
-        summary = grid_summary(table)
-        write_grid_page(summary, out)
-        figures = _drawn(lambda: write_grid_figure(summary, out))
-        shown = summary[summary["measure"].isin(["f1", "false_discovery_proportion"])]
-        console.print(shown.to_string(index=False, float_format="%.3f"))
-        console.print(f"\nThe tables {figures} in {out}")
-
-    return study
+    Parameters
+    ----------
+    out
+        Folder for tables and figure, and for the rows that are done.
+    settings
+        Settings by name, as A,B; all when left out.
+    methods
+        Methods by name, as A,B; all when left out.
+    replicates
+        Screens to simulate in each setting.
+    seed
+        Seed of the random numbers.
+    workers
+        Processes; one for each core that may be used when left out. No number depends on it.
+    quiet
+        Print no progress.
+    """
+    chosen = chosen_settings(split_list(settings) or None)
+    variants = chosen_variants(split_list(methods) or None)
+    console.make_folder(out)
+    with console.progress(quiet=quiet) as progress:
+        table = run_grid(
+            out, chosen, variants,
+            n_replicates=replicates, seed=seed, workers=workers, progress=progress,
+        )  # fmt: skip
+    summary = grid_summary(table)
+    write_grid_page(summary, out)
+    figures = _drawn(lambda: write_grid_figure(summary, out))
+    shown = summary[summary["measure"].isin(["f1", "false_discovery_proportion"])]
+    console.out.print(shown.to_string(index=False, float_format="%.3f"))
+    console.out.print(f"\nThe tables {figures} in {out}")
 
 
 def _drawn(draw: Callable[[], object]) -> str:

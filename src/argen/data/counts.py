@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.glm._compile import compiled
+from argen.glm import compiled
 
 # The places of so many cells in a tile fit two bytes.
 MOST_CELLS_OF_A_TILE = 2**16

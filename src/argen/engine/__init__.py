@@ -1,6 +1,7 @@
 """Whoever computes the regressions that the steps of the method ask for."""
 
-from argen.engine.exact import ExactEngine
+from argen.engine.exact import ExactEngine, ExactParentTester
+from argen.engine.grouped import Genes
 from argen.engine.protocol import Effects, Engine, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.shared import SharedEngine
 from argen.engine.threads import using_threads
@@ -9,7 +10,9 @@ __all__ = [
     "Effects",
     "Engine",
     "ExactEngine",
+    "ExactParentTester",
     "Fitted",
+    "Genes",
     "ParentJob",
     "ParentTester",
     "Screener",

@@ -9,16 +9,20 @@ import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.data.design import Design
+from argen.data import Design
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.errors import FitStatus
-from argen.glm.conditional import cautious_share, pearson_dispersion, zero_count_test
-from argen.glm.regression import fit_regressions, prepare_responses
-from argen.glm.two_stage import fit_two_stage
-from argen.pvalues.normal import two_sided
-from argen.steps.order import CausalOrder
+from argen.glm import (
+    cautious_share,
+    fit_regressions,
+    fit_two_stage,
+    pearson_dispersion,
+    prepare_responses,
+    zero_count_test,
+)
+from argen.pvalues import two_sided
 
 
 class ExactScreener:
@@ -127,9 +131,8 @@ def _null_means(
 class ExactParentTester:
     """Runs the two stages of every target on dense designs."""
 
-    def __init__(self, design: Design, order: CausalOrder, config: InferenceConfig) -> None:
+    def __init__(self, design: Design, config: InferenceConfig) -> None:
         self.design = design
-        self.order = order
         self.config = config
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
@@ -151,7 +154,6 @@ class ExactParentTester:
             offset=design.offset,
             first_stage_offset=design.offset,
             factors=design.covariates.factors,
-            instruments_of=self._instruments_of(candidates),
             family=self.config.family,
         )
         fits = [stages(model_share=share) for share in self.config.model_shares]
@@ -162,13 +164,6 @@ class ExactParentTester:
             test=self.config.test_of_parents,
             status=fits[0].status,
         )
-
-    def _instruments_of(self, candidates: IntArray) -> BoolArray | None:
-        """Perturbations that can move each candidate; None: all are in every first stage."""
-        if self.config.first_stage == "per-target":
-            return None
-        ancestors = [np.append(self.order.candidates(k), k) for k in candidates.tolist()]
-        return np.array([np.isin(candidates, own) for own in ancestors])
 
 
 class ExactEngine:
@@ -181,6 +176,6 @@ class ExactEngine:
         controls, perturbed = np.flatnonzero(design.controls), design.perturbations.indices
         return ExactScreener(design, SaddlepointTest(design, controls, perturbed))
 
-    def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
+    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
-        return ExactParentTester(design, order, config)
+        return ExactParentTester(design, config)

@@ -19,18 +19,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack, solve_triangular
+from scipy.linalg import lapack
 
 from argen.arrays import BoolArray, FloatArray
 from argen.config import InferenceConfig, ParentTest
-from argen.data.design import Design
+from argen.data import Design
 from argen.engine.exact import ExactParentTester
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
-from argen.glm.groups import GeneReference, GroupedGene, GroupFit, group_layout
-from argen.steps.order import CausalOrder
+from argen.glm import GeneReference, GroupedGene, GroupFit, group_layout
 
 # Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
 SMALLEST_CONDITION = 1e-10
@@ -90,17 +89,17 @@ class FirstStages:
         return effects_with_tests(effect, own_variances, self.variances, test=test, status=status)
 
 
-class PerTargetTester:
-    """First stages on the perturbations of all candidates of a target, as published.
+class GroupedTester:
+    """Tests direct effects by group intercepts; see the module for the algebra.
 
     Works through a block gene by gene, so that one preparation serves every target. What this
     algebra cannot do (collinear proxies, a covariate confounded with perturbations, a fit that
     does not converge) is fitted exactly.
     """
 
-    def __init__(self, design: Design, order: CausalOrder, config: InferenceConfig) -> None:
+    def __init__(self, design: Design, config: InferenceConfig) -> None:
         self.genes = Genes(design)
-        self.exact = ExactParentTester(design, order, config)
+        self.exact = ExactParentTester(design, config)
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
@@ -189,68 +188,6 @@ class _Block:
             return None
         stage = self.stages[self.set_of_job[place]]
         return stage.effects(target, own_variances, self.config.test_of_parents)
-
-
-class NestedTester:
-    """First stages on the perturbations of a candidate's own candidates and its own.
-
-    They do not depend on the target: one for each node, and Pi is triangular in causal order.
-    The candidates of a target hold the candidates of each of them, so what belongs to a target
-    is a block of the matrices of all nodes.
-    """
-
-    def __init__(self, design: Design, order: CausalOrder, config: InferenceConfig) -> None:
-        self.genes = Genes(design)
-        self.exact = ExactParentTester(design, order, config)
-        nodes = order.order[order.order < design.n_nodes]
-        owns = {k: np.append(order.candidates(k), k) for k in nodes.tolist()}
-
-        def fit(node: int) -> GroupFit:
-            return self.genes.prepare(node).fit(owns[node], halved=len(owns[node]))
-
-        fits = dict(zip(owns, in_threads(fit, owns), strict=True))
-        coefficients = np.zeros((design.n_nodes, design.n_nodes))
-        self.worked = np.zeros(design.n_nodes, dtype=bool)
-        self.halves = np.zeros(design.n_nodes, dtype=bool)
-        for node, found in fits.items():
-            self.worked[node] = found.status == FitStatus.OK and found.coefficients[-1] != 0.0
-            self.halves[node] = found.is_half.any()
-            if self.worked[node]:
-                coefficients[node, owns[node]] = found.coefficients
-            else:  # whatever stands here is seen by no target: see ``_effects``
-                coefficients[node, node] = 1.0
-        in_order = coefficients[np.ix_(nodes, nodes)]
-        self.inverse = np.empty_like(coefficients)
-        self.inverse[np.ix_(nodes, nodes)] = solve_triangular(in_order.T, np.eye(len(nodes)))
-
-        shares = config.model_shares
-
-        def take_variances(node: int) -> FloatArray:
-            if not self.worked[node]:
-                return np.zeros((len(shares), design.n_nodes))
-            gene = self.genes.prepare(node)
-            return _variances(gene, fits[node], self.inverse[:, owns[node]], shares)
-
-        self.variances = np.empty((len(shares), *coefficients.shape))
-        self.variances[:, :, list(owns)] = np.stack(in_threads(take_variances, owns), axis=2)
-
-    def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
-        """Direct effects of all candidates on their targets, job after job, in one vector."""
-        return collect(jobs, in_threads(self._effects, jobs), self.exact)
-
-    def _effects(self, job: ParentJob) -> Effects | None:
-        among = np.ix_(job.candidates, job.candidates)
-        if not self.worked[job.candidates].all():
-            return None
-        variances = np.array([of_share[among] for of_share in self.variances])
-        stage = FirstStages(self.inverse[among], variances, self.halves[job.candidates])
-        gene = self.genes.prepare(job.target)
-        fit = self.genes.fit_target(gene, job)
-        if fit.status != FitStatus.OK:
-            return None
-        config = self.exact.config
-        own_variances = _variances(gene, fit, stage.inverse, config.model_shares)
-        return stage.effects(fit, own_variances, config.test_of_parents)
 
 
 def collect(

@@ -7,7 +7,7 @@ import numpy as np
 from argen.arrays import FloatArray, StatusArray
 from argen.config import ParentTest
 from argen.engine.protocol import Effects
-from argen.pvalues.normal import critical_value, two_sided
+from argen.pvalues import critical_value, two_sided
 
 # Standard errors that a candidate must have been moved by: at .05, it has been moved at all.
 STRENGTH = critical_value(0.95)

@@ -11,10 +11,9 @@ from scipy.special import ndtri_exp
 
 from argen.arrays import FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
-from argen.data.design import Design
+from argen.data import Design
 from argen.errors import FitStatus
-from argen.pvalues.normal import two_sided
-from argen.steps.order import CausalOrder
+from argen.pvalues import two_sided
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +89,5 @@ class Engine(Protocol):
     def screen(self, design: Design, config: InferenceConfig) -> Screener:
         """Prepare to screen the targets of a design, block by block."""
 
-    def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
+    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""

@@ -7,13 +7,10 @@ from scipy.special import bdtr, bdtrc, ndtri
 
 from argen.arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.data.covariates import CovariateBlock
-from argen.data.design import Design
+from argen.data import CovariateBlock, Design
 from argen.engine.protocol import Effects
-from argen.glm import _saddlepoint
-from argen.glm._saddlepoint import ResidualLayout
-from argen.glm.conditional import FEWEST_COUNTS
-from argen.pvalues.normal import two_sided
+from argen.glm import FEWEST_COUNTS, ResidualLayout, compare_groups, deviates
+from argen.pvalues import two_sided
 
 
 class SaddlepointTest:
@@ -55,11 +52,9 @@ class SaddlepointTest:
             mean = self.exposure * (total / self.exposure[: start[1]].sum())
         shift, scale, error, deviate = np.full((4, len(start) - 2), np.nan)
         residuals = np.empty(start[1])
-        variance = _saddlepoint.compare_groups(
-            self.layout, counts, mean, shift, scale, error, residuals
-        )
+        variance = compare_groups(self.layout, counts, mean, shift, scale, error, residuals)
         if variance > 0.0:
-            _saddlepoint.deviates(start, shift, scale, error, residuals, variance, deviate)
+            deviates(start, shift, scale, error, residuals, variance, deviate)
         return self._limited(deviate, counts) if total < FEWEST_COUNTS else deviate
 
     def _limited(self, deviate: FloatArray, counts: FloatArray) -> FloatArray:

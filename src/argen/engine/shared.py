@@ -8,19 +8,26 @@ import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.data.counts import GeneCounts
-from argen.data.design import Design
+from argen.data import Design, GeneCounts
 from argen.engine.exact import ExactEngine, ExactScreener
-from argen.engine.grouped import NestedTester, PerTargetTester
+from argen.engine.grouped import GroupedTester
 from argen.engine.protocol import Effects, Fitted, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
-from argen.glm import _controls, _pairs
-from argen.glm.conditional import cautious_share, zero_count_test
-from argen.glm.monomials import Monomials, monomials
-from argen.pvalues.normal import two_sided
-from argen.steps.order import CausalOrder
+from argen.glm import (
+    FITTED,
+    FITTED_AFRESH,
+    NO_FIT,
+    NO_PERTURBED_COUNTS,
+    Layout,
+    Monomials,
+    cautious_share,
+    fit_pairs,
+    monomials,
+    zero_count_test,
+)
+from argen.pvalues import two_sided
 
 # Degrees of the series of the means and of the variance, by number of numeric covariates:
 # as many as pay, since what they cannot reach is summed afresh.
@@ -68,7 +75,7 @@ class SharedScreener:
         fit = partial(self._fit_target, found, deviate, self.design.counts.block(targets))
         done = in_threads(fit, columns)
         outcome = np.column_stack([np.empty((self.design.n_nodes, 0), np.int64), *done])
-        unfitted = outcome == _pairs.NO_FIT
+        unfitted = outcome == NO_FIT
         for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
             some = columns[unfitted[source]]
             self.exact.fill(found, source, targets[some], some)
@@ -77,9 +84,9 @@ class SharedScreener:
                 deviate[:, column] = self.exact.deviates(self.test, int(targets[column]))
             with_deviates(found, deviate)
         fits = {
-            "series": int((outcome == _pairs.FITTED).sum()),
-            "afresh": int((outcome == _pairs.FITTED_AFRESH).sum()),
-            "empty": int((outcome == _pairs.NO_PERTURBED_COUNTS).sum()),
+            "series": int((outcome == FITTED).sum()),
+            "afresh": int((outcome == FITTED_AFRESH).sum()),
+            "empty": int((outcome == NO_PERTURBED_COUNTS).sum()),
             "exact": int(unfitted.sum()),
         }
         return Fitted(found, fits)
@@ -96,17 +103,17 @@ class SharedScreener:
         effect, variance, expected = np.empty((3, n_sources))
         outcome = np.empty(n_sources, dtype=np.int64)
         mean = np.zeros(self.n_places if self.test is not None else 0)
-        dispersion = _pairs.fit_pairs(
+        dispersion = fit_pairs(
             self.layout, controls, perturbed, effect, variance, expected, outcome, mean
         )
         if self.test is not None and mean.any():
             deviate[:, column] = self.test.deviates(in_order, mean)
         std_error = np.sqrt(variance)
-        fitted = outcome <= _pairs.FITTED_AFRESH
+        fitted = outcome <= FITTED_AFRESH
         found.effect[:, column], found.std_error[:, column] = effect, std_error
         found.p_value[:, column], found.log10_p[:, column] = two_sided(effect / std_error)
         found.status[fitted, column] = FitStatus.OK
-        empty = outcome == _pairs.NO_PERTURBED_COUNTS
+        empty = outcome == NO_PERTURBED_COUNTS
         total = float(controls.sum())
         found.effect[empty, column] = -np.inf
         found.status[empty, column] = FitStatus.ZERO_COUNTS_PERTURBED
@@ -118,7 +125,7 @@ class SharedScreener:
         # Where neither side has a count nothing can be said, and nothing needs fitting.
         if total == 0.0:
             seen = np.bincount(self.source_of_perturbed, weights=perturbed, minlength=n_sources)
-            outcome[seen == 0.0] = _pairs.NO_PERTURBED_COUNTS
+            outcome[seen == 0.0] = NO_PERTURBED_COUNTS
         return outcome
 
 
@@ -134,17 +141,15 @@ class SharedEngine(ExactEngine):
             return SharedScreener(design, config)
         return super().screen(design, config)
 
-    def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
+    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
         # Group intercepts have no closed form for other families, nor where groups overlap.
         if config.family != "poisson" or not design.one_per_cell:
-            return super().parents(design, order, config)
-        if config.first_stage == "nested":
-            return NestedTester(design, order, config)
-        return PerTargetTester(design, order, config)
+            return super().parents(design, config)
+        return GroupedTester(design, config)
 
 
-def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]:
+def shared_layout(design: Design) -> tuple[Layout, IntArray, IntArray]:
     """Sort the cells and lay out everything that does not depend on the response.
 
     Returns the layout and the cells, in its order, of the controls and of the perturbed: those
@@ -176,7 +181,7 @@ def shared_layout(design: Design) -> tuple[_controls.Layout, IntArray, IntArray]
     mean_degree, degree = SERIES_DEGREES[n_numeric]
     series = monomials(n_numeric, degree)
     norm = np.sqrt(np.sum(numeric[controls] ** 2, axis=1))
-    layout = _controls.Layout(
+    layout = Layout(
         control_start=np.searchsorted(stratum[controls], np.arange(len(present) * n_levels[0] + 1)),
         control_log_size=design.offset[controls],
         control_powers=_powers(series, numeric[controls], len(series.exponents)),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TypeVar
 
 import numba
 from threadpoolctl import ThreadpoolController
 
-CGROUP = Path("/sys/fs/cgroup")
+from argen.machine import usable_cores
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -48,27 +45,3 @@ def in_threads(function: Callable[[Item], Answer], items: Iterable[Item]) -> lis
     """Apply a function to every item, each in one thread, so that no bit depends on them."""
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:
         return list(pool.map(function, items))
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: of its affinity mask and its control group's quota."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:  # macOS and Windows
-        cores = os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota())))
-
-
-def _quota() -> float:
-    """Cores that the control group grants, as container and batch systems set it."""
-    try:
-        if (CGROUP / "cpu.max").is_file():  # version 2
-            granted, period = (CGROUP / "cpu.max").read_text().split()
-        else:
-            folder = CGROUP / "cpu"
-            granted, period = (
-                (folder / f"cpu.cfs_{what}_us").read_text().strip() for what in ("quota", "period")
-            )
-        return float(granted) / float(period) if float(granted) > 0 else math.inf
-    except (OSError, ValueError):  # no control groups here, or "max": no limit
-        return math.inf

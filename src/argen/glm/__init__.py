@@ -1,1 +1,39 @@
 """Count regressions on plain arrays: Poisson and negative binomial, robust and two-stage."""
+
+from argen.glm._compile import compiled
+from argen.glm._controls import Layout
+from argen.glm._kernels import weighted_cross
+from argen.glm._pairs import FITTED, FITTED_AFRESH, NO_FIT, NO_PERTURBED_COUNTS, fit_pairs
+from argen.glm._saddlepoint import ResidualLayout, compare_groups, deviates
+from argen.glm.conditional import FEWEST_COUNTS, cautious_share, pearson_dispersion, zero_count_test
+from argen.glm.groups import GeneReference, GroupedGene, GroupFit, group_layout
+from argen.glm.monomials import Monomials, monomials
+from argen.glm.regression import fit_regressions, prepare_responses
+from argen.glm.two_stage import fit_two_stage
+
+__all__ = [
+    "FEWEST_COUNTS",
+    "FITTED",
+    "FITTED_AFRESH",
+    "NO_FIT",
+    "NO_PERTURBED_COUNTS",
+    "GeneReference",
+    "GroupFit",
+    "GroupedGene",
+    "Layout",
+    "Monomials",
+    "ResidualLayout",
+    "cautious_share",
+    "compare_groups",
+    "compiled",
+    "deviates",
+    "fit_pairs",
+    "fit_regressions",
+    "fit_two_stage",
+    "group_layout",
+    "monomials",
+    "pearson_dispersion",
+    "prepare_responses",
+    "weighted_cross",
+    "zero_count_test",
+]

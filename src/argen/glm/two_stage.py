@@ -53,7 +53,6 @@ def fit_two_stage(
     offset: FloatArray,
     first_stage_offset: FloatArray,
     factors: IntArray,
-    instruments_of: BoolArray | None = None,
     family: str = "poisson",
     model_share: float = 0.0,
 ) -> TwoStageFit:
@@ -88,16 +87,16 @@ def fit_two_stage(
         (n_cells, n_outcome_only), regressors of the second stage alone.
     factors
         (n_factors, n_cells), codes of categorical regressors (see ``prepare_responses``).
-    instruments_of
-        (n_endogenous, n_instruments): the instruments in the first stage of each; all when None.
     model_share
         Of the sandwiches of both stages (see ``fit_regressions``).
     """
     first_design = np.column_stack([exogenous, instruments])
-    first = _first_stages(
-        endogenous, exogenous, instruments, instruments_of, first_stage_offset, factors, family,
-        model_share,
-    )  # fmt: skip
+    responses = prepare_responses(
+        endogenous, offset=first_stage_offset, factors=factors, groups=instruments
+    )
+    first = fit_regressions(
+        responses, first_design, first_stage_offset, family=family, model_share=model_share
+    )
     n_fixed = exogenous.shape[1] + outcome_only.shape[1]
     if not _agree(first, exogenous.shape[1]):
         return _no_effects(first, n_fixed)
@@ -139,42 +138,6 @@ def fit_two_stage(
         dispersion=float(second.dispersion[0]),
         first_stage=first,
         status=status,
-    )
-
-
-def _first_stages(
-    endogenous: FloatArray,
-    exogenous: FloatArray,
-    instruments: FloatArray,
-    instruments_of: BoolArray | None,
-    offset: FloatArray,
-    factors: IntArray,
-    family: str,
-    model_share: float,
-) -> RegressionFit:
-    """Fit the first stages; instruments that a stage does without have coefficient 0."""
-
-    def fit(counts: FloatArray, chosen: FloatArray) -> RegressionFit:
-        responses = prepare_responses(counts, offset=offset, factors=factors, groups=chosen)
-        design = np.column_stack([exogenous, chosen])
-        return fit_regressions(responses, design, offset, family=family, model_share=model_share)
-
-    if instruments_of is None:
-        return fit(endogenous, instruments)
-    n_exogenous, n_columns = exogenous.shape[1], exogenous.shape[1] + instruments.shape[1]
-    coefficients = np.zeros((len(endogenous), n_columns))
-    covariance = np.zeros((len(endogenous), n_columns, n_columns))
-    parts = []
-    for k, own in enumerate(instruments_of):
-        parts.append(fit(endogenous[[k]], instruments[:, own]))
-        columns = np.append(np.arange(n_exogenous), n_exogenous + np.flatnonzero(own))
-        coefficients[k, columns] = parts[-1].coefficients[0]
-        covariance[k][np.ix_(columns, columns)] = parts[-1].covariance[0]
-    return RegressionFit(
-        coefficients,
-        covariance,
-        np.concatenate([part.dispersion for part in parts]),
-        np.concatenate([part.status for part in parts]),
     )
 
 

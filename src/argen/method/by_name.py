@@ -8,12 +8,14 @@ from types import MappingProxyType
 from typing import Literal, Unpack, get_args
 
 from argen.config import InferenceConfig
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
-from argen.method import infer_inverse, infer_naive, infer_random, infer_screen_only
+from argen.method.inverse import infer_inverse
+from argen.method.naive import infer_naive
+from argen.method.pairs import infer_random, infer_screen_only
 from argen.method.pipeline import infer_network
 from argen.method.running import HowToRun
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 
 Method = Literal["argen", "naive", "inverse", "inverse-sparse", "screen", "random"]
 

@@ -10,17 +10,14 @@ import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, StatusArray
 from argen.config import InferenceConfig
-from argen.data.design import Design
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import Design, PerturbSeqData
 from argen.engine import Effects
 from argen.errors import FitStatus
 from argen.method.pipeline import infer_network
 from argen.method.running import HowToRun, named
-from argen.network.result import CausalNetwork
-from argen.pvalues.normal import two_sided
-from argen.steps.descendants import DescendantScreen
-from argen.steps.order import CausalOrder, closure_of
-from argen.steps.parents import ParentTests
+from argen.network import CausalNetwork
+from argen.pvalues import two_sided
+from argen.steps import CausalOrder, DescendantScreen, ParentTests, closure_of
 
 
 def infer_inverse(

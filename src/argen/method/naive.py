@@ -8,26 +8,22 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from argen.config import InferenceConfig
-from argen.data.design import Design
-from argen.data.perturbseq import PerturbSeqData
-from argen.engine import Effects, ParentJob, ParentTester, SharedEngine
-from argen.engine.exact import ExactParentTester
+from argen.data import Design, PerturbSeqData
+from argen.engine import Effects, ExactParentTester, ParentJob, ParentTester, SharedEngine
 from argen.errors import FitStatus
-from argen.glm import _kernels
-from argen.glm.regression import fit_regressions, prepare_responses
+from argen.glm import fit_regressions, prepare_responses, weighted_cross
 from argen.method.pipeline import infer_network
 from argen.method.running import HowToRun, named
-from argen.network.result import CausalNetwork
-from argen.pvalues.normal import two_sided
-from argen.steps.order import CausalOrder
+from argen.network import CausalNetwork
+from argen.pvalues import two_sided
 
 
 class NaiveEngine(SharedEngine):
     """Answers the second question by regressing on what was measured."""
 
-    def parents(self, design: Design, order: CausalOrder, config: InferenceConfig) -> ParentTester:
+    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
-        return NaiveParentTester(design, order, config)
+        return NaiveParentTester(design, config)
 
 
 class NaiveParentTester(ExactParentTester):
@@ -52,7 +48,7 @@ class NaiveParentTester(ExactParentTester):
         kept = np.isfinite(fit.coefficients[0])
         mean = np.exp(fit.linear_predictor(regressors, 0) + design.offset)
         weights = mean / (1.0 + fit.dispersion[0] * mean) * (responses.row_kinds[0] > 0)
-        information = _kernels.weighted_cross(regressors, weights, regressors)
+        information = weighted_cross(regressors, weights, regressors)
         variance = np.full(len(kept), np.nan)
         if kept.any():
             factor = cho_factor(information[np.ix_(kept, kept)])

@@ -9,16 +9,13 @@ import numpy as np
 
 from argen.arrays import BoolArray
 from argen.config import InferenceConfig
-from argen.data.design import Design
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import Design, PerturbSeqData
 from argen.engine import Effects
 from argen.errors import InputError
-from argen.method.pipeline import infer_network
+from argen.method.pipeline import infer_network, select_edges
 from argen.method.running import HowToRun, named
-from argen.network.result import CausalNetwork, select_edges
-from argen.steps.descendants import DescendantScreen
-from argen.steps.order import CausalOrder
-from argen.steps.parents import ParentTests
+from argen.network import CausalNetwork
+from argen.steps import CausalOrder, DescendantScreen, ParentTests
 
 
 def infer_screen_only(

@@ -10,17 +10,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypedDict
 
+import pandas as pd
+
 from argen.config import InferenceConfig
-from argen.data.design import Design, build_design
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import Design, PerturbSeqData, build_design
 from argen.engine import Engine
-from argen.network.result import CausalNetwork, select_edges
-from argen.run.blocks import Executor, Progress
-from argen.run.checkpoint import Checkpoint
-from argen.steps.descendants import DescendantScreen, screen_descendants
-from argen.steps.order import CausalOrder
-from argen.steps.parents import ParentTests, search_parents
-from argen.steps.rule import order_genes
+from argen.network import CausalNetwork
+from argen.pvalues import critical_value
+from argen.run import Checkpoint, Executor, Progress
+from argen.steps import (
+    CausalOrder,
+    DescendantScreen,
+    ParentTests,
+    call_edges,
+    order_genes,
+    screen_descendants,
+    search_parents,
+)
 
 ParentSearch = Callable[[Design, DescendantScreen, CausalOrder], ParentTests]
 """From design, screen and order to a test for each pair that can be an edge."""
@@ -98,6 +104,37 @@ def infer_network(
             left_out=data.left_out,
             provenance=_provenance(data, input_sha256, clock.seconds, command),
         )
+
+
+def select_edges(
+    tests: ParentTests,
+    screen: DescendantScreen,
+    order: CausalOrder,
+    config: InferenceConfig,
+    *,
+    left_out: pd.DataFrame,
+    provenance: dict[str, Any],
+) -> CausalNetwork:
+    """Apply the rule of the configuration to the parent tests, and assemble the network."""
+    selection, can, batch = call_edges(tests, screen, order, config)
+    table = tests.to_frame()
+    margin = critical_value(config.confidence) * table["std_error"]
+    table.insert(4, "ci_low", table["effect"] - margin)
+    table.insert(5, "ci_high", table["effect"] + margin)
+    table.insert(9, "p_adjusted", selection.p_adjusted)
+    table.insert(10, "batch", batch + 1)
+    table.insert(11, "level", selection.level)
+    table.insert(12, "callable", can)
+    table.insert(13, "selected", selection.selected)
+    table.insert(14, "sink", tests.target >= order.n_nodes)
+    return CausalNetwork(
+        candidates=table,
+        screen=screen,
+        causal_order=order,
+        config=config,
+        left_out=left_out,
+        provenance=provenance | {"parent_fits": tests.fits},
+    )
 
 
 class _How(TypedDict):

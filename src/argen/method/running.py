@@ -6,9 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
-from argen.network.result import CausalNetwork
-from argen.run.blocks import Executor, Progress
-from argen.run.checkpoint import Checkpoint
+from argen.network import CausalNetwork
+from argen.run import Checkpoint, Executor, Progress
 
 
 class HowToRun(TypedDict, total=False):

@@ -1,1 +1,24 @@
 """The result, and functions of it: files, views, joint errors, prediction, paths."""
+
+from argen.network.files import load, save, write_results
+from argen.network.joint_errors import JointErrors, joint_errors
+from argen.network.paths import EffectPaths, paths
+from argen.network.prediction import Change, predict, propagated
+from argen.network.result import CausalNetwork
+from argen.network.views import to_anndata, to_networkx
+
+__all__ = [
+    "CausalNetwork",
+    "Change",
+    "EffectPaths",
+    "JointErrors",
+    "joint_errors",
+    "load",
+    "paths",
+    "predict",
+    "propagated",
+    "save",
+    "to_anndata",
+    "to_networkx",
+    "write_results",
+]

@@ -23,12 +23,12 @@ import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
-from argen.data.perturbseq import left_out_table
+from argen.data import left_out_table
 from argen.engine import Effects
 from argen.errors import InputError
 from argen.network.result import CausalNetwork
-from argen.steps.descendants import DescendantScreen
-from argen.steps.order import CausalOrder
+from argen.network.views import to_networkx
+from argen.steps import CausalOrder, DescendantScreen
 
 FORMAT, VERSION = "argen-network", 1
 _TEXT_COLUMNS = ("source", "target", "status", "kind", "name", "reason")
@@ -39,7 +39,7 @@ _ORDER_FIELDS = tuple(f.name for f in fields(CausalOrder))
 _EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
 
 
-def save_network(network: CausalNetwork, path: str | Path) -> Path:
+def save(network: CausalNetwork, path: str | Path) -> Path:
     """Write the network file; the path gets the suffix ``.npz`` when it has none."""
     path = Path(path)
     path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
@@ -68,7 +68,7 @@ def save_network(network: CausalNetwork, path: str | Path) -> Path:
     return path
 
 
-def load_network(path: str | Path) -> CausalNetwork:
+def load(path: str | Path) -> CausalNetwork:
     """Read a network file.
 
     Raises
@@ -87,7 +87,7 @@ def load_network(path: str | Path) -> CausalNetwork:
         ) from error
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{str(path)!r} is not a network file: expected what CausalNetwork.save or argen fit "
+            f"{str(path)!r} is not a network file: expected what argen.save or argen fit "
             "writes, network.npz or the folder that it is in."
         ) from error
     if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
@@ -137,7 +137,7 @@ def _network_file(path: Path) -> Path:
         if not os.path.exists(path / "network.npz"):
             raise InputError(
                 f"The folder {str(path)!r} holds no network.npz: expected a results folder, of "
-                "argen fit or CausalNetwork.write_results."
+                "argen fit or argen.write_results."
             )
         return path / "network.npz"
     for candidate in (path, path.with_name(path.name + ".npz")):
@@ -167,8 +167,8 @@ def write_results(network: CausalNetwork, folder: str | Path) -> Path:
     }
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.tsv", sep="\t", index=False)
-    networkx.write_graphml(network.to_networkx(), folder / "network.graphml")
-    save_network(network, folder / "network.npz")
+    networkx.write_graphml(to_networkx(network), folder / "network.graphml")
+    save(network, folder / "network.npz")
     record = {"config": network.config.to_dict(), **network.provenance}
     (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return folder

@@ -23,7 +23,7 @@ from scipy.linalg import solve_triangular
 from argen.arrays import FloatArray, IntArray
 from argen.errors import InputError, first_few
 from argen.network.result import CausalNetwork
-from argen.steps.order import transitive_closure
+from argen.steps import transitive_closure
 
 # Where the effects of the candidates' perturbations are closer to collinear, errors are taken as
 # independent.
@@ -158,18 +158,13 @@ def _derivatives(
     n_candidates, among = len(candidates), np.ix_(candidates, candidates)
     first = network.screen.effect[among]
     np.fill_diagonal(first, network.screen.knockdown.effect[candidates])
-    used = np.ones(first.shape, dtype=bool)
-    if network.config.first_stage == "nested":
-        order = network.causal_order
-        used = np.array([np.isin(candidates, [*order.candidates(k), k]) for k in candidates]).T
-    first = np.where(used, first, 0.0)
     on_candidates = candidates[:, None] * len(network.genes) + candidates
     on_target = candidates * len(network.genes) + target
     columns = np.concatenate([on_candidates.reshape(-1), on_target])
     if not np.isfinite(first).all() or np.linalg.cond(first) > LARGEST_CONDITION:
         return columns, np.full((n_candidates, len(columns)), np.nan)
     inverse = np.linalg.solve(first, np.eye(n_candidates))
-    on_first = -inverse[:, :, None] * theta * used
+    on_first = -inverse[:, :, None] * theta
     return columns, np.hstack([on_first.reshape(n_candidates, -1), inverse])
 
 

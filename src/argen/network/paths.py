@@ -13,8 +13,8 @@ from argen.errors import InputError
 from argen.network.joint_errors import JointErrors, joint_errors
 from argen.network.prediction import node_number, onward_of, std_error_of
 from argen.network.result import CausalNetwork
-from argen.pvalues.normal import critical_value
-from argen.steps.order import transitive_closure
+from argen.pvalues import critical_value
+from argen.steps import transitive_closure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +63,19 @@ class EffectPaths:
         return self.summary()
 
 
-def effect_paths(
-    network: CausalNetwork, source: str, target: str, *, most: int = 100
-) -> EffectPaths:
-    """Split the total effect of one gene on another by paths and by mediators.
+def paths(network: CausalNetwork, source: str, target: str, *, most: int = 100) -> EffectPaths:
+    """Split the total effect of a node on a gene by directed paths and by mediators.
 
-    See ``CausalNetwork.paths``.
+    A path contributes the product of its direct effects, and the sum over all paths is the
+    total effect, ``(I - B)^-1``. What goes through a gene is the product of the totals to
+    it and from it; its share is over the total.
+
+    Parameters
+    ----------
+    source, target
+        A node, and another node or a sink.
+    most
+        How many paths to list, the largest contributions first; all are counted.
     """
     s, t = node_number(network, source), _gene_number(network, target)
     if s == t:
@@ -84,7 +91,7 @@ def effect_paths(
     total, std_error = between.total()
     of_paths = [between.path_effect(path) for path in listed]
     of_genes = [(genes[m], *between.through(m)) for m in between.mediators()]
-    paths = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "path": pd.Series([_names(path, between, genes) for path in listed], dtype=object),
             "n_steps": np.array([len(path) for path in listed], dtype=np.int64),
@@ -104,7 +111,7 @@ def effect_paths(
         total=total,
         std_error=std_error,
         n_paths=between.n_paths(),
-        paths=paths[["path", "n_steps", *columns]],
+        paths=table[["path", "n_steps", *columns]],
         mediators=mediators.iloc[largest].reset_index(drop=True),
     )
 

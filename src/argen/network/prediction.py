@@ -23,7 +23,7 @@ from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.errors import ArgenWarning, InputError, first_few, nearest
 from argen.network.joint_errors import JointErrors, joint_errors
 from argen.network.result import CausalNetwork
-from argen.pvalues.normal import critical_value
+from argen.pvalues import critical_value
 
 Change = float | Literal["measured", "knock-out"]
 """What becomes of a gene: a fold of its expression, or one of these."""
@@ -43,7 +43,52 @@ def predict(
 ) -> pd.DataFrame:
     """Predict the log fold change of every gene under an intervention on some nodes.
 
-    See ``CausalNetwork.predict``.
+    With B the direct effects of the edges, less those into the nodes that are intervened on
+    (the do-operator: what is set is not moved by others any more), and x the log changes
+    of these nodes::
+
+        y = x (I - B)^-1
+
+    Returns one row a gene: gene, intervened, effect (natural log of the fold change),
+    std_error, ci_low, ci_high, fold_change, sink. Genes that no path reaches have effect
+    and error 0: that is what the network says of them, and no interval can say whether
+    an edge is missing.
+
+    Errors follow from those of the direct effects by the delta method, with the correlations
+    of ``argen.network.joint_errors``, and from that of the knock-down where it is
+    ``"measured"``. They do not cover the choice of edges.
+
+    Parameters
+    ----------
+    interventions
+        What becomes of which node: a fold of its expression (0.2: a fifth remains, 2: twice
+        as much); ``"measured"``: what its own perturbation did to it in the screen;
+        ``"knock-out"``: 1 % remains, since nothing would be minus infinity on the log scale,
+        on which effects are linear. Names alone stand for ``"measured"``. A knock-out that
+        destroys the protein may leave the transcript: to predict what the guides of such a
+        screen do, use ``"measured"``.
+    confidence
+        Coverage of the intervals; that of the run when None.
+
+    Raises
+    ------
+    InputError
+        When a gene is no node, a fold is not above 0 or is 1, a knock-down was not measured,
+        or the edges form a cycle.
+
+    Warns
+    -----
+    ArgenWarning
+        When a node is moved farther than the screen moved it, or the other way.
+
+    Examples
+    --------
+    >>> import argen
+    >>> data, truth = argen.simulate_paper_screen(rng=1, n_cells=4000)
+    >>> network = argen.infer_network(data)
+    >>> table = argen.predict(network, {"X1": 0.5}).set_index("gene")
+    >>> sorted(table.index[table["effect"] != 0])
+    ['X1', 'X2', 'X3', 'X6']
     """
     level = _checked_level(network.config.confidence if confidence is None else confidence)
     chosen = _chosen(network, interventions)

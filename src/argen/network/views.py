@@ -8,19 +8,26 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import InputError, first_few
+from argen.network.result import CausalNetwork
 
 if TYPE_CHECKING:
     import networkx
     from anndata import AnnData
 
-    from argen.network.result import CausalNetwork
-
 # Adjacency keys written into ``varp``: [source, target], 0 where no edge.
 VARP_DIRECT, VARP_TOTAL = "argen_direct_effect", "argen_total_effect"
 
 
-def as_networkx(network: CausalNetwork, *, candidates: bool) -> networkx.DiGraph:
-    """Return the graph of ``CausalNetwork.to_networkx``."""
+def to_networkx(network: CausalNetwork, *, candidates: bool = False) -> networkx.DiGraph:
+    """Return a directed graph; nodes know their position in the order, edges their numbers.
+
+    A sink is in it when it has an edge, with ``sink`` true and no position.
+
+    Parameters
+    ----------
+    candidates
+        Include the candidates that were not selected.
+    """
     import networkx
 
     graph = networkx.DiGraph(name="argen")
@@ -36,8 +43,21 @@ def as_networkx(network: CausalNetwork, *, candidates: bool) -> networkx.DiGraph
     return graph
 
 
-def as_anndata(network: CausalNetwork, adata: AnnData | None) -> AnnData:
-    """Return the object of ``CausalNetwork.to_anndata``."""
+def to_anndata(network: CausalNetwork, adata: AnnData | None = None) -> AnnData:
+    """Write the network into an AnnData object.
+
+    Keys: ``varp["argen_direct_effect"]`` and ``varp["argen_total_effect"]``, sparse,
+    [source, target], with the effects of the edges and of the descendants;
+    ``var["argen_position"]``, place in the causal order (missing for genes that are no
+    nodes); ``var["argen_sink"]``; ``uns["argen"]`` with the tables ``candidates`` and
+    ``descendants``, the ``order``, ``config`` and ``provenance``.
+
+    Parameters
+    ----------
+    adata
+        A copy of it gets the keys; its ``var_names`` must contain the nodes and sinks. None:
+        a new object with these as its variables.
+    """
     from anndata import AnnData
     from scipy import sparse
 

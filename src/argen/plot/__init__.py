@@ -11,13 +11,19 @@ from argen.plot.effects import (
     draw_truth,
 )
 from argen.plot.files import write_expression, write_figures
-from argen.plot.graphs import draw_centrality, draw_degrees, draw_stability
+from argen.plot.graphs import draw_centrality, draw_degrees, draw_stability, stability_table
 from argen.plot.layout import LayeredLayout, layered_layout
 from argen.plot.meaning import draw_evidence, draw_modules, draw_strength
 from argen.plot.network import draw_network, draw_networks
-from argen.plot.screens import draw_expression, draw_knockdown, draw_qq
+from argen.plot.screens import draw_expression, draw_knockdown, draw_qq, knockdown_table, shown_p
+from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, new_figure
 
 __all__ = [
+    "FEEDBACK",
+    "NEGATIVE",
+    "NEUTRAL",
+    "OTHER",
+    "POSITIVE",
     "LayeredLayout",
     "draw_centrality",
     "draw_comparison",
@@ -35,7 +41,11 @@ __all__ = [
     "draw_stability",
     "draw_strength",
     "draw_truth",
+    "knockdown_table",
     "layered_layout",
+    "new_figure",
+    "shown_p",
+    "stability_table",
     "write_expression",
     "write_figures",
 ]

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray
-from argen.checks.edges.validation import intervention_table, slope_and_agreement
+from argen.checks import intervention_table, slope_and_agreement
 from argen.errors import InputError
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 from argen.plot.style import (
     DIVERGING,
     INK,
@@ -24,7 +24,7 @@ from argen.plot.style import (
     name_style,
     show_legend,
 )
-from argen.simulate.truth import Truth
+from argen.simulate import Truth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from argen.analysis.graph import degree_table
-from argen.checks.edges.validation import intervention_table
-from argen.data.perturbseq import PerturbSeqData
+from argen.analysis import degree_table
+from argen.checks import intervention_table
+from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 from argen.plot import effects, graphs, network, screens
 from argen.plot.style import new_figure
-from argen.simulate.truth import Truth
+from argen.simulate import Truth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

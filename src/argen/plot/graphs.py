@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from argen.analysis.graph import centrality_table, degree_table
+from argen.analysis import centrality_table, degree_table
 from argen.errors import InputError, first_few, nearest
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 from argen.plot.style import (
     NEGATIVE,
     NEUTRAL,

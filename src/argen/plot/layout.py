@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 
 # Passes down and up that put each gene near the genes that it is joined with.
 SWEEPS = 12

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from argen.analysis.evidence import compare_strength
-from argen.analysis.graph import modules
-from argen.network.result import CausalNetwork
+from argen.analysis import compare_strength, modules
+from argen.network import CausalNetwork
 from argen.plot.style import (
     NEUTRAL,
     OTHER,

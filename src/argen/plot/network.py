@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray
-from argen.checks.edges.direction import feedback_pairs
+from argen.checks import feedback_pairs
 from argen.errors import InputError
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 from argen.plot.layout import LayeredLayout, layered_layout
 from argen.plot.style import (
     FEEDBACK,

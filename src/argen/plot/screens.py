@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.special import chdtri
-from scipy.stats import beta
+from scipy.special import betaincinv, chdtri
 
-from argen.analysis.evaluate import MEDIAN_CHI2
+from argen.analysis import MEDIAN_CHI2
 from argen.arrays import FloatArray
-from argen.data.design import build_design
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import PerturbSeqData, build_design
 from argen.errors import InputError, nearest
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 from argen.plot.style import (
     FEEDBACK,
     INK,
@@ -30,7 +28,7 @@ from argen.plot.style import (
     show_legend,
     shown_name,
 )
-from argen.pvalues.normal import critical_value
+from argen.pvalues import critical_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -191,8 +189,8 @@ def qq_table(p_values: ArrayLike) -> pd.DataFrame:
         return pd.DataFrame(
             {
                 "expected": -np.log10((rank - 0.5) / max(len(p), 1)),
-                "low": -np.log10(beta.ppf((1 + CONFIDENCE) / 2, rank, len(p) - rank + 1)),
-                "high": -np.log10(beta.ppf((1 - CONFIDENCE) / 2, rank, len(p) - rank + 1)),
+                "low": -np.log10(betaincinv(rank, len(p) - rank + 1, (1 + CONFIDENCE) / 2)),
+                "high": -np.log10(betaincinv(rank, len(p) - rank + 1, (1 - CONFIDENCE) / 2)),
                 "observed": -np.log10(p),
             }
         )

@@ -6,7 +6,7 @@ import keyword
 import re
 from collections.abc import Iterable
 
-from argen.data.covariates import first_line
+from argen.data import first_line
 from argen.errors import InputError, first_few, nearest
 
 # A text, a name between backticks, or a word with dots and what makes it more than a name.

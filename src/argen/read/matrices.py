@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from argen.arrays import IntArray
-from argen.data.counts import MOST_CELLS_OF_A_TILE
+from argen.data import MOST_CELLS_OF_A_TILE
 from argen.errors import InputError
 
 # A block takes some fifty bytes an entry while it is checked and transposed.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import BoolArray, IntArray
-from argen.data.perturbseq import NOT_MEASURED
+from argen.data import NOT_MEASURED
 from argen.errors import ArgenWarning, InputError, first_few, nearest
 from argen.read.targets import Carried
 

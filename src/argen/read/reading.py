@@ -10,8 +10,13 @@ import numpy as np
 from scipy import sparse
 
 from argen.arrays import IntArray
-from argen.data.covariates import encode_covariates, explained_columns, is_categorical
-from argen.data.perturbseq import PerturbSeqData, left_out_table
+from argen.data import (
+    PerturbSeqData,
+    encode_covariates,
+    explained_columns,
+    is_categorical,
+    left_out_table,
+)
 from argen.errors import InputError, first_few
 from argen.read import cells as cell_table
 from argen.read.files import open_screen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from argen.arrays import FloatArray
-from argen.data.counts import GeneCounts, StoredArray, Tile
-from argen.engine.threads import CGROUP
+from argen.data import GeneCounts, StoredArray, Tile
 from argen.errors import InputError
+from argen.machine import free_memory
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_MEMINFO = Path("/proc/meminfo")
 # Changes whenever tiles of an earlier version must not be read.
 _LAYOUT = 1
 # Removed when the process ends.
@@ -39,18 +37,6 @@ def most_bytes(memory: object) -> int:
         if parts:
             return int(float(parts[1]) * _UNITS[parts[2]])
     raise InputError(f"memory must be text such as '4 GB', or a number of bytes, not {memory!r}.")
-
-
-def free_memory() -> int:
-    """Bytes that this process may still take: of the machine and of its control group."""
-    free = [2**33]
-    if _MEMINFO.is_file():
-        available = re.search(r"MemAvailable:\s+(\d+) kB", _MEMINFO.read_text())
-        free = [1024 * int(available[1])] if available else free
-    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
-    with contextlib.suppress(OSError, ValueError):  # no control groups, or no limit
-        free.append(int(limit.read_text()) - int(used.read_text()))
-    return max(0, min(free))
 
 
 def check_scratch(scratch: object) -> Path | None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.data.counts import GeneCounts
+from argen.data import GeneCounts
 from argen.read.cells import cell_filter
 from argen.read.files import Screen
 from argen.read.matrices import BlockMatrix

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.data.counts import MOST_CELLS_OF_A_TILE, GeneCounts, Tile
+from argen.data import MOST_CELLS_OF_A_TILE, GeneCounts, Tile
 from argen.read import matrices
 from argen.read.scratch import TileStore
 

@@ -2,4 +2,7 @@
 
 from argen.report.page import report_html, write_report
 
-__all__ = ["report_html", "write_report"]
+__all__ = [
+    "report_html",
+    "write_report",
+]

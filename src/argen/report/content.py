@@ -9,12 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from argen.checks import Diagnostics
-from argen.checks.edges.direction import feedback_pairs
+from argen.checks import Diagnostics, feedback_pairs
 from argen.config import InferenceConfig
 from argen.errors import FitStatus
-from argen.network.result import CausalNetwork
-from argen.plot.screens import knockdown_table, shown_p
+from argen.network import CausalNetwork
+from argen.plot import knockdown_table, shown_p
 
 Severity = Literal["serious", "warning", "note"]
 CITATION = (

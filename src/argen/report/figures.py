@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from argen.checks import Diagnostics
-from argen.checks.edges.validation import intervention_table, slope_and_agreement
-from argen.network.result import CausalNetwork
-from argen.plot.screens import knockdown_table
-from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE
+from argen.checks import Diagnostics, intervention_table, slope_and_agreement
+from argen.network import CausalNetwork
+from argen.plot import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, knockdown_table
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure  # noqa: N812

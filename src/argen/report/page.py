@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.checks import Diagnostics
-from argen.checks.edges.direction import feedback_pairs
+from argen.checks import Diagnostics, feedback_pairs
 from argen.errors import InputError
-from argen.network.result import CausalNetwork
-from argen.plot.graphs import stability_table
-from argen.plot.layout import layered_layout
-from argen.plot.screens import knockdown_table
-from argen.pvalues.adjustment import adjust
+from argen.network import CausalNetwork
+from argen.plot import knockdown_table, layered_layout, stability_table
+from argen.pvalues import adjust
 from argen.report.content import methods_of, provenance_of, summary_of, warnings_of
+from argen.report.figures import bokeh_script, diagnostic_figures, graph_figure
 
 # A page with more edges would be slow; those with the strongest evidence are kept.
 MOST_EDGES = 5000
@@ -76,8 +74,6 @@ def report_html(
     from bokeh.embed import json_item
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
-
-    from argen.report.figures import bokeh_script, diagnostic_figures, graph_figure
 
     edges = edge_columns(network, stability)
     figures = diagnostic_figures(network, diagnostics)

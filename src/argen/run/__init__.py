@@ -1,1 +1,25 @@
-"""How a long run goes: blocks, checkpoints, progress, and the workers of a cluster."""
+"""How a long run goes: blocks, checkpoints, and the workers of a cluster."""
+
+from argen.run.blocks import (
+    Block,
+    Executor,
+    Progress,
+    SerialExecutor,
+    Stage,
+    run_stage,
+    sum_of_fits,
+)
+from argen.run.checkpoint import Checkpoint
+from argen.run.dask import DaskExecutor
+
+__all__ = [
+    "Block",
+    "Checkpoint",
+    "DaskExecutor",
+    "Executor",
+    "Progress",
+    "SerialExecutor",
+    "Stage",
+    "run_stage",
+    "sum_of_fits",
+]

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from argen.engine import Fitted, using_threads
-from argen.engine.threads import usable_cores
 from argen.errors import ArgenError, ArgenWarning, InputError, first_few
+from argen.machine import usable_cores
 from argen.run.blocks import Block
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import PerturbSeqData
 from argen.simulate.model import ScreenModel
 from argen.simulate.profile import ScreenProfile
 from argen.simulate.screen import cell_names, planned

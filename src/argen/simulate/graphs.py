@@ -6,7 +6,7 @@ import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.simulate.model import ScreenModel
-from argen.steps.order import transitive_closure
+from argen.steps import transitive_closure
 
 N_LAYERS = 5
 # Feedback is weakened until effects round a cycle die out at least so fast.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from argen.data.counts import GeneCounts
-from argen.data.perturbseq import CONTROL, PerturbSeqData, left_out_table, perturbations_of
+from argen.data import CONTROL, GeneCounts, PerturbSeqData, left_out_table, perturbations_of
 from argen.errors import InputError, first_few
 from argen.simulate.truth import Truth
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from argen.arrays import FloatArray, IntArray
-from argen.data.covariates import encode_covariates
+from argen.data import encode_covariates
 from argen.simulate.graphs import random_effects
 from argen.simulate.model import ScreenModel
 from argen.simulate.profile import ScreenProfile

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray, IntArray
-from argen.data.counts import GENES_AT_ONCE
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import GENES_AT_ONCE, PerturbSeqData
 from argen.errors import InputError
 
 

@@ -9,8 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from argen.arrays import FloatArray
-from argen.data.counts import GeneCounts
-from argen.data.perturbseq import PerturbSeqData, left_out_table, perturbations_of
+from argen.data import GeneCounts, PerturbSeqData, left_out_table, perturbations_of
 from argen.errors import InputError
 from argen.simulate.model import ScreenModel
 from argen.simulate.plan import ScreenPlan, plan_screen

@@ -10,7 +10,7 @@ import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.errors import InputError, first_few
-from argen.steps.order import transitive_closure
+from argen.steps import transitive_closure
 
 
 @dataclass(frozen=True, slots=True, eq=False)

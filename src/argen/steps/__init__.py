@@ -1,1 +1,19 @@
 """The steps of the method: descendants, order, parents, and the rule that calls edges."""
+
+from argen.steps.descendants import DescendantScreen, screen_descendants
+from argen.steps.order import CausalOrder, causal_order, closure_of, transitive_closure
+from argen.steps.parents import ParentTests, search_parents
+from argen.steps.rule import call_edges, order_genes
+
+__all__ = [
+    "CausalOrder",
+    "DescendantScreen",
+    "ParentTests",
+    "call_edges",
+    "causal_order",
+    "closure_of",
+    "order_genes",
+    "screen_descendants",
+    "search_parents",
+    "transitive_closure",
+]

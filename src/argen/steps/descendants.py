@@ -9,13 +9,11 @@ import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray, StatusArray
 from argen.config import InferenceConfig
-from argen.data.design import Design, build_design
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import Design, PerturbSeqData, build_design
 from argen.engine import Effects, Engine, Fitted, SharedEngine, using_threads
 from argen.errors import FitStatus
-from argen.pvalues.adjustment import adjust
-from argen.run.blocks import Executor, Progress, Stage, run_stage, sum_of_fits
-from argen.run.checkpoint import Checkpoint
+from argen.pvalues import adjust
+from argen.run import Checkpoint, Executor, Progress, Stage, run_stage, sum_of_fits
 
 # Targets of a block, of which the threads of a worker take one each.
 BLOCK_OF_TARGETS = 64

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.glm._compile import compiled
+from argen.glm import compiled
 
 # Added to p before the logarithm, so that the score of one pair is at most 16.
 SCORE_FLOOR = 1e-16

@@ -10,12 +10,10 @@ import pandas as pd
 
 from argen.arrays import IntArray
 from argen.config import InferenceConfig
-from argen.data.design import Design, build_design
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import Design, PerturbSeqData, build_design
 from argen.engine import Effects, Engine, ParentJob, SharedEngine, using_threads
 from argen.errors import FitStatus
-from argen.run.blocks import Executor, Progress, Stage, run_stage, sum_of_fits
-from argen.run.checkpoint import Checkpoint
+from argen.run import Checkpoint, Executor, Progress, Stage, run_stage, sum_of_fits
 from argen.steps.order import CausalOrder
 
 # A block of the parent search is full when it has so many jobs, or when the squares of their
@@ -72,11 +70,9 @@ def search_parents(
         log E[Y_t] = log C + [1, D_t, S_A, X] beta,   theta_tk = coefficient of S_k
 
     theta_tk is the change in the log mean of t per unit of log mean of k, the other
-    candidates held fixed. With ``first_stage="nested"`` the first stage of k has the
-    perturbations of k and of its own candidates alone: no other one can move it. Standard
-    errors are Murphy and Topel's, on sandwich covariances. P-values are two-sided normal, of the
-    effect over its standard error, or over that which it would have if it were none (see
-    ``argen.engine.parent_test``), as ``config.test_of_parents`` says.
+    candidates held fixed. Standard errors are Murphy and Topel's, on sandwich covariances. P-values
+    are two-sided normal, of the effect over its standard error, or over that which it would have
+    if it were none (see ``argen.engine.parent_test``), as ``config.test_of_parents`` says.
 
     Source: Park and Li (2026), step three of ARGEN.
 
@@ -95,7 +91,7 @@ def search_parents(
     numbers = [_numbers(block) for block in blocks]
     kept = checkpoint.stage("parents", config, engine, numbers) if checkpoint else None
     with using_threads(config.threads):
-        tester = engine.parents(design, order, config)
+        tester = engine.parents(design, config)
         n_tests = [sum(len(job.candidates) for job in block) for block in blocks]
         stage = Stage("parents", tester.direct_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)

@@ -18,7 +18,7 @@ import numpy as np
 
 from argen.arrays import BoolArray, IntArray
 from argen.config import InferenceConfig
-from argen.pvalues.adjustment import Selection, adjust, select, two_level
+from argen.pvalues import Selection, adjust, select, two_level
 from argen.steps.descendants import DescendantScreen
 from argen.steps.order import CausalOrder, causal_order, ranked_order
 from argen.steps.parents import ParentTests

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from argen.plot.style import new_figure
+from argen.plot import new_figure
 from argen.study.paper import HIDDEN, METHODS, PAIR, PaperStudy, of_case
 
 if TYPE_CHECKING:

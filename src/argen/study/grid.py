@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.analysis.evaluate import Evaluation, evaluate
-from argen.data.covariates import first_line
-from argen.data.perturbseq import PerturbSeqData
+from argen.analysis import Evaluation, evaluate
+from argen.data import PerturbSeqData, first_line
 from argen.errors import InputError
-from argen.method.by_name import infer_by
-from argen.run.blocks import Progress
+from argen.method import infer_by
+from argen.run import Progress
 from argen.simulate import ScreenModel, Truth, simulate_screen
 from argen.study.oracle import infer_knowing_ancestors
 from argen.study.settings import Setting, Variant

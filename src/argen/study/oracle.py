@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from argen.config import InferenceConfig
-from argen.data.design import build_design
-from argen.data.perturbseq import PerturbSeqData
-from argen.network.result import CausalNetwork, select_edges
+from argen.data import PerturbSeqData, build_design
+from argen.method import select_edges
+from argen.network import CausalNetwork
 from argen.simulate import Truth
-from argen.steps.descendants import screen_descendants
-from argen.steps.order import causal_order
-from argen.steps.parents import search_parents
+from argen.steps import causal_order, screen_descendants, search_parents
 
 
 def infer_knowing_ancestors(

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
-from argen.method.by_name import Method, infer_by
-from argen.run.blocks import Progress
+from argen.method import Method, infer_by
+from argen.run import Progress
 from argen.simulate import simulate_paper_screen
 from argen.study.workers import check_replicates, run_tasks
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from argen.config import InferenceConfig
 from argen.errors import InputError, first_few, nearest
-from argen.method.by_name import Method
+from argen.method import Method
 from argen.simulate import ScreenModel
 
 
@@ -35,9 +35,6 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {name: Variant(method=name) for name in get_args(Method)}
     | {
         "published": Variant(config=InferenceConfig(rule="published", threads=1)),
-        "published-nested": Variant(
-            config=InferenceConfig(rule="published", first_stage="nested", threads=1)
-        ),
         "published-strict-screen": Variant(
             config=InferenceConfig(rule="published", screen_alpha=0.001, threads=1)
         ),
@@ -48,10 +45,6 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         ),
         "oracle": Variant(
             config=InferenceConfig(rule="published", threads=1), knows_ancestors=True
-        ),
-        "oracle-nested": Variant(
-            config=InferenceConfig(rule="published", first_stage="nested", threads=1),
-            knows_ancestors=True,
         ),
     }
 )

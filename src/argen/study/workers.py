@@ -8,8 +8,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from numbers import Integral
 from typing import TypeVar
 
-from argen.engine.threads import usable_cores
 from argen.errors import InputError
+from argen.machine import usable_cores
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

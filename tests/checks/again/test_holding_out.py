@@ -67,7 +67,7 @@ def test_predictions_are_those_of_the_network_of_the_rest():
     start = held_out(data, held=["A<b>"], labels=labels, entry="g1").tables["held_out"]
     observed = start.set_index(["given", "target"])["observed"]["entry"]
     for target, row in entry.iterrows():
-        total = network.paths(first, target).total
+        total = argen.paths(network, first, target).total
         assert row["predicted"] == pytest.approx(observed[first] * total)
         assert row["ci_high"] - row["predicted"] == pytest.approx(1.959964 * row["std_error"])
         assert row["inside"] == (row["ci_low"] <= row["observed"] <= row["ci_high"])

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 import argen
-from argen.checks.again.sensitivity import off_target_table, scenarios, sensitivity
+from argen.checks.again.sensitivity import scenarios, sensitivity
+from argen.checks.instruments.off_target import off_target_table
 from argen.data.design import build_design
 from tests.networks import HOSTILE
 from tests.screens import screen_of
@@ -39,7 +40,7 @@ def test_other_library_sizes_are_taken_in_turn(screen):
         {"n counts": 3.0 * screen.library_size, "flat": np.ones(screen.n_cells)},
         index=screen.cells,
     )
-    found = sensitivity(screen, library_sizes=sizes.iloc[::-1])
+    found = sensitivity(argen.infer_network(screen), screen, library_sizes=sizes.iloc[::-1])
     table = found.tables["sensitivity"].set_index(["source", "target"])
     network = argen.infer_network(screen)
     effects = network.candidates.set_index(["source", "target"])["effect"]
@@ -60,11 +61,11 @@ def test_other_library_sizes_are_taken_in_turn(screen):
 def test_library_sizes_that_are_none_are_refused(screen, values, words):
     sizes = pd.DataFrame({"n": [values, *np.ones(screen.n_cells - 1)]}, index=screen.cells)
     with pytest.raises(argen.InputError, match=words):
-        sensitivity(screen, library_sizes=sizes)
+        sensitivity(argen.infer_network(screen), screen, library_sizes=sizes)
 
 
 def test_is_what_one_finds_by_hand(screen):
-    found = sensitivity(screen)
+    found = sensitivity(argen.infer_network(screen), screen)
     table = found.tables["sensitivity"].set_index(["scenario", "source", "target"])
     network = argen.infer_network(screen)
     known = set(network.edges[["source", "target"]].itertuples(index=False, name=None))
@@ -98,12 +99,12 @@ def test_is_what_one_finds_by_hand(screen):
 def test_quiet_of_strong_edges_and_speaking_of_frail_ones():
     strong = replace(MODEL, mean_count=20.0, cells_per_node=400, effect=(0.7, 0.9), n_factors=0)
     data, _ = argen.simulate_screen(strong, rng=1)
-    found = sensitivity(data)
+    found = sensitivity(argen.infer_network(data), data)
     assert not found.findings
     # At a generous level, edges appear that no other choice confirms.
     data, _ = argen.simulate_screen(replace(MODEL, mean_count=1.0, n_parents=2), rng=1)
     network = argen.infer_network(data, argen.InferenceConfig(alpha=0.5))
-    (finding,) = sensitivity(data, network).findings
+    (finding,) = sensitivity(network, data).findings
     assert "edges are lost under more than 25 % of other choices" in finding.evidence
 
 

@@ -29,7 +29,7 @@ def test_counts_what_each_resample_finds(screen):
     """One resample after the other, inferred by hand from the very same cells."""
     config = argen.InferenceConfig(threads=1)
     network = argen.infer_network(screen, config)
-    found = stability(screen, network, n_resamples=5, rng=7)
+    found = stability(network, screen, n_resamples=5, rng=7)
     table = found.tables["stability"].set_index(["source", "target"])
     rng, drawing = np.random.default_rng(7), Drawing(screen, "subsample", 0.5)
     edges, tested = [], []
@@ -64,8 +64,8 @@ def test_counts_what_each_resample_finds(screen):
 def test_the_same_for_a_seed_and_any_threads(screen):
     found = [
         stability(
-            screen,
             argen.infer_network(screen, argen.InferenceConfig(threads=threads)),
+            screen,
             n_resamples=4,
             scheme="bootstrap",
         ).tables["stability"]
@@ -92,7 +92,7 @@ def test_strong_edges_come_back_and_feedback_turns_round():
         n_nodes=8, n_parents=1, cells_per_node=400, mean_count=10.0, effect=(0.6, 0.9)
     )
     data, truth = argen.simulate_screen(strong, rng=1)
-    found = stability(data, n_resamples=10)
+    found = stability(argen.infer_network(data), data, n_resamples=10)
     table = found.tables["stability"].query("edge")
     assert len(table) >= 0.8 * np.sum(truth.direct != 0)
     assert table["frequency"].median() == 1.0
@@ -104,7 +104,7 @@ def test_strong_edges_come_back_and_feedback_turns_round():
     log_mean = own + 0.7 * own[:, ::-1]
     counts = rng.poisson(6.0 * np.exp(log_mean))
     turning = screen_of(counts, node, pd.DataFrame(index=range(len(node))))
-    found = stability(turning, n_resamples=30)
+    found = stability(argen.infer_network(turning), turning, n_resamples=30)
     row = found.tables["stability"].iloc[0]
     assert row["frequency"] + row["reverse_frequency"] > 0.9
     assert 0.1 < row["direction_frequency"] < 0.9
@@ -112,11 +112,11 @@ def test_strong_edges_come_back_and_feedback_turns_round():
 
 def test_bad_options_are_refused(screen):
     with pytest.raises(argen.InputError, match="n_resamples must be 1 or more, not 0"):
-        stability(screen, n_resamples=0)
+        stability(argen.infer_network(screen), screen, n_resamples=0)
     with pytest.raises(argen.InputError, match=r"scheme must be one of .*Did you mean 'bootstrap'"):
-        stability(screen, scheme="bootstap")
+        stability(argen.infer_network(screen), screen, scheme="bootstap")
     with pytest.raises(argen.InputError, match=r"fraction must be between 0 and 1, not 1\.5"):
-        stability(screen, fraction=1.5)
+        stability(argen.infer_network(screen), screen, fraction=1.5)
 
 
 def test_resamples_that_cannot_be_inferred_are_counted(screen, monkeypatch):
@@ -130,7 +130,7 @@ def test_resamples_that_cannot_be_inferred_are_counted(screen, monkeypatch):
         return argen.infer_network(data, config)
 
     monkeypatch.setattr(module, "method_of", lambda _: infer)
-    found = stability(screen, network, n_resamples=4)
+    found = stability(network, screen, n_resamples=4)
     assert len(found.tables["resamples"]) == 3
     (note,) = [f for f in found.findings if f.severity == "note"]
     assert note.evidence.startswith("1 resamples could not be inferred")

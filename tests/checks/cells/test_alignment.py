@@ -11,6 +11,7 @@ import pytest
 import argen
 from argen.checks import check, held_out, sensitivity, stability
 from argen.checks.cells.alignment import MOST_LEVELS, guides_of, others_of
+from argen.data import cells_of
 
 
 @pytest.fixture(scope="module")
@@ -43,61 +44,72 @@ def labels(data) -> pd.Series:
 )
 def test_what_is_no_column_is_refused_at_once(data, network, options, words):
     with pytest.raises(argen.InputError, match=words):
-        check(data, network, **options)
+        check(network, data, **options)
     with pytest.raises(argen.InputError, match="not 'list'"):
-        sensitivity(data, network, library_sizes=["size"])
+        sensitivity(network, data, library_sizes=["size"])
 
 
-def test_guides_may_be_missing_in_controls_alone(data):
+def test_guides_may_be_missing_in_controls_alone(data, network):
     guides = labels(data)
     guides[data.node_of_cell == -1] = None
     assert (guides_of(guides, data)[data.node_of_cell == -1] == "").all()
-    assert not check(data, guides=guides, n_null_tests=1).tables["guide_agreement"].empty
+    found = check(network, data, guides=guides, n_null_tests=1)
+    assert not found.tables["guide_agreement"].empty
     guides[guides.index[data.node_of_cell == 2][:3]] = None
-    for use in (check, held_out):
-        with pytest.raises(argen.InputError, match="'my guide' to check is missing in 3 cells"):
-            use(data, guides=guides)
+    missing = "'my guide' to check is missing in 3 cells"
+    with pytest.raises(argen.InputError, match=missing):
+        check(network, data, guides=guides)
+    with pytest.raises(argen.InputError, match=missing):
+        held_out(data, guides=guides)
 
 
-def test_one_column_may_come_by_itself_and_levels_have_a_limit(data):
+def test_one_column_may_come_by_itself_and_levels_have_a_limit(data, network):
     lane = pd.Series(np.arange(data.n_cells) % 3, index=data.cells, name="lane")
     assert list(others_of(lane, data.cells).columns) == ["lane"]
     many = pd.Series([f"l{k}" for k in range(data.n_cells)], index=data.cells, name="barcode")
     with pytest.raises(argen.InputError, match=f"'barcode' .* has 400 levels: .* {MOST_LEVELS}"):
-        check(data, others=many)
+        check(network, data, others=many)
 
 
 def test_a_network_of_another_screen_is_refused(data):
     other = argen.infer_network(argen.simulate_paper_screen(rng=1, n_cells=1000)[0])
     for use in (check, sensitivity, stability):
         with pytest.raises(argen.InputError, match=r"8 nodes .* the screen 5 .* inferred from"):
-            use(data, other)
+            use(other, data)
     with pytest.raises(argen.InputError, match=r"InferenceConfig\(...\), not 'CausalNetwork'"):
         held_out(data, other)
 
 
+def test_a_network_of_the_same_genes_from_other_cells_is_refused(data, network):
+    fewer = cells_of(data, np.arange(data.n_cells) > 0)
+    for use in (check, sensitivity, stability):
+        with pytest.raises(argen.InputError, match=r"400 cells of .*, and the screen has 399"):
+            use(network, fewer)
+
+
 def test_without_the_screen_there_are_no_options(network):
     with pytest.raises(argen.InputError, match="nothing to do for 'guides'"):
-        network.check(guides=None)
+        argen.check(network, guides=pd.Series(dtype=object))
 
 
 def test_networks_of_other_methods_are_inferred_by_these_again(data):
     for method in ("screen", "naive", "inverse-sparse"):
         network = argen.infer_by(method, data)
-        found = stability(data, network, n_resamples=3, fraction=0.98).tables["stability"]
+        found = stability(network, data, n_resamples=3, fraction=0.98).tables["stability"]
         assert (found.loc[found["edge"], "frequency"] > 0.5).mean() > 0.6
-        assert sensitivity(data, network).tables["scenarios"]["n_shared"].max() >= 1
+        assert sensitivity(network, data).tables["scenarios"]["n_shared"].max() >= 1
 
 
 def test_a_network_whose_method_is_not_known_is_refused_at_once(data, network):
     odd = dataclasses.replace(network, provenance=network.provenance | {"method": "by hand"})
     for use in (sensitivity, stability):
         with pytest.raises(argen.InputError, match=r"made by 'by hand', which cannot be run again"):
-            use(data, odd)
+            use(odd, data)
 
 
 def test_sensitivity_without_an_edge():
     model = argen.ScreenModel(n_nodes=3, n_parents=0, failed=1.0, cells_per_node=15, assignment=0.0)
-    found = sensitivity(argen.simulate_screen(model, rng=2)[0])
+    data, _ = argen.simulate_screen(model, rng=2)
+    found = sensitivity(argen.infer_network(data), data)
     assert found.tables["survival"].empty
     assert "no edge is called" in found.summary()

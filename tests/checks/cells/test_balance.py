@@ -101,7 +101,7 @@ def test_columns_of_cells_that_are_not_there():
     data, _ = argen.simulate_paper_screen(rng=1, n_cells=2000)
     others = pd.DataFrame({"lane": ["a", "b"]}, index=["no", "cell"])
     with pytest.raises(argen.InputError, match="2,000 cells have no row"):
-        argen.checks.check(data, others=others, n_null_tests=0)
+        argen.check(argen.infer_network(data), data, others=others, n_null_tests=0)
     others = pd.DataFrame({"lane": np.nan}, index=data.cells)
     with pytest.raises(argen.InputError, match="'lane' to check is missing in 2,000 cells"):
-        argen.checks.check(data, others=others, n_null_tests=0)
+        argen.check(argen.infer_network(data), data, others=others, n_null_tests=0)

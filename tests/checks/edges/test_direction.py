@@ -119,7 +119,7 @@ def test_speaks_of_feedback():
     for seed in range(6):
         model = argen.ScreenModel(n_nodes=20, n_parents=1.5, n_feedback=2, mean_count=4.0)
         data, truth = argen.simulate_screen(model, rng=seed)
-        found = argen.checks.check(data, n_null_tests=0)
+        found = argen.check(argen.infer_network(data), data, n_null_tests=0)
         sure = found.tables["feedback"].query("sure")
         place = {gene: k for k, gene in enumerate(truth.genes)}
         for pair in sure.itertuples():

@@ -10,7 +10,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 import argen
-from argen.checks.edges import validation
+from argen.checks.edges import checking
 from argen.checks.edges.validation import (
     concordance_findings,
     concordance_table,
@@ -47,7 +47,7 @@ def test_implied_effects_are_sums_over_paths():
     table = implied_table(network)
     own = dict(zip(network.nodes, network.screen.knockdown.effect, strict=True))
     for row in table.itertuples():
-        total = network.paths(row.source, row.target).total
+        total = argen.paths(network, row.source, row.target).total
         assert row.implied == pytest.approx(own[row.source] * total, abs=1e-12)
         assert row.path == (total != 0)
     assert len(table) == 13 * 12
@@ -137,7 +137,7 @@ def test_speaks_of_feedback():
     for seed in range(5):
         model = argen.ScreenModel(n_nodes=20, n_parents=1.5, n_feedback=2, mean_count=4.0)
         data, truth = argen.simulate_screen(model, rng=seed)
-        found = argen.checks.check(data, n_null_tests=0)
+        found = argen.check(argen.infer_network(data), data, n_null_tests=0)
         evidence = said(found.findings, "no feedback")
         spoke += bool(evidence)
         table = found.tables["implied"]
@@ -158,7 +158,8 @@ def test_speaks_of_a_guide_that_hits_upstream():
         second = 1.5 + 0.6 * (first - 1.5) - 1.2 * (node == 1)
         third = 1.5 + 0.5 * (second - 1.5) - 2.0 * (node == 2)
         mean = np.exp(np.column_stack([first, second, third]) + hidden[:, None])
-        found = argen.checks.check(screen_of(rng.poisson(mean), node), n_null_tests=0)
+        data = screen_of(rng.poisson(mean), node)
+        found = argen.check(argen.infer_network(data), data, n_null_tests=0)
         spoke.append(said(found.findings, "guides that act through their gene alone"))
     assert not spoke[0]
     assert "1 of 3 total effects against the causal order" in spoke[1][0]
@@ -243,14 +244,14 @@ def test_networks_of_other_methods_are_said():
     data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=8), rng=1)
     network = argen.infer_by("random", data)
     candidates = network.candidates.assign(effect=np.nan)
-    found = argen.checks.check(data, replace(network, candidates=candidates), n_null_tests=0)
+    found = argen.check(replace(network, candidates=candidates), data, n_null_tests=0)
     assert "not computed" in found.summary()
     assert "implied" not in found.tables
 
 
 def test_too_many_candidates_are_said(monkeypatch):
     data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=8), rng=1)
-    monkeypatch.setattr(validation, "MOST_ENTRIES", 1)
-    found = argen.checks.check(data, n_null_tests=0)
+    monkeypatch.setattr(checking, "MOST_ENTRIES", 1)
+    found = argen.check(argen.infer_network(data), data, n_null_tests=0)
     assert "not computed: edges have too many candidates beside them" in found.summary()
     assert "concordance" in found.tables

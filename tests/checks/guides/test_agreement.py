@@ -7,8 +7,7 @@ import pandas as pd
 from scipy import stats
 
 import argen
-from argen.checks.guides import agreement as exclusion
-from argen.checks.guides import by_guide
+from argen.checks.guides import agreement, by_guide, checking
 from argen.checks.guides.agreement import (
     agreement_table,
     explained_targets,
@@ -67,7 +66,7 @@ def test_nominal_rate_where_guides_act_through_their_gene():
 
 def test_speaks_where_a_guide_acts_elsewhere():
     data, guides = guided_screen(1, off_target=1.2)
-    found = argen.checks.check(data, guides=guides, n_null_tests=0)
+    found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
     table = found.tables["guide_agreement"].set_index(["source", "target"])
     assert table.loc[("g0", "g2"), "disagree"]
     assert table.loc[("g0", "g2"), "odd_guide"] == "g0-3<b>"
@@ -81,7 +80,7 @@ def test_quiet_where_none_does():
     n_findings = 0
     for seed in range(5):
         data, guides = guided_screen(100 + seed)
-        found = argen.checks.check(data, guides=guides, n_null_tests=0)
+        found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
         n_findings += sum("guides of the source disagree" in f.evidence for f in found.findings)
     assert n_findings <= 1
 
@@ -89,7 +88,7 @@ def test_quiet_where_none_does():
 def test_an_edge_without_one_guide():
     data, guides = guided_screen(2)
     network = argen.infer_network(data)
-    found = argen.checks.check(data, network, guides=guides, n_null_tests=0)
+    found = argen.check(network, data, guides=guides, n_null_tests=0)
     table = found.tables["leave_one_guide_out"]
     assert len(table) == len(network.edges) * (1 + N_GUIDES)
     whole = table[table["left_out"] == ""].reset_index(drop=True)
@@ -104,7 +103,7 @@ def test_guides_of_few_cells_are_named():
     data, guides = guided_screen(3)
     first = guides.index[guides == "g1-0<b>"][:4]
     guides[first] = "rare"
-    found = argen.checks.check(data, guides=guides, n_null_tests=0)
+    found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
     assert "not compared: rare (4 cells)" in found.summary()
     assert "rare" not in set(found.tables["guides"]["guide"])
     sizes = found.tables["guides"].drop_duplicates("guide").set_index("guide")["n_cells"]
@@ -127,7 +126,7 @@ def test_without_candidates_or_with_one_guide():
     found = guide_effects(build_design(data), guides.str[:2])
     assert agreement_table(found, NODES, PAIRS).empty
     assert overidentification_table(explained_targets(found, network, PAIRS)[0]).empty
-    check = argen.checks.check(data, network, guides=guides.str[:2], n_null_tests=0)
+    check = argen.check(network, data, guides=guides.str[:2], n_null_tests=0)
     assert not [f for f in check.findings if f.assumption.startswith("exclusion")]
 
 
@@ -135,9 +134,9 @@ def test_many_genes_have_the_guides_of_their_edges_compared(monkeypatch):
     """Beyond the limit the numbers are those of few genes, for edges alone."""
     data, guides = guided_screen(6, off_target=1.2)
     network = argen.infer_network(data)
-    few = argen.checks.check(data, network, guides=guides, n_null_tests=0).tables
+    few = argen.check(network, data, guides=guides, n_null_tests=0).tables
     monkeypatch.setattr(by_guide, "MOST_GENES", 2)
-    many = argen.checks.check(data, network, guides=guides, n_null_tests=0).tables
+    many = argen.check(network, data, guides=guides, n_null_tests=0).tables
     pair = ["source", "target"]
     edges = network.edges[pair].sort_values(pair).reset_index(drop=True)
     pd.testing.assert_frame_equal(many["guide_agreement"][pair], edges, check_dtype=False)
@@ -149,8 +148,9 @@ def test_many_genes_have_the_guides_of_their_edges_compared(monkeypatch):
     one, other = (tables[left_out].drop(columns="p_value") for tables in (many, few))
     pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=0.05)
     assert len(many["guides"]) == N_GUIDES * (3 + len(edges))
-    monkeypatch.setattr(exclusion, "MOST_CANDIDATES", 1)
-    summary = argen.checks.check(data, network, guides=guides, n_null_tests=0).summary()
+    monkeypatch.setattr(agreement, "MOST_CANDIDATES", 1)
+    monkeypatch.setattr(checking, "MOST_CANDIDATES", 1)
+    summary = argen.check(network, data, guides=guides, n_null_tests=0).summary()
     assert "guides of targets with more than 1 candidates, not compared: g2" in summary
 
 
@@ -168,7 +168,7 @@ def test_guides_are_compared_on_sinks_with_an_edge():
     assert ("g1", "g3") in set(
         network.edges[["source", "target"]].itertuples(index=False, name=None)
     )
-    tables = argen.checks.check(data, network, guides=guides, n_null_tests=0).tables
+    tables = argen.check(network, data, guides=guides, n_null_tests=0).tables
     table = tables["guide_agreement"].set_index(["source", "target"])
     assert table.loc[("g1", "g3"), "odd_guide"] == "g1-0<b>"
     assert ("g1", "g4") not in table.index
@@ -179,7 +179,7 @@ def test_guides_are_compared_on_sinks_with_an_edge():
 def test_edges_of_other_methods_need_not_be_candidates():
     data, guides = guided_screen(8)
     network = argen.infer_by("inverse", data)
-    tables = argen.checks.check(data, network, guides=guides, n_null_tests=0).tables
+    tables = argen.check(network, data, guides=guides, n_null_tests=0).tables
     assert len(tables["leave_one_guide_out"])
 
 
@@ -199,7 +199,7 @@ def test_quiet_where_tails_are_heavy():
     raw, p_values, n_findings = [], [], 0
     for seed in range(4):
         data, guides = heavy_tailed(seed)
-        found = argen.checks.check(data, guides=guides, n_null_tests=0)
+        found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
         table = found.tables["guide_agreement"]
         raw.append(stats.chi2.sf(table["statistic"], table["df"]))
         p_values.append(table["p_value"])
@@ -221,7 +221,7 @@ def test_an_off_target_guide_is_heard_through_heavy_tails():
         counts[hit, target] = rng.binomial(counts[hit, target], 0.05)
         data = screen_of(counts, data.node_of_cell, data.covariates, data.library_size)
         guides.index = data.cells
-        found = argen.checks.check(data, guides=guides, n_null_tests=0)
+        found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
         row = (
             found.tables["guide_agreement"].set_index(["source", "target"]).loc["g0", f"g{target}"]
         )

@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 import argen
-from argen.checks import check as check_all
 from argen.checks.guides.group_effects import group_effects, regress_effects
 from argen.checks.instruments.strength import WEAK_F, node_effects
 from argen.data.design import build_design
@@ -18,7 +17,7 @@ WORKING = argen.ScreenModel(n_nodes=10, n_parents=1, cells_per_node=150, mean_co
 
 
 def check(data):
-    return check_all(data, n_null_tests=0)
+    return argen.check(argen.infer_network(data), data, n_null_tests=0)
 
 
 def said(found, words: str) -> list[str]:
@@ -147,7 +146,7 @@ def test_genes_that_could_not_be_nodes_are_named():
             library_size="library_size",
         )  # fmt: skip
     network = argen.infer_network(data)
-    for found in (check(data), network.check()):
+    for found in (check(data), argen.check(network)):
         named = {f.severity: f for f in found.findings if "changes its own gene" in f.assumption}
         assert "1 perturbed genes are no nodes: X3 (no count in any" in named["warning"].evidence
         assert "1 perturbations are not of measured genes: X5." in named["note"].evidence

@@ -8,8 +8,7 @@ import pytest
 from scipy.optimize import minimize
 
 import argen
-from argen.checks.instruments import strength as relevance
-from argen.checks.instruments import weak
+from argen.checks.instruments import checking, weak
 from argen.checks.instruments.strength import effective_cells, node_effects, strength_table
 from argen.checks.instruments.weak import (
     TwoStages,
@@ -131,12 +130,12 @@ def test_speaks_of_edges_that_lose_their_sign_and_keeps_quiet_of_others():
     strong = argen.ScreenModel(n_nodes=8, n_parents=1, mean_count=5.0)
     data, _ = argen.simulate_screen(strong, rng=2)
     network = argen.infer_network(data)
-    found = network.check(data, n_null_tests=0, every_edge=True)
+    found = argen.check(network, data, n_null_tests=0, every_edge=True)
     assert not [f for f in found.findings if "strong instruments" in f.assumption]
     assert len(found.tables["weak_instruments"]) == len(network.edges)
     # Candidates that are no edges do hold 0; as edges they are named.
     network.candidates["selected"] = True
-    found = network.check(data, n_null_tests=0, every_edge=True)
+    found = argen.check(network, data, n_null_tests=0, every_edge=True)
     (finding,) = [f for f in found.findings if "strong instruments" in f.assumption]
     lost = found.tables["weak_instruments"].query("ar_low <= 0 <= ar_high")
     assert finding.evidence.startswith(f"{len(lost)} of the {len(network.candidates)} edges")
@@ -159,8 +158,8 @@ def test_effective_cells(rng):
 def test_checks_of_a_result_need_no_cells(tmp_path):
     data, _ = argen.simulate_paper_screen(rng=1, n_cells=3000)
     network = argen.infer_network(data)
-    found = argen.CausalNetwork.load(network.save(tmp_path / "n")).check()
-    whole = network.check(data, n_null_tests=0)
+    found = argen.check(argen.load(argen.save(network, tmp_path / "n")))
+    whole = argen.check(network, data, n_null_tests=0)
     for name, table in found.tables.items():
         pd.testing.assert_frame_equal(table, whole.tables[name][table.columns])
     assert "not checked, as they need the cells" in found.summary()
@@ -185,9 +184,9 @@ def test_many_nodes_and_targets_of_many_candidates(monkeypatch):
     data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=20, n_parents=3), rng=2)
     network = argen.infer_network(data)
     n_candidates = network.edges["target"].map(network.candidates.groupby("target").size())
-    monkeypatch.setattr(relevance, "MOST_NODES", 10)
+    monkeypatch.setattr(checking, "MOST_NODES", 10)
     monkeypatch.setattr(weak, "MOST_CANDIDATES", int(n_candidates.median()))
-    found = argen.checks.check(data, network, n_null_tests=0, every_edge=True)
+    found = argen.check(network, data, n_null_tests=0, every_edge=True)
     strength = found.tables["strength"]
     assert len(strength) == len(network.edges)
     n_not = int((n_candidates > n_candidates.median()).sum())

@@ -45,7 +45,7 @@ def test_speaks_first_with_a_test_of_wrong_size():
     config = argen.InferenceConfig(screen_test="wald")
     data = sparse_screen(1)
     network = argen.infer_network(data, config)
-    found = argen.checks.check(data, network, n_null_tests=8000)
+    found = argen.check(network, data, n_null_tests=8000)
     first = found.summary().splitlines()[0]
     assert first.startswith("[serious] p-values hold")
     assert "P-VALUES ARE INFLATED" in first
@@ -71,14 +71,16 @@ def test_null_screens_without_n_tests_or_with_many_genes():
 
 def test_the_same_seed_gives_the_same_null_screens():
     data = sparse_screen(2)
-    tables = [argen.checks.check(data, n_null_tests=1, rng=4).tables for _ in range(2)]
+    tables = [
+        argen.check(argen.infer_network(data), data, n_null_tests=1, rng=4).tables for _ in range(2)
+    ]
     pd.testing.assert_frame_equal(tables[0]["calibration"], tables[1]["calibration"])
 
 
 def test_covariates_that_fail_in_the_controls_are_said():
     data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=3, n_parents=0), rng=1)
     data.covariates["b"] = np.where(data.perturbations.sum(axis=1) == 0, data.covariates["x1"], 1.0)
-    found = argen.checks.check(data, n_null_tests=1)
+    found = argen.check(argen.infer_network(data), data, n_null_tests=1)
     assert "null screens: not computed: Covariate 'b' is collinear" in found.summary()
 
 
@@ -110,7 +112,7 @@ def test_cells_of_a_guide_that_go_together():
     """Guides that pose as perturbations show it, and the inflation that they ask for mends it."""
     data, guides = jackpots(1)
     network = argen.infer_network(data)
-    found = argen.checks.check(data, network, guides=guides, n_null_tests=2000)
+    found = argen.check(network, data, guides=guides, n_null_tests=2000)
     table = found.tables["calibration"].set_index("kind")
     posing = table.loc["non-targeting guides"]
     assert posing["n_screens"] == 12
@@ -131,7 +133,7 @@ def test_cells_of_a_guide_that_go_together():
     assert np.mean(shares[1.0]) > 0.2
     assert np.mean(shares[inflation]) < 0.06
     again = argen.infer_network(data, argen.InferenceConfig(inflation=inflation))
-    checked = argen.checks.check(data, again, guides=guides, n_null_tests=2000)
+    checked = argen.check(again, data, guides=guides, n_null_tests=2000)
     assert not any("INFLATED" in f.evidence for f in checked.findings)
 
 

@@ -16,21 +16,15 @@ import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.checks.again.scores import score_findings, score_line, score_table
-from argen.checks.cells.alignment import guides_of
+from argen.checks.cells import guides_of
 from argen.checks.findings import Diagnostics, listed
-from argen.checks.guides.by_guide import FEWEST_CELLS
-from argen.checks.guides.group_effects import GroupEffects, group_effects
+from argen.checks.guides import FEWEST_CELLS, GroupEffects, group_effects
 from argen.config import InferenceConfig
-from argen.data.design import Design, build_design
-from argen.data.parts import cells_of, without_perturbation
-from argen.data.perturbseq import CONTROL, PerturbSeqData
+from argen.data import CONTROL, Design, PerturbSeqData, build_design, cells_of, without_perturbation
 from argen.errors import InputError, nearest
-from argen.method.pipeline import infer_network
-from argen.network.joint_errors import joint_errors
-from argen.network.prediction import propagated
-from argen.network.result import CausalNetwork
-from argen.pvalues.adjustment import adjust
-from argen.pvalues.normal import critical_value, two_sided
+from argen.method import infer_network
+from argen.network import CausalNetwork, joint_errors, propagated
+from argen.pvalues import adjust, critical_value, two_sided
 
 # An effect of the held-out cells is taken for one when its p-value, by Holm's method over the
 # nodes, is below.

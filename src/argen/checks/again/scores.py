@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from argen.checks.edges.validation import correlation, number, slope_and_agreement
+from argen.checks.edges import correlation, number, slope_and_agreement
 from argen.checks.findings import Finding, listed
-from argen.pvalues.adjustment import adjust
+from argen.pvalues import adjust
 
 # Of the difference between what guides do and what is predicted, by Holm's method over all. In
 # simulations with 60 cells a guide this speaks in 2 of 100 screens.
@@ -90,7 +90,7 @@ def score_findings(table: pd.DataFrame, scores: pd.DataFrame) -> list[Finding]:
                     _PREDICTS,
                     f"From {GIVEN[score['given']]}, the network predicts {score['n']} effects of "
                     "held-out cells no better than to say that there are none.",
-                    "Do not rely on CausalNetwork.predict for this screen: edges are wrong or "
+                    "Do not rely on argen.predict for this screen: edges are wrong or "
                     "missing. Read the other findings first.",
                     "warning",
                 )

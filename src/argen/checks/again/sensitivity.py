@@ -8,23 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from argen.checks.cells.alignment import refuse_others_network, rows_of
-from argen.checks.cells.balance import LIBRARY_SIZE
+from argen.checks.cells import LIBRARY_SIZE, refuse_others_network, rows_of
 from argen.checks.findings import Diagnostics, Finding, listed
-from argen.checks.instruments.weak import two_stages
 from argen.config import InferenceConfig
-from argen.data.covariates import is_categorical
-from argen.data.design import Design
-from argen.data.parts import cells_of, without_gene
-from argen.data.perturbseq import PerturbSeqData
-from argen.engine.grouped import Genes
-from argen.engine.protocol import ParentJob
+from argen.data import PerturbSeqData, cells_of, is_categorical, without_gene
 from argen.errors import InputError, first_few
-from argen.method.by_name import method_of
-from argen.method.pipeline import infer_network
-from argen.network.result import CausalNetwork
-from argen.pvalues.normal import critical_value
-from argen.run.blocks import Progress
+from argen.method import method_of
+from argen.network import CausalNetwork
+from argen.run import Progress
 
 # Levels that are tried beside that of the network.
 ALPHAS = (0.01, 0.1)
@@ -88,8 +79,8 @@ def _library_sizes(
 
 
 def sensitivity(
+    network: CausalNetwork,
     data: PerturbSeqData,
-    network: CausalNetwork | None = None,
     *,
     library_sizes: pd.DataFrame | None = None,
     progress: Progress | None = None,
@@ -105,8 +96,8 @@ def sensitivity(
 
     Parameters
     ----------
-    network
-        Of the screen as it is; inferred with the default options when None.
+    network, data
+        The network, and the screen that it was inferred from.
     library_sizes
         Other library sizes to try, such as ``adata.obs[["n_counts", "size_factor"]]``: one row a
         cell, found by its identifier.
@@ -114,19 +105,19 @@ def sensitivity(
     Raises
     ------
     InputError
-        When a cell has no row, or several, among the library sizes, or no positive size.
+        When the network is of another screen; when a cell has no row, or several, among the
+        library sizes, or no positive size.
 
     Examples
     --------
     >>> import argen
     >>> data, truth = argen.simulate_paper_screen(rng=1, n_cells=6000)
-    >>> found = argen.checks.again.sensitivity(data)
+    >>> found = argen.sensitivity(argen.infer_network(data), data)
     >>> len(found.tables["scenarios"])
     13
     """
     sizes = None if library_sizes is None else _sizes_of(library_sizes, data.cells)
-    network = infer_network(data) if network is None else network
-    refuse_others_network(data, network)
+    refuse_others_network(network, data)
     infer = method_of(network)
     known = set(network.edges[_PAIR].itertuples(index=False, name=None))
     tried, failed = [], []
@@ -261,39 +252,3 @@ def _line(survival: pd.DataFrame, n: int) -> str:
         f"sensitivity: {always} of {len(edges)} edges are called under all of {n} other choices "
         f"that have their genes; {new} other pairs under more than half of them"
     )
-
-
-def off_target_table(network: CausalNetwork, design: Design) -> pd.DataFrame:
-    """Return how strong an off-target effect would have to be to explain each edge away.
-
-    If the perturbation of source k acts on the target directly by d, in log fold change, then
-    ``Pi' theta = delta`` becomes ``Pi' theta = delta - d e_k``, so that the effect is too large by
-    ``w d``, ``w = (Pi'^-1)_kk``. ``needed`` is the d that leaves no effect, ``theta_k / w``, and
-    ``needed_for_interval`` the one that lets the interval reach 0; both also as the percentage
-    by which the guide alone would change the target. ``total_effect`` is all that the
-    perturbation does to the target.
-    """
-    genes, number = Genes(design), {gene: i for i, gene in enumerate(network.genes)}
-    margin, rows = critical_value(network.config.confidence), []
-    for name, edges in network.edges.groupby("target", sort=False):
-        target = number[str(name)]
-        candidates = network.causal_order.candidates(target)
-        stages = two_stages(genes, ParentJob(target, candidates), network.config.model_share)
-        weights = np.full(len(candidates), np.nan)
-        if stages is not None:
-            weights = np.diagonal(np.linalg.solve(stages.pi, np.eye(len(candidates))))
-        places = {source: k for k, source in enumerate(candidates.tolist())}
-        for edge in edges.to_dict("records"):
-            source = number[edge["source"]]
-            # Other methods call pairs that are no candidates in the order.
-            weight = float(weights[places[source]]) if source in places else np.nan
-            left = max(abs(edge["effect"]) - margin * edge["std_error"], 0.0)
-            needed = edge["effect"] / weight
-            least = np.sign(edge["effect"]) * left / weight
-            total = network.screen.effect[source, target]
-            rows.append((edge["source"], edge["target"], edge["effect"], total, needed, least))
-    columns = ["source", "target", "effect", "total_effect", "needed", "needed_for_interval"]
-    table = pd.DataFrame(rows, columns=columns)
-    for column in ("needed", "needed_for_interval"):
-        table[f"{column}_percent"] = 100.0 * np.expm1(table[column].astype(float))
-    return table

@@ -10,15 +10,13 @@ import pandas as pd
 from scipy import sparse
 
 from argen.arrays import BoolArray, IntArray
-from argen.checks.cells.alignment import refuse_others_network
+from argen.checks.cells import refuse_others_network
 from argen.checks.findings import Diagnostics, Finding, listed
-from argen.data.counts import GeneCounts
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import GeneCounts, PerturbSeqData
 from argen.errors import InputError, first_few, nearest
-from argen.method.by_name import method_of
-from argen.method.pipeline import infer_network
-from argen.network.result import CausalNetwork
-from argen.run.blocks import Progress
+from argen.method import method_of
+from argen.network import CausalNetwork
+from argen.run import Progress
 
 Scheme = Literal["subsample", "bootstrap"]
 # An edge that is found less often, or points the other way more often, is called unstable.
@@ -27,8 +25,8 @@ _STABLE = "stability (the same cells drawn again give the same network)"
 
 
 def stability(
+    network: CausalNetwork,
     data: PerturbSeqData,
-    network: CausalNetwork | None = None,
     *,
     n_resamples: int = 100,
     scheme: Scheme = "subsample",
@@ -51,8 +49,8 @@ def stability(
 
     Parameters
     ----------
-    network
-        Of all cells; inferred with the default options when None.
+    network, data
+        The network, and the screen that it was inferred from.
     scheme
         ``"subsample"`` takes part of the cells without repeats (Meinshausen and Buehlmann 2010):
         frequencies are those of a smaller screen, so that weak edges come back less often.
@@ -64,19 +62,18 @@ def stability(
     Raises
     ------
     InputError
-        When an option is out of range.
+        When an option is out of range, or the network is of another screen.
 
     Examples
     --------
     >>> import argen
     >>> data, truth = argen.simulate_paper_screen(rng=1, n_cells=4000)
-    >>> found = argen.checks.again.stability(data, n_resamples=10)
+    >>> found = argen.stability(argen.infer_network(data), data, n_resamples=10)
     >>> len(found.tables["resamples"])
     10
     """
     _check_options(n_resamples, scheme, fraction)
-    network = infer_network(data) if network is None else network
-    refuse_others_network(data, network)
+    refuse_others_network(network, data)
     infer = method_of(network)
     rng = np.random.default_rng(rng)
     drawing, counts = Drawing(data, scheme, fraction), data.counts.to_csc()

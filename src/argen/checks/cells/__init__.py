@@ -1,1 +1,14 @@
 """Columns of the cells: whether chance decided which cell got which guide."""
+
+from argen.checks.cells.alignment import guides_of, others_of, refuse_others_network, rows_of
+from argen.checks.cells.balance import LIBRARY_SIZE
+from argen.checks.cells.checking import check_balance
+
+__all__ = [
+    "LIBRARY_SIZE",
+    "check_balance",
+    "guides_of",
+    "others_of",
+    "refuse_others_network",
+    "rows_of",
+]

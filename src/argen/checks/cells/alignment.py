@@ -5,10 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from argen.arrays import BoolArray
-from argen.data.covariates import is_categorical
-from argen.data.perturbseq import PerturbSeqData
+from argen.data import PerturbSeqData, is_categorical
 from argen.errors import InputError, first_few
-from argen.network.result import CausalNetwork
+from argen.network import CausalNetwork
 
 # Each level is a regressor; more of them say something of single cells.
 MOST_LEVELS = 100
@@ -78,7 +77,7 @@ def guides_of(guides: pd.Series, data: PerturbSeqData) -> pd.Series:
     return labels.astype(object).where(labels.notna(), "").astype(str)
 
 
-def refuse_others_network(data: PerturbSeqData, network: CausalNetwork) -> None:
+def refuse_others_network(network: CausalNetwork, data: PerturbSeqData) -> None:
     """Say when a network is not of the screen that it is to be checked with."""
     if network.genes != data.genes or network.nodes != data.nodes:
         odd = [gene for gene in network.genes if gene not in data.genes]
@@ -87,4 +86,12 @@ def refuse_others_network(data: PerturbSeqData, network: CausalNetwork) -> None:
             f"The network has {len(network.nodes):,} nodes and {len(network.sinks):,} sinks, and "
             f"the screen {data.n_nodes:,} and {len(data.sinks):,} (in one of them alone: "
             f"{first_few(odd) or 'none'}): expected the screen that it was inferred from."
+        )
+    if network.provenance["input_sha256"] != data.checksum():
+        raise InputError(
+            f"The network was inferred from other data with the same genes: from "
+            f"{network.provenance['n_cells']:,} cells of {network.provenance['source']}, and the "
+            f"screen has {data.n_cells:,} cells of {data.source}. Counts, perturbations, library "
+            "sizes or covariates differ: read the screen as it was read for the network, or infer "
+            "the network again."
         )

@@ -8,11 +8,9 @@ from scipy.special import chdtrc, expit
 
 from argen.arrays import FloatArray
 from argen.checks.findings import Finding, Severity, listed
-from argen.data.covariates import encode_covariates
-from argen.data.design import Design
+from argen.data import Design, encode_covariates
 from argen.errors import InputError
-from argen.pvalues.adjustment import adjust
-from argen.pvalues.quantiles import quantile_table
+from argen.pvalues import adjust, quantile_table
 
 IMBALANCE_ALPHA = 0.05
 LIBRARY_SIZE = "log library size"

@@ -8,8 +8,8 @@ from scipy.special import ndtri_exp
 
 from argen.arrays import BoolArray, FloatArray
 from argen.checks.findings import Finding, listed
-from argen.network.result import CausalNetwork
-from argen.pvalues.adjustment import adjust
+from argen.network import CausalNetwork
+from argen.pvalues import adjust
 
 # Two independent |z| that differ by less do not differ at 5 %, as their difference has variance 2.
 NEAR_TIE = 1.96 * np.sqrt(2.0)

@@ -13,10 +13,8 @@ from scipy.special import stdtr
 
 from argen.arrays import FloatArray
 from argen.checks.findings import Finding, listed
-from argen.network.joint_errors import JointErrors, joint_errors
-from argen.network.result import CausalNetwork
-from argen.pvalues.adjustment import adjust
-from argen.pvalues.normal import two_sided
+from argen.network import CausalNetwork, JointErrors, joint_errors
+from argen.pvalues import adjust, two_sided
 
 DISAGREEMENT_ALPHA = 0.05
 CONCORDANCE_ALPHA = 0.05
@@ -163,7 +161,7 @@ def implied_findings(table: pd.DataFrame) -> list[Finding]:
                 f"the total effect (adjusted p < {DISAGREEMENT_ALPHA:g}): "
                 f"{listed(_shown(badly))}.",
                 "Edges are missing there, as happens where effects are too small to be called, or "
-                "effects do not add up on the log scale: what CausalNetwork.predict says of these "
+                "effects do not add up on the log scale: what argen.predict says of these "
                 "pairs is off by the difference in table implied.",
                 "note",
             )

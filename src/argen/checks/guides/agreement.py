@@ -20,11 +20,9 @@ from argen.checks.findings import Finding, listed
 from argen.checks.guides import by_guide
 from argen.checks.guides.by_guide import GuideEffects, guide_effects, permuted_guides
 from argen.checks.guides.group_effects import EffectRegression, GroupEffects, regress_effects
-from argen.data.design import Design
-from argen.network.result import CausalNetwork
-from argen.pvalues.adjustment import adjust
-from argen.pvalues.normal import two_sided
-from argen.pvalues.quantiles import inflation_needed, less_inflated
+from argen.data import Design
+from argen.network import CausalNetwork
+from argen.pvalues import adjust, inflation_needed, less_inflated, two_sided
 
 DISAGREEMENT_ALPHA = 0.05
 # More guides than those of so many candidates cost too much.

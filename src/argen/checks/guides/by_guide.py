@@ -9,9 +9,9 @@ import pandas as pd
 
 from argen.arrays import IntArray
 from argen.checks.guides.group_effects import GroupEffects, GroupFits
-from argen.data.design import Design
-from argen.network.result import CausalNetwork
-from argen.pvalues.normal import two_sided
+from argen.data import Design
+from argen.network import CausalNetwork
+from argen.pvalues import two_sided
 
 # Guides of fewer cells have no part: their variances cannot be told.
 FEWEST_CELLS = 10

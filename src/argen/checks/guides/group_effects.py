@@ -9,9 +9,9 @@ import numpy as np
 from scipy.special import chdtrc
 
 from argen.arrays import FloatArray, IntArray
-from argen.data.design import Design
+from argen.data import Design
 from argen.errors import FitStatus
-from argen.glm.groups import GroupedGene, GroupFit, group_layout
+from argen.glm import GroupedGene, GroupFit, group_layout
 
 # Share of the covariances that is pooled over groups: as in ``errors="shrunk"``.
 POOLED = 0.5

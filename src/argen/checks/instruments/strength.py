@@ -7,12 +7,10 @@ import pandas as pd
 
 from argen.arrays import FloatArray, IntArray
 from argen.checks.findings import Finding, listed
-from argen.checks.guides.group_effects import GroupEffects, group_effects, regress_effects
-from argen.data.design import Design
-from argen.data.perturbseq import NOT_MEASURED
-from argen.network.result import CausalNetwork
-from argen.pvalues.adjustment import adjust
-from argen.pvalues.normal import critical_value
+from argen.checks.guides import GroupEffects, group_effects, regress_effects
+from argen.data import NOT_MEASURED, Design
+from argen.network import CausalNetwork
+from argen.pvalues import adjust, critical_value
 
 # A first-stage F below it is weak (Staiger and Stock 1997); Sanderson and Windmeijer (2016)
 # compare the conditional F of one of several regressors with such bounds.

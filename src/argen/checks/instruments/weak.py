@@ -7,18 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
 from scipy.special import chdtrc
 
 from argen.arrays import BoolArray, FloatArray
 from argen.checks.findings import Finding, listed
 from argen.checks.instruments.strength import STRENGTH_COLUMNS, WEAK_F
-from argen.data.design import Design
-from argen.engine.grouped import Genes
-from argen.engine.protocol import ParentJob
+from argen.data import Design
+from argen.engine import Genes, ParentJob
 from argen.errors import FitStatus
-from argen.network.result import CausalNetwork
-from argen.pvalues.normal import critical_value
+from argen.network import CausalNetwork
+from argen.pvalues import critical_value
 
 # In standard errors.
 INFINITY = 1e6
@@ -101,6 +99,8 @@ def confidence_set(
     The statistic is 0 at the estimate. It is looked at on a grid, densest there, whose ends stand
     for infinity.
     """
+    from scipy.optimize import brentq
+
     half = np.pi / 2
     angles = np.linspace(-half, half, N_ANGLES + 2)[1:-1]
     values, far = estimate + std_error * np.tan(angles), INFINITY * std_error

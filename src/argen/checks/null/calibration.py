@@ -19,22 +19,23 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.checks.findings import Finding
-from argen.checks.guides.by_guide import FEWEST_CELLS
+from argen.checks.guides import FEWEST_CELLS
 from argen.checks.null.thinning import false_candidates, thinned
 from argen.config import InferenceConfig
-from argen.data.covariates import is_categorical
-from argen.data.design import build_design
-from argen.data.parts import cells_of
-from argen.data.perturbseq import CONTROL, PerturbSeqData, perturbations_of
-from argen.pvalues.adjustment import adjust
-from argen.pvalues.quantiles import inflation_needed, quantile_table
-from argen.steps.descendants import screen_descendants
-from argen.steps.parents import search_parents
-from argen.steps.rule import call_edges, order_genes
+from argen.data import (
+    CONTROL,
+    PerturbSeqData,
+    build_design,
+    cells_of,
+    is_categorical,
+    perturbations_of,
+)
+from argen.pvalues import adjust, inflation_needed, quantile_table
+from argen.steps import call_edges, order_genes, screen_descendants, search_parents
 
 # Null screens use no more genes than this, nodes first.
 MOST_GENES = 100
@@ -65,7 +66,7 @@ class NullScreens:
         p = np.concatenate(self.p_values)
         row: dict[str, object] = {"kind": self.kind, "tests": self.tests}
         row["n_screens"] = len(self.p_values)
-        row |= {"n_tests": len(p), "inflation": chi2.isf(np.median(p), 1) / chi2.isf(0.5, 1)}
+        row |= {"n_tests": len(p), "inflation": chdtri(1, np.median(p)) / chdtri(1, 0.5)}
         for level in LARGEST_SHARES[self.tests]:
             share, error = self._share(level)
             row |= {f"share_below_{level:g}": share, f"error_below_{level:g}": error}

@@ -15,9 +15,8 @@ from dataclasses import replace
 import numpy as np
 
 from argen.arrays import FloatArray
-from argen.data.counts import GeneCounts
-from argen.data.perturbseq import PerturbSeqData
-from argen.steps.order import CausalOrder
+from argen.data import GeneCounts, PerturbSeqData
+from argen.steps import CausalOrder
 
 # Most candidates that a gene is given.
 N_CANDIDATES = 5

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
 
-from argen.run.blocks import Progress
+Report = Callable[[str, int, int], None]
+"""Called with the name of a stage, the tests done, and the tests in all."""
 
 # Between two lines of one stage, where no bar can be drawn.
 SECONDS_BETWEEN_LINES = 30.0
@@ -35,7 +36,7 @@ class Pace:
 
 
 @contextmanager
-def shown_progress(console: Console, *, quiet: bool) -> Iterator[Progress | None]:
+def shown_progress(console: Console, *, quiet: bool) -> Iterator[Report | None]:
     """Show reports of progress on a console, as it can show them."""
     if quiet:
         yield None
@@ -64,7 +65,7 @@ class Lines:
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[Progress]:
+def _bar(console: Console) -> Iterator[Report]:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 

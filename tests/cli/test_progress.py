@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from argen.run import progress
-from argen.run.progress import Pace, shown_progress
+from argen.cli import progress
+from argen.cli.progress import Pace, shown_progress
 
 
 @pytest.fixture

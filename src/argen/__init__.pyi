@@ -1,0 +1,92 @@
+from . import analysis, checks, method, plot, study
+from .analysis import Evaluation, evaluate
+from .checks import check, held_out, sensitivity, stability
+from .config import InferenceConfig
+from .data import Design, GeneCounts, PerturbSeqData, build_design
+from .errors import ArgenError, ArgenWarning, FitStatus, InputError
+from .iv import IVPoissonResult, iv_poisson
+from .method import infer_by, infer_network, select_edges
+from .network import (
+    CausalNetwork,
+    load,
+    paths,
+    predict,
+    save,
+    to_anndata,
+    to_networkx,
+    write_results,
+)
+from .read import read_perturbseq
+from .report import write_report
+from .simulate import (
+    ScreenModel,
+    ScreenProfile,
+    Truth,
+    like,
+    simulate_paper_screen,
+    simulate_screen,
+    simulated_anndata,
+    write_screen,
+)
+from .steps import (
+    CausalOrder,
+    DescendantScreen,
+    ParentTests,
+    causal_order,
+    screen_descendants,
+    search_parents,
+)
+
+__version__: str
+
+__all__ = [
+    "ArgenError",
+    "ArgenWarning",
+    "CausalNetwork",
+    "CausalOrder",
+    "DescendantScreen",
+    "Design",
+    "Evaluation",
+    "FitStatus",
+    "GeneCounts",
+    "IVPoissonResult",
+    "InferenceConfig",
+    "InputError",
+    "ParentTests",
+    "PerturbSeqData",
+    "ScreenModel",
+    "ScreenProfile",
+    "Truth",
+    "analysis",
+    "build_design",
+    "causal_order",
+    "check",
+    "checks",
+    "evaluate",
+    "held_out",
+    "infer_by",
+    "infer_network",
+    "iv_poisson",
+    "like",
+    "load",
+    "method",
+    "paths",
+    "plot",
+    "predict",
+    "read_perturbseq",
+    "save",
+    "screen_descendants",
+    "search_parents",
+    "select_edges",
+    "sensitivity",
+    "simulate_paper_screen",
+    "simulate_screen",
+    "simulated_anndata",
+    "stability",
+    "study",
+    "to_anndata",
+    "to_networkx",
+    "write_report",
+    "write_results",
+    "write_screen",
+]

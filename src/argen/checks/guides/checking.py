@@ -1,0 +1,71 @@
+"""The guides of each gene compared, in findings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from argen.checks.findings import Diagnostics, Found, listed
+from argen.checks.guides.agreement import (
+    MOST_CANDIDATES,
+    agreement_table,
+    exclusion_findings,
+    explained_targets,
+    guide_inflation,
+    leave_one_out_table,
+    overidentification_table,
+)
+from argen.checks.guides.by_guide import FEWEST_CELLS, compared_pairs, guide_effects, guide_table
+from argen.data import Design
+from argen.network import CausalNetwork
+
+
+def check_guides(
+    network: CausalNetwork,
+    design: Design,
+    guides: pd.Series | None,
+    rng: np.random.Generator,
+) -> Diagnostics:
+    """Compare the guides of each gene."""
+    found = Found()
+    if guides is None:
+        found.measured.append("guides: not compared, as no column of guides was given")
+        return found.all()
+    if not design.one_per_cell:
+        found.measured.append("guides: not compared, as cells carry several perturbations")
+        return found.all()
+    of_guides = guide_effects(design, guides)
+    pairs = compared_pairs(network)
+    inflation = guide_inflation(design, guides, network, pairs, rng)
+    agreement = agreement_table(of_guides, network.genes, pairs, inflation)
+    targets, too_many = explained_targets(of_guides, network, pairs)
+    explained = overidentification_table(targets, inflation)
+    left_out = leave_one_out_table(of_guides, network, targets)
+    found.tables["guides"] = guide_table(of_guides, network.genes, pairs)
+    found.tables["guide_agreement"] = agreement
+    found.tables["overidentification"] = explained
+    found.tables["leave_one_guide_out"] = left_out
+    found.findings += exclusion_findings(agreement, explained, left_out)
+    if of_guides.too_few:
+        found.measured.append(
+            f"guides of fewer than {FEWEST_CELLS} cells, not compared: {listed(of_guides.too_few)}"
+        )
+    if not len(agreement):
+        found.measured.append(
+            f"guides: not compared, as no gene has two guides of {FEWEST_CELLS} cells or more"
+        )
+        return found.all()
+    found.measured.append(
+        f"guides: {len(of_guides.guides)} guides of {len(set(of_guides.node.tolist()))} nodes; "
+        f"{int(agreement['disagree'].sum())} of {len(agreement)} pairs disagree, "
+        f"{int((agreement['p_value'] < 0.05).sum())} with p < .05; "
+        f"{int(explained['rejected'].sum())} of {len(explained)} targets unexplained; statistics "
+        f"divided by {np.median(inflation.agreement):.2f} and "
+        f"{np.median(inflation.overidentification):.2f} (median), as permuted guides ask for"
+    )
+    if too_many:
+        found.measured.append(
+            f"guides of targets with more than {MOST_CANDIDATES} candidates, not "
+            f"compared: {listed(too_many)}"
+        )
+    return found.all()

@@ -1,0 +1,104 @@
+"""The perturbations as instruments, in findings."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from argen.checks.findings import Diagnostics, Found
+from argen.checks.instruments.off_target import off_target_table
+from argen.checks.instruments.strength import (
+    MOST_NODES,
+    effective_cells,
+    knockdown_findings,
+    knockdown_table,
+    left_out_findings,
+    node_effects,
+    strength_findings,
+    strength_table,
+)
+from argen.checks.instruments.weak import (
+    MOST_CANDIDATES,
+    strength_of_edges,
+    weak_instrument_findings,
+    weak_instrument_table,
+)
+from argen.data import Design, PerturbSeqData
+from argen.network import CausalNetwork
+
+
+def check_knockdowns(network: CausalNetwork) -> Diagnostics:
+    """Say what each perturbation did to its own gene, by the result alone."""
+    found = Found()
+    found.findings += left_out_findings(network.left_out)
+    _add_knockdown(found, knockdown_table(network))
+    return found.all()
+
+
+def check_instruments(
+    network: CausalNetwork,
+    design: Design,
+    data: PerturbSeqData,
+    *,
+    every_edge: bool,
+) -> Diagnostics:
+    """Say how strong the perturbations are, by themselves and given the others."""
+    found = Found()
+    knockdown = knockdown_table(network)
+    knockdown.insert(1, "n_perturbed", data.n_perturbed)
+    knockdown.insert(2, "effective_cells", effective_cells(design))
+    found.findings += left_out_findings(network.left_out)
+    _add_knockdown(found, knockdown)
+    if not design.one_per_cell:
+        found.measured.append(
+            "strength given the other candidates: not computed, as cells carry several "
+            "perturbations"
+        )
+        return found.all()
+    few = design.n_nodes <= MOST_NODES
+    strength = (
+        strength_table(network, node_effects(design)) if few else strength_of_edges(network, design)
+    )
+    found.tables["strength"] = strength
+    failed = set(knockdown.loc[knockdown["failed"], "node"])
+    found.findings += strength_findings(strength, failed)
+    if len(strength):
+        found.measured.append(
+            f"strength given the other candidates: conditional F from "
+            f"{strength['conditional_f'].min():.3g} to {strength['conditional_f'].max():.3g} over "
+            f"{len(strength)} {'candidates' if few else 'edges'}"
+        )
+        if n_not := int(strength["conditional_f"].isna().sum()):
+            found.measured.append(
+                f"strength of {n_not} sources: not computed, as a first stage failed, or the "
+                f"target has more than {MOST_CANDIDATES} candidates"
+            )
+    needed = off_target_table(network, design)
+    found.tables["off_target_needed"] = needed
+    if needed["needed"].notna().any():
+        least = needed.sort_values("needed", key=abs).to_dict("records")[0]
+        found.measured.append(
+            "off-target effects that would explain an edge away: from "
+            f"{abs(least['needed']):.2f} in log fold change ({least['source']} on "
+            f"{least['target']})"
+        )
+    doubtful = None if every_edge else strength[strength["weak"].astype(bool)]
+    intervals = weak_instrument_table(network, design, only=doubtful)
+    found.tables["weak_instruments"] = intervals
+    found.findings += weak_instrument_findings(intervals)
+    if len(intervals):
+        n_signed = int(intervals["one_sign"].sum())
+        found.measured.append(
+            f"Anderson-Rubin intervals: {n_signed} of {len(intervals)} "
+            f"{'' if every_edge else 'weak '}edges keep their sign"
+        )
+    return found.all()
+
+
+def _add_knockdown(found: Found, knockdown: pd.DataFrame) -> None:
+    found.tables["knockdown"] = knockdown
+    found.findings += knockdown_findings(knockdown)
+    left = knockdown["percent_remaining"]
+    found.measured.append(
+        f"knock-down: {left.min():.0f} to {left.max():.0f} % of each gene's expression left "
+        f"(median {left.median():.0f} %)"
+    )

@@ -1,0 +1,56 @@
+"""Null screens of a screen, in findings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from argen.checks.findings import Diagnostics, Found
+from argen.checks.null.calibration import (
+    DIRECT,
+    calibration_findings,
+    calibration_quantiles,
+    calibration_table,
+    null_screens,
+)
+from argen.data import PerturbSeqData
+from argen.errors import InputError
+from argen.network import CausalNetwork
+
+
+def check_null_screens(
+    network: CausalNetwork,
+    data: PerturbSeqData,
+    n_tests: int,
+    rng: np.random.Generator,
+    guides: pd.Series | None,
+) -> Diagnostics:
+    """Test p-values on null screens of the screen itself."""
+    found = Found()
+    if n_tests == 0:
+        return found.all()
+    config, left = network.config, np.exp(network.screen.knockdown.effect)
+    try:
+        screens = null_screens(data, config, n_tests=n_tests, rng=rng, left=left, guides=guides)
+    except InputError as error:
+        found.measured.append(f"null screens: not computed: {error}")
+        return found.all()
+    table = calibration_table(screens)
+    found.tables["calibration"] = table
+    found.tables["calibration_qq"] = calibration_quantiles(screens)
+    found.findings += calibration_findings(screens, config, one_per_cell=data.one_per_cell)
+    if "controls" not in set(table["kind"]):
+        found.measured.append(
+            "null screens (controls): not computed, as half of the controls are fewer than the "
+            "cells of any perturbation"
+        )
+    for row in table.to_dict("records"):
+        found.measured.append(
+            f"null screens ({row['kind']}): {row['n_tests']:,} tests of {row['tests']}, median "
+            f"chi-square {row['inflation']:.3f} times what is expected, p < .05 in "
+            f"{100 * row['share_below_0.05']:.2f} %, p < .001 in "
+            f"{100 * row['share_below_0.001']:.3f} %; a false "
+            f"{'edge' if row['tests'] == DIRECT else 'descendant'} in "
+            f"{100 * row['screens_with_any']:.1f} % of {row['n_screens']} screens"
+        )
+    return found.all()
