@@ -71,7 +71,7 @@ def main() -> None:
         counts = write_tiles(Path(folder), rng, carried, gem_group, log_size, n_targets)
         print(f"drawn and written in {time.perf_counter() - start:.0f} s: "
               f"{counts.nbytes / 1e9:.1f} GB in {len(counts.tiles)} tiles")  # fmt: skip
-        design = argen.Design(
+        data = argen.Design(
             genes=tuple(f"g{k}" for k in range(n_nodes)),
             n_nodes=n_nodes,
             counts=counts,
@@ -81,7 +81,7 @@ def main() -> None:
         )
         with using_threads(None):
             start = time.perf_counter()
-            screener = argen.engine.SharedEngine().screen(design, argen.InferenceConfig())
+            screener = argen.engine.SharedEngine().screen(data, argen.InferenceConfig())
             prepared = time.perf_counter() - start
             screener.total_effects(np.arange(1))  # compiles
             start = time.perf_counter()

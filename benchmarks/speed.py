@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 import argen
-from argen.data.design import Design, build_design
+from argen.data import PerturbSeqData
 from argen.engine.exact import ExactScreener
 from argen.engine.protocol import Effects
 from screens import k562_like_screen
@@ -28,51 +28,51 @@ N_ROUNDS = 5
 N_PYFIXEST = 10
 
 
-def pair_arrays(design: Design, source: int, target: int):
+def pair_arrays(data: PerturbSeqData, source: int, target: int):
     """Response, regressors (the perturbation last) and offset of one pair."""
-    cells = design.controls | design.perturbed(source)
+    cells = data.controls | data.perturbed(source)
     regressors = np.column_stack(
-        [design.intercept_and_covariates()[cells], design.perturbed(source)[cells]]
+        [data.intercept_and_covariates()[cells], data.perturbed(source)[cells]]
     )
-    return design.counts.dense(np.array([target]))[0, cells], regressors, design.offset[cells]
+    return data.counts.dense(np.array([target]))[0, cells], regressors, data.offset[cells]
 
 
-def time_statsmodels(design: Design, source: int, target: int) -> float:
+def time_statsmodels(data: PerturbSeqData, source: int, target: int) -> float:
     """Seconds of one GLM with HC0 errors."""
     import statsmodels.api as sm
 
-    y, x, offset = pair_arrays(design, source, target)
+    y, x, offset = pair_arrays(data, source, target)
     start = time.perf_counter()
     sm.GLM(y, x, family=sm.families.Poisson(), offset=offset).fit(cov_type="HC0")
     return time.perf_counter() - start
 
 
-def time_glum(design: Design, source: int, target: int) -> float:
+def time_glum(data: PerturbSeqData, source: int, target: int) -> float:
     """Seconds of one fit without errors."""
     from glum import GeneralizedLinearRegressor
 
-    y, x, offset = pair_arrays(design, source, target)
+    y, x, offset = pair_arrays(data, source, target)
     model = GeneralizedLinearRegressor(family="poisson", alpha=0, fit_intercept=True)
     start = time.perf_counter()
     model.fit(np.ascontiguousarray(x[:, 1:]), y, offset=offset)
     return time.perf_counter() - start
 
 
-def pyfixest_fit(design: Design, source: int, target: int):
+def pyfixest_fit(data: PerturbSeqData, source: int, target: int):
     """Poisson regression with the categorical covariates absorbed, and its seconds.
 
     Its heteroskedastic errors without any correction for small samples are HC0.
     """
     import pyfixest
 
-    cells = design.controls | design.perturbed(source)
-    block = design.covariates
+    cells = data.controls | data.perturbed(source)
+    block = data.regressors
     table = pd.DataFrame({f"x{k}": column[cells] for k, column in enumerate(block.numeric.T)})
     factors = {f"f{k}": codes[cells] for k, codes in enumerate(block.factors)}
     table = table.assign(
-        y=design.counts.dense(np.array([target]))[0, cells],
-        d=design.perturbed(source)[cells].astype(float),
-        log_size=design.offset[cells],
+        y=data.counts.dense(np.array([target]))[0, cells],
+        d=data.perturbed(source)[cells].astype(float),
+        log_size=data.offset[cells],
         **factors,
     )
     numeric = " + ".join(["d", *(f"x{k}" for k in range(block.numeric.shape[1]))])
@@ -85,9 +85,9 @@ def pyfixest_fit(design: Design, source: int, target: int):
     return fit, time.perf_counter() - start
 
 
-def time_pyfixest(design: Design, source: int, target: int) -> float:
+def time_pyfixest(data: PerturbSeqData, source: int, target: int) -> float:
     """Seconds of one fit with HC0 errors."""
-    return pyfixest_fit(design, source, target)[1]
+    return pyfixest_fit(data, source, target)[1]
 
 
 OTHERS = {"statsmodels": time_statsmodels, "glum": time_glum, "pyfixest": time_pyfixest}
@@ -107,15 +107,15 @@ def available() -> dict:
 
 
 def largest_disagreement(
-    design: Design, screen: argen.DescendantScreen, n_pairs: int
+    data: PerturbSeqData, screen: argen.DescendantScreen, n_pairs: int
 ) -> tuple[float, float]:
     """Largest difference in effect, and in log10 p relatively, from exact fits of random pairs."""
     rng = np.random.default_rng(1)
-    exact = ExactScreener(design, None)
-    found = Effects.missing(design.n_nodes, 1)
+    exact = ExactScreener(data, None)
+    found = Effects.missing(data.n_nodes, 1)
     worst_effect, worst_log10_p = 0.0, 0.0
     for _ in range(n_pairs):
-        source, target = rng.choice(design.n_nodes, 2, replace=False)
+        source, target = rng.choice(data.n_nodes, 2, replace=False)
         exact.fill(found, int(source), np.array([target]), np.array([0]))
         at = source, target
         if np.isfinite(screen.effect[at]):
@@ -127,12 +127,12 @@ def largest_disagreement(
     return worst_effect, worst_log10_p
 
 
-def from_pyfixest(design: Design, screen: argen.DescendantScreen) -> tuple[float, float]:
+def from_pyfixest(data: PerturbSeqData, screen: argen.DescendantScreen) -> tuple[float, float]:
     """Largest difference in effect and standard error, relative, from pyfixest."""
     rng, worst = np.random.default_rng(2), np.zeros(2)
     for _ in range(N_PYFIXEST):
-        source, target = rng.choice(design.n_nodes, 2, replace=False)
-        fit, _ = pyfixest_fit(design, int(source), int(target))
+        source, target = rng.choice(data.n_nodes, 2, replace=False)
+        fit, _ = pyfixest_fit(data, int(source), int(target))
         ours = np.array([screen.effect[source, target], screen.std_error[source, target]])
         theirs = np.array([fit.coef()["d"], fit.se()["d"]])
         if np.isfinite(ours).all():
@@ -152,7 +152,6 @@ def main() -> None:
     n_controls = 1000 if options.toy else 10_000
 
     data = k562_like_screen(n_nodes, n_controls=n_controls, more_covariates=options.more_covariates)
-    design = build_design(data)
     config = argen.InferenceConfig(screen_test="wald", threads=1)  # as the others test
     saddlepoint = argen.InferenceConfig(threads=1)
     argen.screen_descendants(data, saddlepoint)  # compiles
@@ -169,8 +168,8 @@ def main() -> None:
         seconds["saddlepoint"].append((time.perf_counter() - start) / n_nodes**2)
         source, target = rng.choice(n_nodes, 2, replace=False)
         for name, run in others.items():
-            run(design, int(source), int(target))
-            seconds[name].append(run(design, int(source), int(target)))
+            run(data, int(source), int(target))
+            seconds[name].append(run(data, int(source), int(target)))
     median = {name: statistics.median(values) for name, values in seconds.items()}
     print(f"{n_nodes} nodes, {data.n_controls:,} controls, {N_ROUNDS} rounds; fits {screen.fits}")
     for name, value in median.items():
@@ -180,9 +179,9 @@ def main() -> None:
     if "pyfixest" in others:
         print(
             f"largest disagreement with pyfixest over {N_PYFIXEST} pairs: "
-            "{:.1e} in effect, {:.1e} in std_error".format(*from_pyfixest(design, screen))
+            "{:.1e} in effect, {:.1e} in std_error".format(*from_pyfixest(data, screen))
         )
-    effect, log10_p = largest_disagreement(design, screen, n_pairs)
+    effect, log10_p = largest_disagreement(data, screen, n_pairs)
     print(
         f"largest disagreement with exact fits over {n_pairs} pairs: "
         f"{effect:.1e} in effect, {log10_p:.1e} in log10 p (relative, absolute below 1)"

@@ -18,7 +18,7 @@ import argparse
 import numpy as np
 
 import argen
-from argen.data.design import Design, build_design
+from argen.data import PerturbSeqData
 from argen.glm.regression import fit_regressions, prepare_responses
 from argen.steps.order import causal_order
 from argen.study import chosen_settings
@@ -32,12 +32,12 @@ SHRUNK = argen.InferenceConfig(rule="published", errors="shrunk")
 CRITICAL = 1.96
 
 
-def both_errors(design: Design, target: int, candidates: np.ndarray) -> np.ndarray:
+def both_errors(data: PerturbSeqData, target: int, candidates: np.ndarray) -> np.ndarray:
     """Effects, Murphy-Topel and joint standard errors: (3, n_candidates)."""
-    exogenous, offset = design.intercept_and_covariates(), design.offset
-    factors = design.covariates.factors
-    instruments = np.column_stack([design.perturbed(k) for k in candidates]).astype(float)
-    counts = design.counts.dense(np.append(candidates, target))
+    exogenous, offset = data.intercept_and_covariates(), data.offset
+    factors = data.regressors.factors
+    instruments = np.column_stack([data.perturbed(k) for k in candidates]).astype(float)
+    counts = data.counts.dense(np.append(candidates, target))
 
     def fitted(rows, regressors, by_levels):
         responses = prepare_responses(rows, offset=offset, factors=by_levels, groups=instruments)
@@ -45,7 +45,7 @@ def both_errors(design: Design, target: int, candidates: np.ndarray) -> np.ndarr
 
     first = np.column_stack([exogenous, instruments])
     pi = fitted(counts[:-1], first, factors)
-    own = design.own_perturbation(target)
+    own = data.own_perturbation(target)
     second = np.column_stack([exogenous, own, first @ pi.T])
     beta = fitted(counts[-1:], second, np.vstack([factors, own.T.astype(np.int64)]))[0]
     effect = beta[-len(candidates) :]
@@ -66,18 +66,18 @@ def both_errors(design: Design, target: int, candidates: np.ndarray) -> np.ndarr
 
 def rows_of(data: argen.PerturbSeqData, truth: argen.Truth) -> list:
     """Return true effect, estimate and its errors of each pair of ancestor and descendant."""
-    design, found = build_design(data), []
+    data, found = data, []
     order = causal_order(truth.ancestors, np.where(truth.ancestors, 0.0, 1.0))
-    tests = argen.search_parents(design, order, SHRUNK)
+    tests = argen.search_parents(data, order, SHRUNK)
     shrunk = np.full(truth.direct.shape, np.nan)
     shrunk[tests.source, tests.target] = tests.effects.std_error
-    for target in range(design.n_nodes):
+    for target in range(data.n_nodes):
         candidates = order.candidates(target)
-        groups = [design.perturbed(k) for k in (*candidates, target)]
-        counts = design.counts.dense(np.append(candidates, target))
+        groups = [data.perturbed(k) for k in (*candidates, target)]
+        counts = data.counts.dense(np.append(candidates, target))
         if not len(candidates) or any((counts[:, g].sum(axis=1) == 0).any() for g in groups):
             continue  # a group without counts has no sandwich
-        estimates = both_errors(design, target, candidates)
+        estimates = both_errors(data, target, candidates)
         errors = shrunk[candidates, target]
         found += zip(truth.direct[candidates, target], *estimates, errors, strict=True)
     return found

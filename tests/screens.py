@@ -45,12 +45,12 @@ def screen_of(
     )
 
 
-def effects_of(design: argen.Design, source: int, engine: Engine | None = None) -> Effects:
+def effects_of(data: argen.PerturbSeqData, source: int, engine: Engine | None = None) -> Effects:
     """Total effects of one perturbation on every gene: (n_genes,) each."""
-    targets = np.arange(design.n_genes)
-    screener = (engine or SharedEngine()).screen(design, PUBLISHED)
+    targets = np.arange(data.n_genes)
+    screener = (engine or SharedEngine()).screen(data, PUBLISHED)
     if isinstance(screener, ExactScreener):  # which can do one source without the others
-        found = Effects.missing(design.n_nodes, len(targets))
+        found = Effects.missing(data.n_nodes, len(targets))
         screener.fill(found, source, targets, targets)
     else:
         found = screener.total_effects(targets).effects

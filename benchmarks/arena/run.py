@@ -37,7 +37,6 @@ import pandas as pd
 from argen import PerturbSeqData, Truth, infer_by, simulate_screen
 from argen.analysis import evaluate
 from argen.analysis.evaluate import average_precision
-from argen.data.design import build_design
 from argen.study import chosen_settings, chosen_variants
 from argen.study.settings import VARIANTS, Setting
 
@@ -118,13 +117,12 @@ def run_other(method: str, data: PerturbSeqData, python: str, limit: int) -> tup
     """Run a method in its process; returns its edges and seconds, or why there are none."""
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "screen.npz", Path(folder) / "edges.npz"
-        design = build_design(data)
         np.savez(
             source,
             counts=data.counts.dense(np.arange(data.n_nodes)).T,
             library_size=data.library_size,
-            covariates=design.covariates.matrix,
-            node_of_cell=design.node_of_cell,
+            covariates=data.regressors.matrix,
+            node_of_cell=data.node_of_cell,
         )
         command = [python, str(HERE / "worker.py"), method, str(source), str(out)]
         one = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}

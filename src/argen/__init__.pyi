@@ -2,7 +2,7 @@ from . import analysis, checks, method, plot, study
 from .analysis import Evaluation, evaluate
 from .checks import check, held_out, sensitivity, stability
 from .config import InferenceConfig
-from .data import Design, GeneCounts, PerturbSeqData, build_design
+from .data import GeneCounts, PerturbSeqData
 from .errors import ArgenError, ArgenWarning, FitStatus, InputError
 from .iv import IVPoissonResult, iv_poisson
 from .method import infer_by, infer_network, select_edges
@@ -45,7 +45,6 @@ __all__ = [
     "CausalNetwork",
     "CausalOrder",
     "DescendantScreen",
-    "Design",
     "Evaluation",
     "FitStatus",
     "GeneCounts",
@@ -58,7 +57,6 @@ __all__ = [
     "ScreenProfile",
     "Truth",
     "analysis",
-    "build_design",
     "causal_order",
     "check",
     "checks",

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from argen.arrays import FloatArray, StatusArray
 from argen.config import Family
 from argen.errors import FitStatus, InputError, first_few
-from argen.glm import fit_two_stage
+from argen.glm import TwoStageDesign, fit_two_stage
 from argen.pvalues import critical_value, two_sided
 
 
@@ -75,7 +75,6 @@ def iv_poisson(
     offset: ArrayLike | None = None,
     first_stage_offset: ArrayLike | None = None,
     family: Family = "poisson",
-    intercept: bool = True,
 ) -> IVPoissonResult:
     """Estimate the effect of endogenous counts on a count outcome by instruments.
 
@@ -108,8 +107,6 @@ def iv_poisson(
         ``offset`` when None.
     family
         ``"poisson"``, or ``"nb"``: negative binomial with a dispersion per regression.
-    intercept
-        Put an intercept first.
 
     Raises
     ------
@@ -156,20 +153,16 @@ def iv_poisson(
     shared, shared_names = blocks["exogenous"]
     own, own_names = blocks["outcome_exogenous"]
     indicators = [c.astype(np.int64) for c in shared.T if np.isin(c, (0.0, 1.0)).all()]
-    if intercept:
-        shared = np.column_stack([np.ones(n), shared])
-        shared_names = ("intercept", *shared_names)
-    fit = fit_two_stage(
-        outcome[:, 0],
-        causes.T,
+    shared_names = ("intercept", *shared_names)
+    design = TwoStageDesign(
         instruments=blocks["instruments"][0],
-        exogenous=shared,
+        exogenous=np.column_stack([np.ones(n), shared]),
         outcome_only=own,
         offset=offsets["offset"][:, 0],
         first_stage_offset=offsets["first_stage_offset"][:, 0],
         factors=np.array(indicators, dtype=np.int64).reshape(len(indicators), n),
-        family=family,
     )
+    fit = fit_two_stage(outcome[:, 0], causes.T, design, family=family)
     return IVPoissonResult(
         names=(*shared_names, *own_names, *cause_names),
         coefficients=fit.coefficients,

@@ -23,13 +23,9 @@ import pandas as pd
 import pytest
 from scipy.stats import norm, poisson
 
-from argen.data.counts import GeneCounts
-from argen.data.covariates import encode_covariates
-from argen.data.design import Design
-from argen.data.perturbseq import perturbations_of
 from argen.engine import ExactEngine
 from argen.errors import FitStatus
-from tests.screens import effects_of
+from tests.screens import effects_of, screen_of
 
 LEVELS = (0.05, 0.01, 0.001)
 # Rates may stray from their expectation by this many Monte-Carlo standard errors: seeds are
@@ -91,15 +87,14 @@ def run_screen(
         mean *= np.exp(effect * perturbed)
         if dispersion > 0.0:
             mean *= rng.gamma(1.0 / dispersion, dispersion, size=mean.shape)
-        design = Design(
-            genes=tuple(map(str, range(n_genes))),
+        data = screen_of(
+            rng.poisson(mean).T,
+            np.where(perturbed, 0, -1),
+            pd.DataFrame({"x": numeric, "lane": lane.astype(str)}),
+            np.exp(log_size),
             n_nodes=1,
-            counts=GeneCounts.from_matrix(rng.poisson(mean).T),
-            perturbations=perturbations_of(np.where(perturbed, 0, -1), 1),
-            offset=log_size,
-            covariates=encode_covariates(pd.DataFrame({"x": numeric, "lane": lane.astype(str)})),
         )
-        found = effects_of(design, 0, ExactEngine())
+        found = effects_of(data, 0, ExactEngine())
         parts.append(Screened(*expected, found.effect, found.p_value, found.status))
     fields = ("expected", "expected_controls", "effect", "p_value", "status")
     return Screened(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 import argen
-from argen.data.design import build_design
 from argen.engine import ExactEngine, SharedEngine
 from argen.errors import FitStatus
 from tests.screens import effects_of, screen_of
@@ -28,7 +27,7 @@ def sparse_screen(rng):
 
 @both_engines
 def test_no_counts_among_the_perturbed(sparse_screen, engine):
-    effects = effects_of(build_design(sparse_screen), 0, engine)
+    effects = effects_of(sparse_screen, 0, engine)
     assert effects.effect[1] == -np.inf
     assert np.isnan(effects.std_error[1])
     assert effects.status[1] == FitStatus.ZERO_COUNTS_PERTURBED
@@ -39,12 +38,12 @@ def test_no_counts_among_the_perturbed(sparse_screen, engine):
 
 @both_engines
 def test_no_counts_among_the_controls(sparse_screen, engine):
-    design = build_design(sparse_screen)
-    effects = effects_of(design, 1, engine)
+    data = sparse_screen
+    effects = effects_of(data, 1, engine)
     assert effects.effect[3] == np.inf
     assert effects.status[3] == FitStatus.ZERO_COUNTS_CONTROL
     assert effects.p_value[3] < 1e-10
-    nothing = effects_of(design, 0, engine)
+    nothing = effects_of(data, 0, engine)
     assert nothing.status[3] == FitStatus.ZERO_COUNTS
     assert np.isnan(nothing.p_value[3])
 
@@ -79,8 +78,8 @@ def test_a_batch_without_counts_does_not_disturb(rng, engine):
     everything = screen_of(counts, node_of_cell, pd.DataFrame({"batch": batch}))
     kept = batch != "a"
     without = screen_of(counts[kept], node_of_cell[kept], pd.DataFrame({"batch": batch[kept]}))
-    left = effects_of(build_design(everything), 0, engine)
-    right = effects_of(build_design(without), 0, engine)
+    left = effects_of(everything, 0, engine)
+    right = effects_of(without, 0, engine)
     assert left.effect[1] == pytest.approx(right.effect[1], rel=1e-9)
     # The shared engine takes its last step on trust: see LAST_STEP.
     assert left.std_error[1] == pytest.approx(right.std_error[1], rel=1e-6)
@@ -92,6 +91,6 @@ def test_a_perturbation_of_one_batch_alone_is_not_identified(rng, engine):
     node_of_cell = np.repeat([-1, 0, 1], [400, 100, 100])
     batch = np.repeat(["a", "b", "a"], [400, 100, 100])
     data = screen_of(rng.poisson(3.0, (600, 2)), node_of_cell, pd.DataFrame({"batch": batch}))
-    effects = effects_of(build_design(data), 0, engine)
+    effects = effects_of(data, 0, engine)
     assert (effects.status == FitStatus.NOT_IDENTIFIED).all()
     assert np.isnan(effects.p_value).all()

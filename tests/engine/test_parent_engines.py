@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 import argen
-from argen.data.design import build_design
 from argen.engine import ExactEngine, ParentJob, SharedEngine
 from argen.errors import FitStatus
 from argen.steps.order import CausalOrder, transitive_closure
@@ -37,12 +36,12 @@ def chain_order(n_nodes):
     return CausalOrder(np.arange(n_nodes), closure, closure)
 
 
-def both(design, order, **options):
+def both(data, order, **options):
     config = argen.InferenceConfig(rule="published", **options)
-    jobs = [ParentJob(t, order.candidates(t)) for t in range(design.n_nodes)]
+    jobs = [ParentJob(t, order.candidates(t)) for t in range(data.n_nodes)]
     jobs = [job for job in jobs if len(job.candidates)]
     engines = SharedEngine(), ExactEngine()
-    return [engine.parents(design, config).direct_effects(jobs) for engine in engines]
+    return [engine.parents(data, config).direct_effects(jobs) for engine in engines]
 
 
 def assert_same(fast, slow, rtol=1e-8):
@@ -55,9 +54,9 @@ def assert_same(fast, slow, rtol=1e-8):
 @pytest.mark.parametrize("errors", ["robust", "shrunk"])
 @pytest.mark.parametrize("parent_test", ["null-variance", "wald"])
 def test_equals_the_two_stages_on_dense_designs(rng, errors, parent_test):
-    design = build_design(screen_of(*make_data(rng)))
+    data = screen_of(*make_data(rng))
     options = {"errors": errors, "parent_test": parent_test}
-    fast, slow = both(design, chain_order(7), **options)
+    fast, slow = both(data, chain_order(7), **options)
     assert fast.fits["exact"] == 0
     assert_same(fast, slow)
 
@@ -68,8 +67,8 @@ def test_knock_outs_without_counts(rng):
     counts[node_of_cell == 2, 4] = 0  # and what it does to a target
     counts[node_of_cell == 6, 6] = 0  # the target's own
     counts[covariates["batch"] == "1", 3] = 0
-    design = build_design(screen_of(counts, node_of_cell, covariates))
-    fast, slow = both(design, chain_order(7))
+    data = screen_of(counts, node_of_cell, covariates)
+    fast, slow = both(data, chain_order(7))
     assert fast.fits["exact"] == 0
     assert (fast.effects.status == FitStatus.HALF_COUNT).any()
     assert_same(fast, slow)
@@ -79,20 +78,20 @@ def test_what_group_intercepts_cannot_do_is_fitted_exactly(rng):
     """A perturbation seen in a batch of its own cannot be told from the batch."""
     counts, node_of_cell, covariates = make_data(rng)
     covariates["batch"] = np.where(node_of_cell == 3, "own", covariates["batch"])
-    design = build_design(screen_of(counts, node_of_cell, covariates))
-    fast, slow = both(design, chain_order(7))
+    data = screen_of(counts, node_of_cell, covariates)
+    fast, slow = both(data, chain_order(7))
     assert fast.fits["exact"] > 0
     assert_same(fast, slow)
     assert (fast.effects.status == FitStatus.NOT_IDENTIFIED).any()
 
 
 def test_results_do_not_depend_on_the_block(rng):
-    design = build_design(screen_of(*make_data(rng)))
+    data = screen_of(*make_data(rng))
     order, config = chain_order(7), argen.InferenceConfig(rule="published")
-    tester = SharedEngine().parents(design, config)
+    tester = SharedEngine().parents(data, config)
     jobs = [ParentJob(t, order.candidates(t)) for t in range(2, 7)]
     whole = tester.direct_effects(jobs).effects
-    parts = [SharedEngine().parents(design, config).direct_effects([job]) for job in jobs]
+    parts = [SharedEngine().parents(data, config).direct_effects([job]) for job in jobs]
     for name in ("effect", "std_error", "log10_p", "status"):
         apart = np.concatenate([getattr(part.effects, name) for part in parts])
         np.testing.assert_array_equal(getattr(whole, name), apart)
@@ -102,8 +101,8 @@ def test_cells_with_several_perturbations_are_fitted_exactly(rng):
     counts, node_of_cell, covariates = make_data(rng)
     second = rng.random((len(counts), 7)) < 0.05
     indicators = (node_of_cell[:, None] == np.arange(7)) | second
-    design = build_design(screen_of(counts, indicators, covariates))
-    shared, exact = both(design, chain_order(7))
+    data = screen_of(counts, indicators, covariates)
+    shared, exact = both(data, chain_order(7))
     assert set(shared.fits) == {"exact"}
     np.testing.assert_array_equal(shared.effects.effect, exact.effects.effect)
     assert np.isfinite(exact.effects.std_error).all()

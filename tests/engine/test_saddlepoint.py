@@ -11,7 +11,7 @@ from scipy.special import log_ndtr
 from scipy.stats import binomtest
 
 import argen
-from argen.data.design import Design, build_design
+from argen.data import PerturbSeqData
 from argen.engine import ExactEngine, SharedEngine
 from argen.engine.exact import ExactScreener
 from argen.errors import FitStatus
@@ -47,11 +47,11 @@ def random_screen(seed: int, mean: float, covariates: list[str]) -> argen.Pertur
     return screen_of(counts, node, table[covariates], size)
 
 
-def literal_deviates(design: Design, target: int) -> np.ndarray:
+def literal_deviates(data: PerturbSeqData, target: int) -> np.ndarray:
     """The test as its equations stand, one group after the other."""
-    y = design.counts.dense(np.array([target]))[0]
-    regressors, offset = design.intercept_and_covariates(), design.offset
-    group, control = design.node_of_cell, design.controls
+    y = data.counts.dense(np.array([target]))[0]
+    regressors, offset = data.intercept_and_covariates(), data.offset
+    group, control = data.node_of_cell, data.controls
     poisson = sm.GLM(
         y[control], regressors[control], family=sm.families.Poisson(), offset=offset[control]
     )
@@ -77,7 +77,7 @@ def literal_deviates(design: Design, target: int) -> np.ndarray:
         r = (psi_within - z_within @ b)[control]
         r *= np.sqrt(len(r) / (len(r) - 1 - rank))
         found = []
-        for j in range(design.n_nodes):
+        for j in range(data.n_nodes):
             own = group == j
             n, d = own.sum(), z[own].mean(axis=0) - z[control].mean(axis=0)
             observed = n * (psi[own].mean() - psi[control].mean() - d @ b)
@@ -117,10 +117,10 @@ def literal_deviates(design: Design, target: int) -> np.ndarray:
 @pytest.mark.parametrize("covariates", [[], ["x"], ["batch"], ["x", "batch", "site"]])
 @pytest.mark.parametrize("mean", [0.1, 1.0, 20.0])
 def test_slow_twin(mean, covariates):
-    design = build_design(random_screen(3, mean, covariates))
-    found = SharedEngine().screen(design, CONFIG).total_effects(np.arange(N_NODES)).effects
+    data = random_screen(3, mean, covariates)
+    found = SharedEngine().screen(data, CONFIG).total_effects(np.arange(N_NODES)).effects
     for target in range(N_NODES):
-        deviates = literal_deviates(design, target)
+        deviates = literal_deviates(data, target)
         expected = (log_ndtr(-np.abs(deviates)) + np.log(2.0)) / np.log(10.0)
         np.testing.assert_allclose(
             found.log10_p[:, target], expected, rtol=TOLERANCE, atol=TOLERANCE
@@ -130,19 +130,19 @@ def test_slow_twin(mean, covariates):
 
 @pytest.mark.parametrize("covariates", [["x"], ["x", "batch", "site"]])
 def test_engines_agree(covariates):
-    design = build_design(random_screen(4, 0.5, covariates))
+    data = random_screen(4, 0.5, covariates)
     targets = np.arange(N_NODES)
-    shared = SharedEngine().screen(design, CONFIG).total_effects(targets).effects
-    exact = ExactEngine().screen(design, CONFIG).total_effects(targets).effects
+    shared = SharedEngine().screen(data, CONFIG).total_effects(targets).effects
+    exact = ExactEngine().screen(data, CONFIG).total_effects(targets).effects
     np.testing.assert_allclose(shared.log10_p, exact.log10_p, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_more_covariates_than_the_shared_engine_has_series_for():
-    design = build_design(random_screen(5, 2.0, ["x", "x2", "x3", "x4", "x5", "batch"]))
-    screener = SharedEngine().screen(design, CONFIG)
+    data = random_screen(5, 2.0, ["x", "x2", "x3", "x4", "x5", "batch"])
+    screener = SharedEngine().screen(data, CONFIG)
     assert isinstance(screener, ExactScreener)
     found = screener.total_effects(np.arange(2)).effects
-    deviates = literal_deviates(design, 1)
+    deviates = literal_deviates(data, 1)
     expected = (log_ndtr(-np.abs(deviates)) + np.log(2.0)) / np.log(10.0)
     np.testing.assert_allclose(found.log10_p[:, 1], expected, rtol=TOLERANCE, atol=TOLERANCE)
 

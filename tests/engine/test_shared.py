@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import argen
-from argen.data.design import build_design
 from argen.engine import ExactEngine, SharedEngine
 from argen.engine.shared import SERIES_DEGREES, SharedScreener
 from argen.errors import FitStatus
@@ -107,13 +108,12 @@ def test_cells_with_several_perturbations_and_targets_that_are_no_nodes(rng):
         one_each.counts.to_csc(), indicators, one_each.covariates, one_each.library_size, n_nodes=6
     )
     assert not data.one_per_cell
-    design = build_design(data)
     targets = np.array([7, 2, 6, 0])
-    shared = SharedEngine().screen(design, PUBLISHED)
+    shared = SharedEngine().screen(data, PUBLISHED)
     assert isinstance(shared, SharedScreener)
     found = shared.total_effects(targets)
     assert found.fits["exact"] == 0
-    exact = ExactEngine().screen(design, PUBLISHED).total_effects(targets).effects
+    exact = ExactEngine().screen(data, PUBLISHED).total_effects(targets).effects
     assert found.effects.effect.shape == (6, 4)
     np.testing.assert_allclose(found.effects.effect, exact.effect, atol=EFFECT_TOLERANCE)
     np.testing.assert_allclose(found.effects.log10_p, exact.log10_p, rtol=LOG10_P_TOLERANCE)
@@ -127,9 +127,7 @@ def test_cells_with_several_perturbations_and_targets_that_are_no_nodes(rng):
             one_each.library_size[cells],
             n_nodes=1,
         )
-        effects = (
-            SharedEngine().screen(build_design(alone), PUBLISHED).total_effects(targets).effects
-        )
+        effects = SharedEngine().screen(alone, PUBLISHED).total_effects(targets).effects
         np.testing.assert_allclose(
             effects.effect[0], found.effects.effect[source], atol=EFFECT_TOLERANCE
         )
@@ -137,12 +135,9 @@ def test_cells_with_several_perturbations_and_targets_that_are_no_nodes(rng):
 
 def test_formulas_are_gathered_into_factors():
     data = random_screen(0, ["x", "lane", "replicate"])
-    by_formula = argen.PerturbSeqData(
-        **{f: getattr(data, f) for f in data.__slots__ if f != "formula"},
-        formula="~ replicate + x + lane",
-    )
-    assert isinstance(SharedEngine().screen(build_design(by_formula), PUBLISHED), SharedScreener)
-    factors = build_design(by_formula).covariates.factors
+    by_formula = dataclasses.replace(data, formula="~ replicate + x + lane")
+    assert isinstance(SharedEngine().screen(by_formula, PUBLISHED), SharedScreener)
+    factors = by_formula.regressors.factors
     assert sorted(factors.max(axis=1)) == [2, 5]
     left = argen.screen_descendants(data)
     right = argen.screen_descendants(by_formula)

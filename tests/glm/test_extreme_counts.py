@@ -81,8 +81,8 @@ def test_a_numeric_covariate_that_separates_ends_with_a_status(where, family):
     else:
         y[x > 0.0] = rng.poisson(3.0, np.sum(x > 0.0))
     for scale in (1.0, 1e6):
-        design = np.column_stack([np.ones(n_cells), scale * x, perturbed])
-        found = fit(y, design, np.zeros(n_cells), family=family)
+        data = np.column_stack([np.ones(n_cells), scale * x, perturbed])
+        found = fit(y, data, np.zeros(n_cells), family=family)
         assert found.status[0] in (
             FitStatus.OK,
             FitStatus.POISSON_FALLBACK,
@@ -102,8 +102,8 @@ def test_outlying_covariate_values_keep_the_other_coefficients(family):
     y = cells.counts(rng, 3.0, [0.5, -0.5], 0.5)
     for value in (1e4, 1e8):
         wild = np.where(np.arange(300) == 0, value, 0.0)
-        design = np.column_stack([cells.exogenous, wild, cells.perturbed])
-        found = fit(y, design, cells.offset, family=family)
+        data = np.column_stack([cells.exogenous, wild, cells.perturbed])
+        found = fit(y, data, cells.offset, family=family)
         assert found.status.tolist() == [FitStatus.OK]
         # A column that touches one cell takes that cell out of the fit.
         rest = slice(1, None)

@@ -6,13 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from argen.data.counts import GeneCounts
-from argen.data.covariates import encode_covariates
-from argen.data.design import Design
-from argen.data.perturbseq import perturbations_of
 from argen.errors import FitStatus
-from argen.glm.two_stage import TwoStageFit, fit_two_stage
-from tests.screens import effects_of
+from argen.glm.two_stage import TwoStageDesign, TwoStageFit, fit_two_stage
+from tests.screens import effects_of, screen_of
 
 
 def fit_one_candidate(y, candidate, instrument, covariates, offset, family) -> TwoStageFit:
@@ -20,12 +16,14 @@ def fit_one_candidate(y, candidate, instrument, covariates, offset, family) -> T
     return fit_two_stage(
         y,
         candidate[None],
-        instruments=instrument[:, None],
-        exogenous=np.column_stack([np.ones(n_cells), covariates]),
-        outcome_only=np.empty((n_cells, 0)),
-        offset=offset,
-        first_stage_offset=np.zeros(n_cells),
-        factors=np.empty((0, n_cells), np.int64),
+        TwoStageDesign(
+            instruments=instrument[:, None],
+            exogenous=np.column_stack([np.ones(n_cells), covariates]),
+            outcome_only=np.empty((n_cells, 0)),
+            offset=offset,
+            first_stage_offset=np.zeros(n_cells),
+            factors=np.empty((0, n_cells), np.int64),
+        ),
         family=family,
     )
 
@@ -80,12 +78,14 @@ def test_an_instrument_that_the_first_stage_cannot_tell_from_a_batch():
     found = fit_two_stage(
         y,
         genes,
-        instruments=instruments,
-        exogenous=np.column_stack([np.ones(3000), batch]),
-        outcome_only=np.empty((3000, 0)),
-        offset=np.zeros(3000),
-        first_stage_offset=np.zeros(3000),
-        factors=batch[None],
+        TwoStageDesign(
+            instruments=instruments,
+            exogenous=np.column_stack([np.ones(3000), batch]),
+            outcome_only=np.empty((3000, 0)),
+            offset=np.zeros(3000),
+            first_stage_offset=np.zeros(3000),
+            factors=batch[None],
+        ),
     )
     assert np.isnan(found.first_stage.coefficients[0, -1])
     assert found.status[1] >= FitStatus.NOT_CONVERGED
@@ -96,14 +96,11 @@ def test_a_single_count_in_the_cell_with_the_largest_covariate():
     n_cells = 300
     counts = np.zeros((1, n_cells))
     counts[0, -1] = 1.0
-    design = Design(
-        genes=("gene",),
-        n_nodes=1,
-        counts=GeneCounts.from_matrix(counts.T),
-        perturbations=perturbations_of(np.where(np.arange(n_cells) % 5 == 0, 0, -1), 1),
-        offset=np.zeros(n_cells),
-        covariates=encode_covariates(pd.DataFrame({"x": np.linspace(0.0, 1.0, n_cells)})),
+    data = screen_of(
+        counts.T,
+        np.where(np.arange(n_cells) % 5 == 0, 0, -1),
+        pd.DataFrame({"x": np.linspace(0.0, 1.0, n_cells)}),
     )
-    found = effects_of(design, 0)
+    found = effects_of(data, 0)
     assert found.status.tolist() == [FitStatus.NOT_CONVERGED]
     assert np.isnan(found.p_value[0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from argen.errors import FitStatus
-from argen.glm.two_stage import TwoStageFit, fit_two_stage
+from argen.glm.two_stage import TwoStageDesign, TwoStageFit, fit_two_stage
 from tests.glm.literal import (
     Cells,
     fit,
@@ -47,8 +47,6 @@ class Problem:
 
     def fit(self, family: str = "poisson", **changes) -> TwoStageFit:
         given = {
-            "y": self.y,
-            "endogenous": self.endogenous,
             "instruments": self.instruments,
             "exogenous": self.cells.exogenous,
             "outcome_only": self.own,
@@ -57,7 +55,8 @@ class Problem:
             "factors": self.cells.batch[None],
             **changes,
         }
-        return fit_two_stage(family=family, **given)
+        y, endogenous = given.pop("y", self.y), given.pop("endogenous", self.endogenous)
+        return fit_two_stage(y, endogenous, TwoStageDesign(**given), family=family)
 
 
 def make_problem(seed: int, n_instruments: int, n_endogenous: int, dispersion: float) -> Problem:

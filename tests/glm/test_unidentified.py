@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from argen.errors import FitStatus
-from argen.glm.two_stage import TwoStageFit, fit_two_stage
+from argen.glm.two_stage import TwoStageDesign, TwoStageFit, fit_two_stage
 
 # Another proxy in the design changes the order of the sums; proxies are less well conditioned
 # than indicators.
@@ -44,12 +44,14 @@ def fit_on(*endogenous: np.ndarray, exogenous: np.ndarray | None = None) -> TwoS
     return fit_two_stage(
         y,
         np.array(endogenous),
-        instruments=INSTRUMENTS,
-        exogenous=ones if exogenous is None else np.column_stack([ones, exogenous]),
-        outcome_only=OWN[:, None].astype(float),
-        offset=np.zeros(len(GROUP)),
-        first_stage_offset=np.zeros(len(GROUP)),
-        factors=np.empty((0, len(GROUP)), np.int64),
+        TwoStageDesign(
+            instruments=INSTRUMENTS,
+            exogenous=ones if exogenous is None else np.column_stack([ones, exogenous]),
+            outcome_only=OWN[:, None].astype(float),
+            offset=np.zeros(len(GROUP)),
+            first_stage_offset=np.zeros(len(GROUP)),
+            factors=np.empty((0, len(GROUP)), np.int64),
+        ),
     )
 
 
@@ -137,12 +139,14 @@ def test_an_outcome_without_counts():
     found = fit_two_stage(
         np.zeros(len(GROUP)),
         np.array([A, B]),
-        instruments=INSTRUMENTS,
-        exogenous=np.ones((len(GROUP), 1)),
-        outcome_only=OWN[:, None].astype(float),
-        offset=np.zeros(len(GROUP)),
-        first_stage_offset=np.zeros(len(GROUP)),
-        factors=np.empty((0, len(GROUP)), np.int64),
+        TwoStageDesign(
+            instruments=INSTRUMENTS,
+            exogenous=np.ones((len(GROUP), 1)),
+            outcome_only=OWN[:, None].astype(float),
+            offset=np.zeros(len(GROUP)),
+            first_stage_offset=np.zeros(len(GROUP)),
+            factors=np.empty((0, len(GROUP)), np.int64),
+        ),
     )
     assert found.status.tolist() == [FitStatus.ZERO_COUNTS] * 2
     assert np.isnan(found.effect).all()

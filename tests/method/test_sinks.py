@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import argen
-from argen.data.design import build_design
 from argen.engine import ExactEngine
 from tests.screens import screen_of
 
@@ -112,6 +111,6 @@ def test_sinks_in_graphs_objects_and_files(with_sinks, tmp_path):
 
 
 def test_a_sink_needs_no_cells_of_its_own(with_sinks):
-    design = build_design(with_sinks)
-    assert design.n_nodes == N_NODES
+    data = with_sinks
+    assert data.n_nodes == N_NODES
     assert argen.screen_descendants(with_sinks).effect.shape == (N_NODES, N_NODES + N_SINKS)

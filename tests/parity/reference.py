@@ -49,9 +49,7 @@ class Case:
     @property
     def config(self) -> argen.InferenceConfig:
         """The options that the reference ran with."""
-        return argen.InferenceConfig(
-            alpha=0.05, family=self.family, rule="published", first_stage="per-target"
-        )
+        return argen.InferenceConfig(alpha=0.05, family=self.family, rule="published")
 
     @cached_property
     def data(self) -> argen.PerturbSeqData:

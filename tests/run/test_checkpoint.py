@@ -102,7 +102,7 @@ def test_another_version_is_refused(data, ended, monkeypatch):
 def test_other_candidates_are_refused(data, ended):
     screen = argen.screen_descendants(data)
     order = argen.causal_order(~np.eye(10, dtype=bool), screen.p_value)
-    kept = Checkpoint(ended, data.checksum())
+    kept = Checkpoint(ended, data.sha256)
     with pytest.raises(argen.InputError, match="or what the screen found for them, have changed"):
         argen.search_parents(data, order, checkpoint=kept)
 

@@ -18,7 +18,7 @@ def test_shapes_and_truth():
 
 def test_same_seed_same_screen():
     first, second, other = (argen.simulate_paper_screen(rng=s, n_cells=500)[0] for s in (1, 1, 2))
-    assert first.checksum() == second.checksum() != other.checksum()
+    assert first.sha256 == second.sha256 != other.sha256
 
 
 def test_total_effects_add_up_over_paths():

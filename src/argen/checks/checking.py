@@ -11,7 +11,7 @@ from argen.checks.findings import Diagnostics
 from argen.checks.guides import check_guides
 from argen.checks.instruments import check_instruments, check_knockdowns
 from argen.checks.null import check_null_screens
-from argen.data import PerturbSeqData, build_design
+from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few
 from argen.network import CausalNetwork
 
@@ -87,11 +87,10 @@ def check(
     labels = None if guides is None else guides_of(guides, data)
     others = others_of(pd.DataFrame(index=data.cells) if others is None else others, data.cells)
     refuse_others_network(network, data)
-    design = build_design(data)
     rng = np.random.default_rng(rng)
     return check_null_screens(network, data, n_null_tests, rng, labels).joined(
-        check_instruments(network, design, data, every_edge=every_edge),
-        check_balance(design, data, others),
-        check_guides(network, design, labels, rng),
+        check_instruments(network, data, every_edge=every_edge),
+        check_balance(data, others),
+        check_guides(network, data, labels, rng),
         check_edges(network),
     )

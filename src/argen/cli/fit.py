@@ -58,7 +58,7 @@ def fit(
         data = read_screen(file, screen)
         if not quiet:
             console.out.print(f"{data.summary()}\n")
-        checkpoint = Checkpoint(out / CHECKPOINT, data.checksum())
+        checkpoint = Checkpoint(out / CHECKPOINT, data.sha256)
         with _how_to_go_on(checkpoint), console.progress(quiet=quiet) as progress:
             network = infer_by(
                 method,

@@ -1,4 +1,4 @@
-"""What was measured: counts, perturbations, covariates, and the design made of them."""
+"""What was measured: counts, perturbations, covariates, library size."""
 
 from argen.data.counts import GENES_AT_ONCE, MOST_CELLS_OF_A_TILE, GeneCounts, StoredArray, Tile
 from argen.data.covariates import (
@@ -8,14 +8,14 @@ from argen.data.covariates import (
     first_line,
     is_categorical,
 )
-from argen.data.design import Design, build_design
-from argen.data.parts import cells_of, without_gene, without_perturbation
+from argen.data.parts import only_cells, without_gene, without_perturbation
 from argen.data.perturbseq import (
     CONTROL,
     NOT_MEASURED,
     PerturbSeqData,
     left_out_table,
     perturbations_of,
+    require_screen,
 )
 
 __all__ = [
@@ -24,19 +24,18 @@ __all__ = [
     "MOST_CELLS_OF_A_TILE",
     "NOT_MEASURED",
     "CovariateBlock",
-    "Design",
     "GeneCounts",
     "PerturbSeqData",
     "StoredArray",
     "Tile",
-    "build_design",
-    "cells_of",
     "encode_covariates",
     "explained_columns",
     "first_line",
     "is_categorical",
     "left_out_table",
+    "only_cells",
     "perturbations_of",
+    "require_screen",
     "without_gene",
     "without_perturbation",
 ]

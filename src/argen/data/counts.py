@@ -154,6 +154,16 @@ class GeneCounts:
         genes = np.asarray(genes, dtype=np.int64)
         return GeneCounts(tuple(tile.genes(genes) for tile in self.tiles), len(genes))
 
+    def take(self, cells: IntArray, genes: IntArray) -> GeneCounts:
+        """Take some cells, increasing and perhaps several times, and some genes into memory."""
+        kept = np.zeros(self.n_cells, dtype=bool)
+        kept[cells] = True
+        taken = GeneCounts(tuple(self.select(kept, genes)), len(genes))
+        if kept.sum() == len(cells):
+            return taken
+        place = np.searchsorted(np.flatnonzero(kept), cells)
+        return GeneCounts.from_matrix(sparse.csr_array(taken.to_csc())[place])
+
     def select(self, cells: BoolArray, genes: IntArray) -> Iterator[Tile]:
         """Yield the tiles of some cells and genes, each in memory."""
         for first_cell, tile in self._placed_tiles():

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from argen.arrays import FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data.counts import GeneCounts
-from argen.data.covariates import covariate_lines
-from argen.errors import first_few
+from argen.data.covariates import CovariateBlock, covariate_lines, encode_covariates
+from argen.errors import InputError, first_few
 
 CONTROL = -1
 # Why a perturbed gene has no node, in ``left_out``.
@@ -43,33 +44,12 @@ def perturbations_of(node_of_cell: IntArray, n_nodes: int) -> sparse.csc_array:
     return matrix
 
 
-def is_one_per_cell(perturbations: sparse.csc_array) -> bool:
-    """Whether no cell carries more than one perturbation."""
-    return bool(np.bincount(perturbations.indices, minlength=1).max() <= 1)
-
-
-def node_of_cell(perturbations: sparse.csc_array) -> IntArray:
-    """Return the node perturbed in each cell, -1 for control: (n_cells,).
-
-    Raises
-    ------
-    ValueError
-        When a cell carries several perturbations.
-    """
-    if not is_one_per_cell(perturbations):
-        raise ValueError("Cells carry several perturbations: there is no one node of a cell.")
-    nodes = np.full(perturbations.shape[0], CONTROL, dtype=np.int64)
-    nodes[perturbations.indices] = np.repeat(
-        np.arange(perturbations.shape[1]), np.diff(perturbations.indptr)
-    )
-    return nodes
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PerturbSeqData:
     """Counts, perturbations, library size and covariates of the cells that are used.
 
-    What the analysis does not use is gone already; ``left_out`` says what and why.
+    What the analysis does not use is gone already; ``left_out`` says what and why. What all fits
+    share, the coded covariates and the offset, is made once, when it is first asked for.
     """
 
     counts: GeneCounts  # (n_cells, n_genes), raw counts of the genes in use
@@ -118,9 +98,32 @@ class PerturbSeqData:
         return start[1:] - start[:-1]
 
     @property
+    def n_genes(self) -> int:
+        """Number of targets: nodes and sinks."""
+        return len(self.genes)
+
+    @cached_property
+    def offset(self) -> FloatArray:
+        """Log library size: (n_cells,)."""
+        return np.log(self.library_size)
+
+    @cached_property
+    def regressors(self) -> CovariateBlock:
+        """The covariates, coded.
+
+        Raises InputError when a covariate is constant, or explained by those before it.
+        """
+        return encode_covariates(self.covariates, self.formula)
+
+    def intercept_and_covariates(self) -> FloatArray:
+        """Return the regressors that every fit has: (n_cells, 1 + n_columns)."""
+        matrix = self.regressors.matrix
+        return np.column_stack([np.ones(len(matrix)), matrix])
+
+    @cached_property
     def one_per_cell(self) -> bool:
         """Whether no cell carries more than one perturbation."""
-        return is_one_per_cell(self.perturbations)
+        return bool(np.bincount(self.perturbations.indices, minlength=1).max() <= 1)
 
     @property
     def node_of_cell(self) -> IntArray:
@@ -128,10 +131,82 @@ class PerturbSeqData:
 
         Raises ValueError when cells carry several perturbations.
         """
-        return node_of_cell(self.perturbations)
+        if not self.one_per_cell:
+            raise ValueError("Cells carry several perturbations: there is no one node of a cell.")
+        nodes = np.full(self.n_cells, CONTROL, dtype=np.int64)
+        nodes[self.perturbations.indices] = np.repeat(np.arange(self.n_nodes), self.n_perturbed)
+        return nodes
 
-    def checksum(self) -> str:
-        """SHA-256 of everything the answer depends on, the same for a file and its copy."""
+    @property
+    def controls(self) -> BoolArray:
+        """Cells without a perturbation: (n_cells,)."""
+        controls = np.ones(self.n_cells, dtype=bool)
+        controls[self.perturbations.indices] = False
+        return controls
+
+    def cells_of(self, node: int) -> IntArray:
+        """Cells that carry the perturbation of a node, increasing: (n_perturbed,)."""
+        start, cells = self.perturbations.indptr, self.perturbations.indices
+        return np.asarray(cells[start[node] : start[node + 1]], dtype=np.int64)
+
+    def perturbed(self, node: int) -> BoolArray:
+        """Cells that carry the perturbation of a node: (n_cells,)."""
+        perturbed = np.zeros(self.n_cells, dtype=bool)
+        perturbed[self.cells_of(node)] = True
+        return perturbed
+
+    def own_perturbation(self, gene: int) -> FloatArray:
+        """Return the indicator of a gene's perturbation: (n_cells, 1); of a sink, (n_cells, 0)."""
+        own = [self.perturbed(gene)] if gene < self.n_nodes else []
+        return np.array(own, dtype=np.float64).reshape(len(own), self.n_cells).T
+
+    def take(
+        self,
+        cells: IntArray | None = None,
+        genes: IntArray | None = None,
+        *,
+        n_nodes: int | None = None,
+    ) -> PerturbSeqData:
+        """Take some of the cells and genes; perturbations of genes that are no nodes are dropped.
+
+        Parameters
+        ----------
+        cells
+            Increasing numbers of cells, some perhaps several times; all when None.
+        genes
+            Numbers of genes, the nodes first; all when None.
+        n_nodes
+            How many of ``genes`` are nodes, each of them a node now; those that are when None.
+        """
+        if genes is None:
+            genes = np.arange(self.n_genes)
+        if n_nodes is None:
+            n_nodes = int(np.sum(genes < self.n_nodes))
+        names = tuple(self.genes[k] for k in genes)
+        perturbations = self.perturbations[:, genes[:n_nodes]]
+        if cells is None:
+            return replace(
+                self,
+                counts=self.counts.block(genes),
+                genes=names,
+                n_nodes=n_nodes,
+                perturbations=_sorted(perturbations),
+            )
+        several_times = bool((np.diff(cells) == 0).any())
+        return replace(
+            self,
+            counts=self.counts.take(cells, genes),
+            genes=names,
+            n_nodes=n_nodes,
+            cells=pd.RangeIndex(len(cells)).astype(str) if several_times else self.cells[cells],
+            perturbations=_sorted(sparse.csr_array(perturbations)[cells]),
+            library_size=self.library_size[cells],
+            covariates=self.covariates.iloc[cells].reset_index(drop=True),
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of everything the answer depends on, the same for a file and its copy."""
         digest = hashlib.sha256()
         for block in self.counts.by_genes():
             _update(digest, block.to_csc())
@@ -179,3 +254,18 @@ def _update(digest: hashlib._Hash, matrix: sparse.csc_array) -> None:
     digest.update(np.array(matrix.shape, dtype=np.int64).tobytes())
     for array in (matrix.indptr, matrix.indices, matrix.data):
         digest.update(array.astype(np.int64).tobytes())
+
+
+def _sorted(perturbations: sparse.sparray) -> sparse.csc_array:
+    matrix = sparse.csc_array(perturbations)
+    matrix.sort_indices()
+    return matrix
+
+
+def require_screen(data: object) -> None:
+    """Refuse anything but what ``read_perturbseq`` returns, and say how to get it."""
+    if not isinstance(data, PerturbSeqData):
+        raise InputError(
+            f"Expected PerturbSeqData, not {type(data).__name__}: read the screen first, with "
+            "read_perturbseq(path_or_anndata, ReadOptions(target=..., control=...))."
+        )

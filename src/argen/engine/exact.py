@@ -9,12 +9,13 @@ import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.data import Design
+from argen.data import PerturbSeqData
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.errors import FitStatus
 from argen.glm import (
+    TwoStageDesign,
     cautious_share,
     fit_regressions,
     fit_two_stage,
@@ -31,14 +32,14 @@ class ExactScreener:
     P-values are those of ``test``; without one, Wald's.
     """
 
-    def __init__(self, design: Design, test: SaddlepointTest | None) -> None:
-        self.design = design
+    def __init__(self, data: PerturbSeqData, test: SaddlepointTest | None) -> None:
+        self.data = data
         self.test = test
 
     def total_effects(self, targets: IntArray) -> Fitted:
         """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each."""
-        found = Effects.missing(self.design.n_nodes, len(targets))
-        for source in range(self.design.n_nodes):
+        found = Effects.missing(self.data.n_nodes, len(targets))
+        for source in range(self.data.n_nodes):
             self.fill(found, source, targets, np.arange(len(targets)))
         if self.test is not None:
             with_deviates(found, np.array([self.deviates(self.test, t) for t in targets]).T)
@@ -46,17 +47,17 @@ class ExactScreener:
 
     def deviates(self, test: SaddlepointTest, target: int) -> FloatArray:
         """Test the effect of every perturbation on a target: (n_nodes,)."""
-        design = self.design
-        counts = design.counts.dense(np.array([target]))[0]
+        data = self.data
+        counts = data.counts.dense(np.array([target]))[0]
         mean, _, status = _null_means(
             counts,
-            design.intercept_and_covariates(),
-            design.offset,
-            design.covariates.factors,
-            design.controls,
+            data.intercept_and_covariates(),
+            data.offset,
+            data.regressors.factors,
+            data.controls,
         )
         if status != FitStatus.OK:
-            return np.full(design.n_nodes, np.nan)
+            return np.full(data.n_nodes, np.nan)
         return test.deviates(counts[test.cells], mean[test.cells])
 
     def fill(self, found: Effects, source: int, targets: IntArray, columns: IntArray) -> None:
@@ -65,12 +66,12 @@ class ExactScreener:
         A gene without a count among the perturbed (or the control) cells has an infinite
         effect; its p-value is that of the conditional binomial test.
         """
-        design = self.design
-        cells = design.controls | design.perturbed(source)
-        counts, offset = design.counts.dense(targets)[:, cells], design.offset[cells]
-        perturbed = design.perturbed(source)[cells]
-        factors = design.covariates.factors[:, cells]
-        covariates = design.intercept_and_covariates()[cells]
+        data = self.data
+        cells = data.controls | data.perturbed(source)
+        counts, offset = data.counts.dense(targets)[:, cells], data.offset[cells]
+        perturbed = data.perturbed(source)[cells]
+        factors = data.regressors.factors[:, cells]
+        covariates = data.intercept_and_covariates()[cells]
         exposure = np.exp(offset)
         seen_perturbed = np.any(counts[:, perturbed], axis=1)
         seen_control = np.any(counts[:, ~perturbed], axis=1)
@@ -131,8 +132,8 @@ def _null_means(
 class ExactParentTester:
     """Runs the two stages of every target on dense designs."""
 
-    def __init__(self, design: Design, config: InferenceConfig) -> None:
-        self.design = design
+    def __init__(self, data: PerturbSeqData, config: InferenceConfig) -> None:
+        self.data = data
         self.config = config
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
@@ -142,18 +143,20 @@ class ExactParentTester:
 
     def fit(self, job: ParentJob) -> Effects:
         """Run the two-stage regression of a target on the proxies of its candidates."""
-        design, candidates = self.design, job.candidates
-        instruments = np.column_stack([design.perturbed(k) for k in candidates.tolist()])
+        data, candidates = self.data, job.candidates
+        instruments = np.column_stack([data.perturbed(k) for k in candidates.tolist()])
         stages = partial(
             fit_two_stage,
-            design.counts.dense(np.array([job.target]))[0],
-            design.counts.dense(candidates),
-            instruments=instruments.astype(np.float64),
-            exogenous=design.intercept_and_covariates(),
-            outcome_only=design.own_perturbation(job.target),
-            offset=design.offset,
-            first_stage_offset=design.offset,
-            factors=design.covariates.factors,
+            data.counts.dense(np.array([job.target]))[0],
+            data.counts.dense(candidates),
+            TwoStageDesign(
+                instruments=instruments.astype(np.float64),
+                exogenous=data.intercept_and_covariates(),
+                outcome_only=data.own_perturbation(job.target),
+                offset=data.offset,
+                first_stage_offset=data.offset,
+                factors=data.regressors.factors,
+            ),
             family=self.config.family,
         )
         fits = [stages(model_share=share) for share in self.config.model_shares]
@@ -169,13 +172,13 @@ class ExactParentTester:
 class ExactEngine:
     """Regressions on dense designs: slow for large screens, for covariates of any kind."""
 
-    def screen(self, design: Design, config: InferenceConfig) -> Screener:
-        """Prepare to screen the targets of a design, block by block."""
-        if not saddlepoint_applies(design, config):
-            return ExactScreener(design, None)
-        controls, perturbed = np.flatnonzero(design.controls), design.perturbations.indices
-        return ExactScreener(design, SaddlepointTest(design, controls, perturbed))
+    def screen(self, data: PerturbSeqData, config: InferenceConfig) -> Screener:
+        """Prepare to screen the targets of a screen, block by block."""
+        if not saddlepoint_applies(data, config):
+            return ExactScreener(data, None)
+        controls, perturbed = np.flatnonzero(data.controls), data.perturbations.indices
+        return ExactScreener(data, SaddlepointTest(data, controls, perturbed))
 
-    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+    def parents(self, data: PerturbSeqData, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
-        return ExactParentTester(design, config)
+        return ExactParentTester(data, config)

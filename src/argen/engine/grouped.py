@@ -23,7 +23,7 @@ from scipy.linalg import lapack
 
 from argen.arrays import BoolArray, FloatArray
 from argen.config import InferenceConfig, ParentTest
-from argen.data import Design
+from argen.data import PerturbSeqData
 from argen.engine.exact import ExactParentTester
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob
@@ -36,14 +36,14 @@ SMALLEST_CONDITION = 1e-10
 
 
 class Genes:
-    """The genes of a design, laid out for regressions on group intercepts."""
+    """The genes of a screen, laid out for regressions on group intercepts."""
 
-    def __init__(self, design: Design) -> None:
-        self.design = design
-        block = design.covariates
-        group = np.where(design.controls, design.n_nodes, design.node_of_cell)
+    def __init__(self, data: PerturbSeqData) -> None:
+        self.data = data
+        block = data.regressors
+        group = np.where(data.controls, data.n_nodes, data.node_of_cell)
         self.layout, cells = group_layout(
-            group, design.n_nodes + 1, design.offset, block.factors, block.numeric
+            group, data.n_nodes + 1, data.offset, block.factors, block.numeric
         )
         self.place = np.argsort(cells)
         self.references: dict[int, GeneReference] = {}
@@ -51,15 +51,15 @@ class Genes:
     def prepare(self, gene: int) -> GroupedGene:
         """Prepare one gene; what is costly in it is kept for the next time."""
         counts = np.empty(len(self.place))
-        self.design.counts.scatter(gene, self.place, counts)
+        self.data.counts.scatter(gene, self.place, counts)
         prepared = GroupedGene(self.layout, counts, self.references.get(gene))
-        if gene < self.design.n_nodes:
+        if gene < self.data.n_nodes:
             self.references[gene] = prepared.reference
         return prepared
 
     def fit_target(self, gene: GroupedGene, job: ParentJob) -> GroupFit:
         """Regress a target on the perturbations of its candidates and, if any, on its own."""
-        is_node = job.target < self.design.n_nodes
+        is_node = job.target < self.data.n_nodes
         own = np.append(job.candidates, job.target) if is_node else job.candidates
         return gene.fit(own, halved=len(job.candidates))
 
@@ -97,9 +97,9 @@ class GroupedTester:
     does not converge) is fitted exactly.
     """
 
-    def __init__(self, design: Design, config: InferenceConfig) -> None:
-        self.genes = Genes(design)
-        self.exact = ExactParentTester(design, config)
+    def __init__(self, data: PerturbSeqData, config: InferenceConfig) -> None:
+        self.genes = Genes(data)
+        self.exact = ExactParentTester(data, config)
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""

@@ -11,7 +11,7 @@ from scipy.special import ndtri_exp
 
 from argen.arrays import FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
-from argen.data import Design
+from argen.data import PerturbSeqData
 from argen.errors import FitStatus
 from argen.pvalues import two_sided
 
@@ -67,7 +67,7 @@ class ParentJob:
 
 
 class Screener(Protocol):
-    """An engine that has made its preparations for the screen of one design.
+    """An engine that has made its preparations for one screen.
 
     It keeps no state between blocks, so that they can be computed anywhere, in any sequence.
     """
@@ -77,7 +77,7 @@ class Screener(Protocol):
 
 
 class ParentTester(Protocol):
-    """An engine that has made its preparations for the parent search of one design."""
+    """An engine that has made its preparations for the parent search of one screen."""
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
@@ -86,8 +86,8 @@ class ParentTester(Protocol):
 class Engine(Protocol):
     """Answers the two questions of the method; the steps never loop over cells themselves."""
 
-    def screen(self, design: Design, config: InferenceConfig) -> Screener:
-        """Prepare to screen the targets of a design, block by block."""
+    def screen(self, data: PerturbSeqData, config: InferenceConfig) -> Screener:
+        """Prepare to screen the targets of a screen, block by block."""
 
-    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+    def parents(self, data: PerturbSeqData, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""

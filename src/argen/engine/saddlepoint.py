@@ -7,7 +7,7 @@ from scipy.special import bdtr, bdtrc, ndtri
 
 from argen.arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.data import CovariateBlock, Design
+from argen.data import CovariateBlock, PerturbSeqData
 from argen.engine.protocol import Effects
 from argen.glm import FEWEST_COUNTS, ResidualLayout, compare_groups, deviates
 from argen.pvalues import two_sided
@@ -19,7 +19,7 @@ class SaddlepointTest:
     See ``argen.glm._saddlepoint`` for the algebra. Each cell carries one perturbation at most.
     """
 
-    def __init__(self, design: Design, controls: IntArray, perturbed: IntArray) -> None:
+    def __init__(self, data: PerturbSeqData, controls: IntArray, perturbed: IntArray) -> None:
         """Lay out the cells: the controls, then those of each perturbation, in the sequence given.
 
         Parameters
@@ -28,10 +28,10 @@ class SaddlepointTest:
             Cells without a perturbation, and those of one after those of another.
         """
         self.cells = np.concatenate([controls, perturbed])
-        sizes = np.append(len(controls), np.diff(design.perturbations.indptr))
+        sizes = np.append(len(controls), np.diff(data.perturbations.indptr))
         start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.layout = residual_layout(start, self.cells, design.offset, design.covariates)
-        self.exposure = np.exp(design.offset[self.cells])
+        self.layout = residual_layout(start, self.cells, data.offset, data.regressors)
+        self.exposure = np.exp(data.offset[self.cells])
 
     def deviates(self, counts: FloatArray, mean: FloatArray) -> FloatArray:
         """Return the normal deviate of every perturbation's effect on a target: (n_nodes,).
@@ -74,9 +74,9 @@ class SaddlepointTest:
         return np.asarray(np.clip(deviate, -largest, largest))
 
 
-def saddlepoint_applies(design: Design, config: InferenceConfig) -> bool:
+def saddlepoint_applies(data: PerturbSeqData, config: InferenceConfig) -> bool:
     """Whether the test is asked for, and each cell carries one perturbation at most."""
-    return config.test_of_screen == "saddlepoint" and design.one_per_cell
+    return config.test_of_screen == "saddlepoint" and data.one_per_cell
 
 
 def with_deviates(found: Effects, deviate: FloatArray) -> None:

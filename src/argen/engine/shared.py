@@ -8,7 +8,7 @@ import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.data import Design, GeneCounts
+from argen.data import GeneCounts, PerturbSeqData
 from argen.engine.exact import ExactEngine, ExactScreener
 from argen.engine.grouped import GroupedTester
 from argen.engine.protocol import Effects, Fitted, ParentTester, Screener
@@ -43,19 +43,19 @@ class SharedScreener:
     controls) is fitted exactly.
     """
 
-    def __init__(self, design: Design, config: InferenceConfig) -> None:
-        self.design = design
-        self.layout, controls, perturbed = shared_layout(design)
-        applies = saddlepoint_applies(design, config)
-        self.test = SaddlepointTest(design, controls, perturbed) if applies else None
-        self.exact = ExactScreener(design, self.test)
+    def __init__(self, data: PerturbSeqData, config: InferenceConfig) -> None:
+        self.data = data
+        self.layout, controls, perturbed = shared_layout(data)
+        applies = saddlepoint_applies(data, config)
+        self.test = SaddlepointTest(data, controls, perturbed) if applies else None
+        self.exact = ExactScreener(data, self.test)
         self.n_controls = len(controls)
         self.n_places = len(controls) + len(perturbed)
         self.source_of_perturbed = np.repeat(
-            np.arange(design.n_nodes), np.diff(self.layout.source_start)
+            np.arange(data.n_nodes), np.diff(self.layout.source_start)
         )
-        exposure = np.exp(design.offset)
-        of_sources = np.bincount(self.source_of_perturbed, exposure[perturbed], design.n_nodes)
+        exposure = np.exp(data.offset)
+        of_sources = np.bincount(self.source_of_perturbed, exposure[perturbed], data.n_nodes)
         self.share_of_exposure = of_sources / (of_sources + exposure[controls].sum())
         order = np.concatenate([controls, perturbed])
         # A cell has as many places as perturbations: its counts go to the first of them, and
@@ -69,12 +69,12 @@ class SharedScreener:
 
         Each target is fitted by one thread, so no bit depends on their number.
         """
-        found = Effects.missing(self.design.n_nodes, len(targets))
+        found = Effects.missing(self.data.n_nodes, len(targets))
         deviate = np.full(found.effect.shape, np.nan)
         columns = np.arange(len(targets))
-        fit = partial(self._fit_target, found, deviate, self.design.counts.block(targets))
+        fit = partial(self._fit_target, found, deviate, self.data.counts.block(targets))
         done = in_threads(fit, columns)
-        outcome = np.column_stack([np.empty((self.design.n_nodes, 0), np.int64), *done])
+        outcome = np.column_stack([np.empty((self.data.n_nodes, 0), np.int64), *done])
         unfitted = outcome == NO_FIT
         for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
             some = columns[unfitted[source]]
@@ -95,7 +95,7 @@ class SharedScreener:
         self, found: Effects, deviate: FloatArray, counts: GeneCounts, column: int
     ) -> IntArray:
         """Fill in the column of one of the targets; returns what became of each source."""
-        n_sources = self.design.n_nodes
+        n_sources = self.data.n_nodes
         in_order = np.empty(self.n_places)
         counts.scatter(column, self.place, in_order)
         in_order[self.again] = in_order[self.first]
@@ -132,31 +132,31 @@ class SharedScreener:
 class SharedEngine(ExactEngine):
     """Shares what fits have in common, where the covariates and the perturbations allow it."""
 
-    def screen(self, design: Design, config: InferenceConfig) -> Screener:
-        """Prepare to screen the targets of a design, block by block."""
-        block = design.covariates
+    def screen(self, data: PerturbSeqData, config: InferenceConfig) -> Screener:
+        """Prepare to screen the targets of a screen, block by block."""
+        block = data.regressors
         n_levels = [int(codes.max()) + 1 for codes in block.factors]
         n_indicators = sum(n_levels) - max(n_levels, default=0) - len(n_levels[1:])
         if len(block.numeric_columns) in SERIES_DEGREES and n_indicators <= MOST_INDICATORS:
-            return SharedScreener(design, config)
-        return super().screen(design, config)
+            return SharedScreener(data, config)
+        return super().screen(data, config)
 
-    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+    def parents(self, data: PerturbSeqData, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
         # Group intercepts have no closed form for other families, nor where groups overlap.
-        if config.family != "poisson" or not design.one_per_cell:
-            return super().parents(design, config)
-        return GroupedTester(design, config)
+        if config.family != "poisson" or not data.one_per_cell:
+            return super().parents(data, config)
+        return GroupedTester(data, config)
 
 
-def shared_layout(design: Design) -> tuple[Layout, IntArray, IntArray]:
+def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
     """Sort the cells and lay out everything that does not depend on the response.
 
     Returns the layout and the cells, in its order, of the controls and of the perturbed: those
     of a source after those of another, so that a cell is there once for each perturbation.
     """
-    block = design.covariates
-    numeric = block.numeric - block.numeric[design.controls].mean(axis=0)
+    block = data.regressors
+    numeric = block.numeric - block.numeric[data.controls].mean(axis=0)
     # A factor of one level where there is none, so that there is always a main covariate.
     codes = sorted(block.factors, key=lambda codes: -int(codes.max(initial=0)))
     codes = codes or [np.zeros(len(numeric), dtype=np.int64)]
@@ -172,10 +172,10 @@ def shared_layout(design: Design) -> tuple[Layout, IntArray, IntArray]:
         for levels, n in zip(others, n_levels[1:], strict=True)
         for value in range(1, n)
     ]
-    controls = _sorted_cells(design.controls, stratum)
-    source_start = design.perturbations.indptr.astype(np.int64)
-    perturbed = design.perturbations.indices.astype(np.int64)
-    source = np.repeat(np.arange(design.n_nodes), np.diff(source_start))
+    controls = _sorted_cells(data.controls, stratum)
+    source_start = data.perturbations.indptr.astype(np.int64)
+    perturbed = data.perturbations.indices.astype(np.int64)
+    source = np.repeat(np.arange(data.n_nodes), np.diff(source_start))
     perturbed = perturbed[_in_rounds(source, stratum[perturbed])]
     n_numeric = numeric.shape[1]
     mean_degree, degree = SERIES_DEGREES[n_numeric]
@@ -183,10 +183,10 @@ def shared_layout(design: Design) -> tuple[Layout, IntArray, IntArray]:
     norm = np.sqrt(np.sum(numeric[controls] ** 2, axis=1))
     layout = Layout(
         control_start=np.searchsorted(stratum[controls], np.arange(len(present) * n_levels[0] + 1)),
-        control_log_size=design.offset[controls],
+        control_log_size=data.offset[controls],
         control_powers=_powers(series, numeric[controls], len(series.exponents)),
         control_norms=norm ** np.arange(len(series.n_up_to) + 1)[:, None],
-        perturbed_log_size=design.offset[perturbed],
+        perturbed_log_size=data.offset[perturbed],
         perturbed_z=np.ascontiguousarray(numeric[perturbed].T),
         perturbed_stratum=stratum[perturbed].astype(np.uint32),
         perturbed_norm=_largest_norms(numeric[perturbed], source_start),

@@ -9,7 +9,7 @@ from argen.glm.conditional import FEWEST_COUNTS, cautious_share, pearson_dispers
 from argen.glm.groups import GeneReference, GroupedGene, GroupFit, group_layout
 from argen.glm.monomials import Monomials, monomials
 from argen.glm.regression import fit_regressions, prepare_responses
-from argen.glm.two_stage import fit_two_stage
+from argen.glm.two_stage import TwoStageDesign, fit_two_stage
 
 __all__ = [
     "FEWEST_COUNTS",
@@ -23,6 +23,7 @@ __all__ = [
     "Layout",
     "Monomials",
     "ResidualLayout",
+    "TwoStageDesign",
     "cautious_share",
     "compare_groups",
     "compiled",

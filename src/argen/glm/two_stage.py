@@ -43,16 +43,23 @@ class TwoStageFit:
         return np.sqrt(variances[len(variances) - len(self.status) :])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoStageDesign:
+    """Regressors of the two stages."""
+
+    instruments: FloatArray  # (n_cells, n_instruments)
+    exogenous: FloatArray  # (n_cells, n_exogenous), the intercept included
+    outcome_only: FloatArray  # (n_cells, n_outcome_only), of the second stage alone
+    offset: FloatArray  # (n_cells,)
+    first_stage_offset: FloatArray  # (n_cells,)
+    factors: IntArray  # (n_factors, n_cells), codes of categorical regressors
+
+
 def fit_two_stage(
     y: FloatArray,
     endogenous: FloatArray,
+    design: TwoStageDesign,
     *,
-    instruments: FloatArray,
-    exogenous: FloatArray,
-    outcome_only: FloatArray,
-    offset: FloatArray,
-    first_stage_offset: FloatArray,
-    factors: IntArray,
     family: str = "poisson",
     model_share: float = 0.0,
 ) -> TwoStageFit:
@@ -79,23 +86,21 @@ def fit_two_stage(
         (n_cells,) counts of the outcome.
     endogenous
         (n_endogenous, n_cells) counts.
-    instruments
-        (n_cells, n_instruments).
-    exogenous
-        (n_cells, n_exogenous), the intercept included.
-    outcome_only
-        (n_cells, n_outcome_only), regressors of the second stage alone.
-    factors
-        (n_factors, n_cells), codes of categorical regressors (see ``prepare_responses``).
+    design
+        Regressors; ``factors`` are those of ``prepare_responses``.
     model_share
         Of the sandwiches of both stages (see ``fit_regressions``).
     """
-    first_design = np.column_stack([exogenous, instruments])
+    exogenous, outcome_only, offset = design.exogenous, design.outcome_only, design.offset
+    first_design = np.column_stack([exogenous, design.instruments])
     responses = prepare_responses(
-        endogenous, offset=first_stage_offset, factors=factors, groups=instruments
+        endogenous,
+        offset=design.first_stage_offset,
+        factors=design.factors,
+        groups=design.instruments,
     )
     first = fit_regressions(
-        responses, first_design, first_stage_offset, family=family, model_share=model_share
+        responses, first_design, design.first_stage_offset, family=family, model_share=model_share
     )
     n_fixed = exogenous.shape[1] + outcome_only.shape[1]
     if not _agree(first, exogenous.shape[1]):
@@ -106,8 +111,8 @@ def fit_two_stage(
     response = prepare_responses(
         y[None, :],
         offset=offset,
-        factors=np.vstack([factors, *own_groups]),
-        groups=instruments,
+        factors=np.vstack([design.factors, *own_groups]),
+        groups=design.instruments,
     )
     second = fit_regressions(
         response, second_design, offset, family=family, model_share=model_share

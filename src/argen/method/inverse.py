@@ -10,7 +10,7 @@ import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, StatusArray
 from argen.config import InferenceConfig
-from argen.data import Design, PerturbSeqData
+from argen.data import PerturbSeqData
 from argen.engine import Effects
 from argen.errors import FitStatus
 from argen.method.pipeline import infer_network
@@ -62,10 +62,10 @@ class TotalEffects:
 
 
 def invert_total_effects(
-    design: Design, screen: DescendantScreen, order: CausalOrder, *, sparse: bool
+    data: PerturbSeqData, screen: DescendantScreen, order: CausalOrder, *, sparse: bool
 ) -> ParentTests:
     """Estimate and test the direct effect of each pair; see ``infer_inverse``."""
-    total = finite_total_effects(design, screen)
+    total = finite_total_effects(data, screen)
     pairs = screen.pairs
     if sparse:
         pairs = closure_of(screen.is_descendant)
@@ -121,7 +121,7 @@ def direct_effects(total: FloatArray, variance: FloatArray) -> tuple[FloatArray,
     return effect, found
 
 
-def finite_total_effects(design: Design, screen: DescendantScreen) -> TotalEffects:
+def finite_total_effects(data: PerturbSeqData, screen: DescendantScreen) -> TotalEffects:
     """Return total effects with half a count where a group has none, and 0 where one is missing."""
     effect, std_error, status = (
         np.array(values) for values in (screen.effect, screen.std_error, screen.status)
@@ -132,12 +132,12 @@ def finite_total_effects(design: Design, screen: DescendantScreen) -> TotalEffec
     np.fill_diagonal(status, own.status)
     variance = std_error**2
     infinite = np.isinf(effect)
-    size, controls = np.exp(design.offset), design.controls
+    size, controls = np.exp(data.offset), data.controls
     for target in np.flatnonzero(infinite.any(axis=0)):
-        counts = design.counts.dense(np.array([target]))[0]
+        counts = data.counts.dense(np.array([target]))[0]
         of_controls = max(counts[controls].sum(), 0.5)
         for source in np.flatnonzero(infinite[:, target]):
-            cells = design.cells_of(int(source))
+            cells = data.cells_of(int(source))
             of_cells = max(counts[cells].sum(), 0.5)
             ratio = (of_cells / size[cells].sum()) / (of_controls / size[controls].sum())
             effect[source, target] = np.log(ratio)

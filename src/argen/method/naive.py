@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from argen.config import InferenceConfig
-from argen.data import Design, PerturbSeqData
+from argen.data import PerturbSeqData
 from argen.engine import Effects, ExactParentTester, ParentJob, ParentTester, SharedEngine
 from argen.errors import FitStatus
 from argen.glm import fit_regressions, prepare_responses, weighted_cross
@@ -21,9 +21,9 @@ from argen.pvalues import two_sided
 class NaiveEngine(SharedEngine):
     """Answers the second question by regressing on what was measured."""
 
-    def parents(self, design: Design, config: InferenceConfig) -> ParentTester:
+    def parents(self, data: PerturbSeqData, config: InferenceConfig) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
-        return NaiveParentTester(design, config)
+        return NaiveParentTester(data, config)
 
 
 class NaiveParentTester(ExactParentTester):
@@ -35,18 +35,18 @@ class NaiveParentTester(ExactParentTester):
         Standard errors are the model's. Whatever moves both Y_k and Y_t without being
         measured goes into theta_k.
         """
-        design, target, candidates = self.design, job.target, job.candidates
-        own = design.own_perturbation(target)
-        expression = np.log1p(design.counts.dense(candidates) * np.exp(-design.offset)).T
-        regressors = np.column_stack([design.intercept_and_covariates(), own, expression])
+        data, target, candidates = self.data, job.target, job.candidates
+        own = data.own_perturbation(target)
+        expression = np.log1p(data.counts.dense(candidates) * np.exp(-data.offset)).T
+        regressors = np.column_stack([data.intercept_and_covariates(), own, expression])
         responses = prepare_responses(
-            design.counts.dense(np.array([target])),
-            offset=design.offset,
-            factors=np.vstack([design.covariates.factors, own.T.astype(np.int64)]),
+            data.counts.dense(np.array([target])),
+            offset=data.offset,
+            factors=np.vstack([data.regressors.factors, own.T.astype(np.int64)]),
         )
-        fit = fit_regressions(responses, regressors, design.offset, family=self.config.family)
+        fit = fit_regressions(responses, regressors, data.offset, family=self.config.family)
         kept = np.isfinite(fit.coefficients[0])
-        mean = np.exp(fit.linear_predictor(regressors, 0) + design.offset)
+        mean = np.exp(fit.linear_predictor(regressors, 0) + data.offset)
         weights = mean / (1.0 + fit.dispersion[0] * mean) * (responses.row_kinds[0] > 0)
         information = weighted_cross(regressors, weights, regressors)
         variance = np.full(len(kept), np.nan)

@@ -9,7 +9,7 @@ import numpy as np
 
 from argen.arrays import BoolArray
 from argen.config import InferenceConfig
-from argen.data import Design, PerturbSeqData
+from argen.data import PerturbSeqData
 from argen.engine import Effects
 from argen.errors import InputError
 from argen.method.pipeline import infer_network, select_edges
@@ -101,7 +101,9 @@ def tests_of_pairs(screen: DescendantScreen, pairs: BoolArray) -> ParentTests:
     return ParentTests(screen.genes, source, target, effects, {"of the screen": len(source)})
 
 
-def _descendants_as_edges(_: Design, screen: DescendantScreen, __: CausalOrder) -> ParentTests:
+def _descendants_as_edges(
+    _: PerturbSeqData, screen: DescendantScreen, __: CausalOrder
+) -> ParentTests:
     return tests_of_pairs(screen, screen.is_descendant)
 
 

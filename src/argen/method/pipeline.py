@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import pandas as pd
 
 from argen.config import InferenceConfig
-from argen.data import Design, PerturbSeqData, build_design
+from argen.data import PerturbSeqData, require_screen
 from argen.engine import Engine
 from argen.network import CausalNetwork
 from argen.pvalues import critical_value
@@ -28,8 +28,8 @@ from argen.steps import (
     search_parents,
 )
 
-ParentSearch = Callable[[Design, DescendantScreen, CausalOrder], ParentTests]
-"""From design, screen and order to a test for each pair that can be an edge."""
+ParentSearch = Callable[[PerturbSeqData, DescendantScreen, CausalOrder], ParentTests]
+"""From data, screen and order to a test for each pair that can be an edge."""
 
 
 def infer_network(
@@ -80,29 +80,30 @@ def infer_network(
     >>> network.edges[["source", "target", "effect"]].shape[1]
     3
     """
-    config = config or InferenceConfig()
-    clock = _Clock()
-    with clock.time("design"):
-        design = build_design(data)
-    input_sha256 = data.checksum()
-    with _kept_blocks(checkpoint, input_sha256) as kept:
-        how = _How(engine=engine, executor=executor, checkpoint=kept, progress=progress)
+    require_screen(data)
+    config, clock = config or InferenceConfig(), _Clock()
+    with _kept_blocks(checkpoint, data.sha256) as kept:
         with clock.time("screen"):
-            screen = screen_descendants(design, config, **how)
+            screen = screen_descendants(
+                data, config, engine=engine, executor=executor, checkpoint=kept, progress=progress
+            )
         with clock.time("order"):
             order = order_genes(screen, config)
         with clock.time("parents"):
             if search is None:
-                tests = search_parents(design, order, config, **how)
+                tests = search_parents(
+                    data, order, config,
+                    engine=engine, executor=executor, checkpoint=kept, progress=progress,
+                )  # fmt: skip
             else:
-                tests = search(design, screen, order)
+                tests = search(data, screen, order)
         return select_edges(
             tests,
             screen,
             order,
             config,
             left_out=data.left_out,
-            provenance=_provenance(data, input_sha256, clock.seconds, command),
+            provenance=_provenance(data, clock.seconds, command),
         )
 
 
@@ -137,15 +138,6 @@ def select_edges(
     )
 
 
-class _How(TypedDict):
-    """What both steps are given and no result depends on."""
-
-    engine: Engine | None
-    executor: Executor | None
-    checkpoint: Checkpoint | None
-    progress: Progress | None
-
-
 @contextmanager
 def _kept_blocks(
     checkpoint: str | Path | Checkpoint | None, input_sha256: str
@@ -173,7 +165,7 @@ class _Clock:
 
 
 def _provenance(
-    data: PerturbSeqData, input_sha256: str, seconds: dict[str, float], command: str | None
+    data: PerturbSeqData, seconds: dict[str, float], command: str | None
 ) -> dict[str, Any]:
     packages = ("argen", "numpy", "scipy", "numba", "pandas")
     return {
@@ -182,7 +174,7 @@ def _provenance(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "source": data.source,
-        "input_sha256": input_sha256,
+        "input_sha256": data.sha256,
         "n_cells": data.n_cells,
         "n_controls": data.n_controls,
         "n_nodes": len(data.nodes),

@@ -12,7 +12,7 @@ from scipy.special import betaincinv, chdtri
 
 from argen.analysis import MEDIAN_CHI2
 from argen.arrays import FloatArray
-from argen.data import PerturbSeqData, build_design
+from argen.data import PerturbSeqData
 from argen.errors import InputError, nearest
 from argen.network import CausalNetwork
 from argen.plot.style import (
@@ -104,15 +104,14 @@ def expression_table(data: PerturbSeqData, *, perturbed: str, observed: str) -> 
     for gene, known in ((perturbed, data.nodes), (observed, data.genes)):
         if gene not in known:
             raise InputError(f"{gene!r} is not among the genes of the data.{nearest(gene, known)}")
-    design = build_design(data)
     node = data.nodes.index(perturbed)
-    carried = np.bincount(design.perturbations.indices, minlength=data.n_cells)
-    is_perturbed = design.perturbed(node) & (carried == 1)
-    cells = design.controls | is_perturbed
-    count = design.counts.dense(np.array([data.genes.index(observed)]))[0, cells]
+    carried = np.bincount(data.perturbations.indices, minlength=data.n_cells)
+    is_perturbed = data.perturbed(node) & (carried == 1)
+    cells = data.controls | is_perturbed
+    count = data.counts.dense(np.array([data.genes.index(observed)]))[0, cells]
     library = data.library_size[cells]
     expression = np.log1p(count * np.median(data.library_size) / library)
-    covariates = design.covariates.matrix[cells]
+    covariates = data.regressors.matrix[cells]
     columns = [np.ones(len(covariates)), is_perturbed[cells], *(covariates - covariates.mean(0)).T]
     slopes = np.linalg.lstsq(np.column_stack(columns), expression)[0][2:]
     adjusted = expression - (covariates - covariates.mean(0)) @ slopes

@@ -12,7 +12,6 @@ from scipy import sparse
 from argen.arrays import IntArray
 from argen.data import (
     PerturbSeqData,
-    encode_covariates,
     explained_columns,
     is_categorical,
     left_out_table,
@@ -190,7 +189,7 @@ def _check_regressors(data: PerturbSeqData) -> None:
                 f"Covariate {str(name)!r} has {n_levels:,} levels for {data.n_controls:,} control "
                 "cells: expected fewer levels than cells. If it holds numbers, make them numeric."
             )
-    block = encode_covariates(data.covariates, data.formula)
+    block = data.regressors
     n_needed = len(block.names) + 2
     if data.n_controls < n_needed:
         raise InputError(

@@ -43,7 +43,7 @@ class Checkpoint:
     folder
         Made when the first stage begins.
     input_sha256
-        ``PerturbSeqData.checksum()`` of the input.
+        ``PerturbSeqData.sha256`` of the input.
     """
 
     folder: Path

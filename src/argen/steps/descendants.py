@@ -9,7 +9,7 @@ import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray, StatusArray
 from argen.config import InferenceConfig
-from argen.data import Design, PerturbSeqData, build_design
+from argen.data import PerturbSeqData, require_screen
 from argen.engine import Effects, Engine, Fitted, SharedEngine, using_threads
 from argen.errors import FitStatus
 from argen.pvalues import adjust
@@ -90,7 +90,7 @@ class DescendantScreen:
 
 
 def screen_descendants(
-    data: PerturbSeqData | Design,
+    data: PerturbSeqData,
     config: InferenceConfig | None = None,
     *,
     engine: Engine | None = None,
@@ -127,16 +127,16 @@ def screen_descendants(
     (8, 8)
     """
     config, engine = config or InferenceConfig(), engine or SharedEngine()
-    design = data if isinstance(data, Design) else build_design(data)
-    starts = range(0, design.n_genes, BLOCK_OF_TARGETS)
-    blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, design.n_genes)) for a in starts]
+    require_screen(data)
+    starts = range(0, data.n_genes, BLOCK_OF_TARGETS)
+    blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, data.n_genes)) for a in starts]
     kept = checkpoint.stage("screen", config, engine, blocks) if checkpoint else None
     with using_threads(config.threads):
-        screener = engine.screen(design, config)
-        n_tests = [design.n_nodes * len(targets) for targets in blocks]
+        screener = engine.screen(data, config)
+        n_tests = [data.n_nodes * len(targets) for targets in blocks]
         stage = Stage("screen", screener.total_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)
-    return assemble_screen(design.genes, results, config)
+    return assemble_screen(data.genes, results, config)
 
 
 def assemble_screen(

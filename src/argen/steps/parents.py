@@ -10,7 +10,7 @@ import pandas as pd
 
 from argen.arrays import IntArray
 from argen.config import InferenceConfig
-from argen.data import Design, PerturbSeqData, build_design
+from argen.data import PerturbSeqData, require_screen
 from argen.engine import Effects, Engine, ParentJob, SharedEngine, using_threads
 from argen.errors import FitStatus
 from argen.run import Checkpoint, Executor, Progress, Stage, run_stage, sum_of_fits
@@ -53,7 +53,7 @@ class ParentTests:
 
 
 def search_parents(
-    data: PerturbSeqData | Design,
+    data: PerturbSeqData,
     order: CausalOrder,
     config: InferenceConfig | None = None,
     *,
@@ -84,21 +84,21 @@ def search_parents(
     3. a perturbed group without counts gets half a count (see ``FitStatus.HALF_COUNT``).
     """
     config, engine = config or InferenceConfig(), engine or SharedEngine()
-    design = data if isinstance(data, Design) else build_design(data)
+    require_screen(data)
     jobs = [ParentJob(int(t), order.candidates(int(t))) for t in order.order]
     jobs = [job for job in jobs if len(job.candidates)]
     blocks = blocks_of_jobs(jobs)
     numbers = [_numbers(block) for block in blocks]
     kept = checkpoint.stage("parents", config, engine, numbers) if checkpoint else None
     with using_threads(config.threads):
-        tester = engine.parents(design, config)
+        tester = engine.parents(data, config)
         n_tests = [sum(len(job.candidates) for job in block) for block in blocks]
         stage = Stage("parents", tester.direct_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)
     no_index = np.empty(0, dtype=np.int64)
     targets = [np.full(len(job.candidates), job.target) for job in jobs]
     return ParentTests(
-        genes=design.genes,
+        genes=data.genes,
         source=np.concatenate([no_index, *(job.candidates for job in jobs)]),
         target=np.concatenate([no_index, *targets]),
         effects=Effects.joined([r.effects for r in results]).less_sure(config.inflation),

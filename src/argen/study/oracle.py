@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from argen.config import InferenceConfig
-from argen.data import PerturbSeqData, build_design
+from argen.data import PerturbSeqData
 from argen.method import select_edges
 from argen.network import CausalNetwork
 from argen.simulate import Truth
@@ -16,11 +16,10 @@ def infer_knowing_ancestors(
     data: PerturbSeqData, truth: Truth, config: InferenceConfig
 ) -> CausalNetwork:
     """Infer the network with the true ancestors of each target as its candidates."""
-    design = build_design(data)
     order = causal_order(truth.ancestors, np.where(truth.ancestors, 0.0, 1.0))
     return select_edges(
-        search_parents(design, order, config),
-        screen_descendants(design, config),
+        search_parents(data, order, config),
+        screen_descendants(data, config),
         order,
         config,
         left_out=data.left_out,

@@ -17,7 +17,6 @@ from argen.checks.cells.balance import (
     balance_table,
     logistic_tests,
 )
-from argen.data.design import build_design
 
 
 def table_of(seed: int, assignment: float, *, hide: bool) -> pd.DataFrame:
@@ -29,7 +28,7 @@ def table_of(seed: int, assignment: float, *, hide: bool) -> pd.DataFrame:
     nothing = pd.DataFrame(index=data.cells)
     columns = data.covariates.set_index(data.cells)
     data = replace(data, covariates=nothing if hide else columns)
-    return balance_table(build_design(data), data.covariates, columns if hide else nothing)
+    return balance_table(data, columns if hide else nothing)
 
 
 def test_nominal_rate_where_chance_assigns():
@@ -62,7 +61,7 @@ def test_library_size():
     data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=5, assignment=0.0), rng=2)
     perturbed = data.perturbations[:, [1]].toarray()[:, 0] == 1
     data = replace(data, library_size=data.library_size * np.where(perturbed, 0.7, 1.0))
-    table = balance_table(build_design(data), data.covariates, pd.DataFrame(index=data.cells))
+    table = balance_table(data, pd.DataFrame(index=data.cells))
     sizes = table[table["role"] == "library size"]
     assert sizes.loc[sizes["unbalanced"], "node"].tolist() == [data.nodes[1]]
     assert any("library size" in f.evidence for f in balance_findings(table))

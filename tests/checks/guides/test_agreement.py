@@ -15,7 +15,6 @@ from argen.checks.guides.agreement import (
 )
 from argen.checks.guides.by_guide import guide_effects, guide_table
 from argen.checks.guides.group_effects import regress_effects
-from argen.data.design import build_design
 from tests.screens import screen_of
 
 N_GUIDES, EFFECT = 4, 0.6
@@ -47,7 +46,7 @@ def test_nominal_rate_where_guides_act_through_their_gene():
     p_pairs, p_targets, estimates = [], [], []
     for seed in range(60):
         data, guides = guided_screen(seed)
-        found = guide_effects(build_design(data), guides)
+        found = guide_effects(data, guides)
         table = agreement_table(found, NODES, PAIRS)
         p_pairs.append(table["p_value"])
         fit = regress_effects(found.whole, 1, np.array([0]), found.of(np.array([0])))
@@ -112,7 +111,7 @@ def test_guides_of_few_cells_are_named():
 
 def test_effects_of_guides_side_by_side():
     data, guides = guided_screen(4)
-    found = guide_effects(build_design(data), guides)
+    found = guide_effects(data, guides)
     table = guide_table(found, NODES, PAIRS)
     own = table[table["source"] == table["target"]]
     assert len(table) == 3 * 3 * N_GUIDES
@@ -123,7 +122,7 @@ def test_effects_of_guides_side_by_side():
 def test_without_candidates_or_with_one_guide():
     data, guides = guided_screen(5)
     network = argen.infer_network(data)
-    found = guide_effects(build_design(data), guides.str[:2])
+    found = guide_effects(data, guides.str[:2])
     assert agreement_table(found, NODES, PAIRS).empty
     assert overidentification_table(explained_targets(found, network, PAIRS)[0]).empty
     check = argen.check(network, data, guides=guides.str[:2], n_null_tests=0)

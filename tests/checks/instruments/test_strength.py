@@ -10,7 +10,6 @@ from scipy import stats
 import argen
 from argen.checks.guides.group_effects import group_effects, regress_effects
 from argen.checks.instruments.strength import WEAK_F, node_effects
-from argen.data.design import build_design
 from tests.screens import screen_of
 
 WORKING = argen.ScreenModel(n_nodes=10, n_parents=1, cells_per_node=150, mean_count=4.0)
@@ -69,7 +68,7 @@ def test_conditional_strength_is_chi_square_where_another_explains_the_candidate
     both = np.array([0, 1])
     statistics = []
     for seed in range(200):
-        effects = node_effects(build_design(chained(seed, 0.0)))
+        effects = node_effects(chained(seed, 0.0))
         statistics.append(regress_effects(effects, 1, both[:1], both).statistic)
     p = stats.chi2.sf(statistics, 1)
     assert stats.kstest(p, "uniform").pvalue > 0.001
@@ -103,7 +102,7 @@ def test_weak_candidates_are_named():
 def test_effects_and_errors_are_those_of_the_screen():
     data, _ = argen.simulate_screen(WORKING, rng=5)
     screen = argen.screen_descendants(data)
-    effects = node_effects(build_design(data))
+    effects = node_effects(data)
     own = np.diagonal(effects.effect)
     errors = np.array([np.sqrt(effects.covariance(np.array([k]), np.array([k]), np.ones(1))[0, 0])
                        for k in range(10)])  # fmt: skip
@@ -119,7 +118,7 @@ def test_groups_without_counts_get_half_a_count():
     counts[node == 0, 0] = 0
     data = screen_of(counts, node)
     group = np.where(node < 0, 2, node)
-    effects = group_effects(build_design(data), group, np.arange(2))
+    effects = group_effects(data, group, np.arange(2))
     expected = np.log(0.5 / 30) - np.log(counts[node == -1, 0].mean())
     assert effects.effect[0, 0] == pytest.approx(expected)
     assert effects.cross[0, 0, 0] == 2.0

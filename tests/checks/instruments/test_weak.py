@@ -16,7 +16,6 @@ from argen.checks.instruments.weak import (
     strength_of_edges,
     weak_instrument_table,
 )
-from argen.data.design import build_design
 from argen.study.oracle import infer_knowing_ancestors
 from tests.screens import screen_of
 
@@ -100,7 +99,7 @@ def test_covers_where_perturbations_hardly_work():
         network = infer_knowing_ancestors(data, truth, ORACLE)
         # Every candidate, as if it were an edge.
         network.candidates["selected"] = True
-        table = weak_instrument_table(network, build_design(data))
+        table = weak_instrument_table(network, data)
         place = {gene: i for i, gene in enumerate(network.genes)}
         ends = [table[end].map(place).to_numpy() for end in ("source", "target")]
         true = truth.direct[ends[0], ends[1]]
@@ -117,7 +116,7 @@ def test_is_the_usual_interval_where_perturbations_work():
     model = argen.ScreenModel(n_nodes=6, n_parents=1, mean_count=10.0, cells_per_node=400)
     data, _ = argen.simulate_screen(model, rng=1)
     network = argen.infer_network(data)
-    table = weak_instrument_table(network, build_design(data))
+    table = weak_instrument_table(network, data)
     assert len(table) == len(network.edges) > 3
     assert (table["shape"] == "interval").all()
     usual, robust = (table[f"{k}_high"] - table[f"{k}_low"] for k in ("ci", "ar"))
@@ -147,10 +146,10 @@ def test_effective_cells(rng):
     counts = rng.poisson(3.0, (len(node), 2))
     alike = screen_of(counts, node, pd.DataFrame(index=range(len(node))))
     expected = [1 / (1 / 100 + 1 / 400), 1 / (1 / 50 + 1 / 400)]
-    np.testing.assert_allclose(effective_cells(build_design(alike)), expected)
+    np.testing.assert_allclose(effective_cells(alike), expected)
     x = rng.normal(size=len(node)) + 2.0 * (node == 0)
     apart = screen_of(counts, node, pd.DataFrame({"x": x}))
-    few, same = effective_cells(build_design(apart))
+    few, same = effective_cells(apart)
     assert few < 0.7 * expected[0]
     assert same == pytest.approx(expected[1], rel=0.05)
 
@@ -169,9 +168,9 @@ def test_strength_of_edges_is_that_of_their_candidates():
     """From the two stages of each target, and from the effects on all nodes at once."""
     model = argen.ScreenModel(n_nodes=20, mean_count=1.0, cells_per_node=100)
     data, _ = argen.simulate_screen(model, rng=1)
-    network, design = argen.infer_network(data), build_design(data)
-    of_edges = strength_of_edges(network, design)
-    of_all = strength_table(network, node_effects(design))
+    network, data = argen.infer_network(data), data
+    of_edges = strength_of_edges(network, data)
+    of_all = strength_table(network, node_effects(data))
     assert len(of_edges) == len(network.edges) > 10
     both = of_edges.merge(of_all, on=["source", "target"])
     assert (both["n_candidates_x"] == both["n_candidates_y"]).all()

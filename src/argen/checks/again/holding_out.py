@@ -20,7 +20,7 @@ from argen.checks.cells import guides_of
 from argen.checks.findings import Diagnostics, listed
 from argen.checks.guides import FEWEST_CELLS, GroupEffects, group_effects
 from argen.config import InferenceConfig
-from argen.data import CONTROL, Design, PerturbSeqData, build_design, cells_of, without_perturbation
+from argen.data import CONTROL, PerturbSeqData, only_cells, without_perturbation
 from argen.errors import InputError, nearest
 from argen.method import infer_network
 from argen.network import CausalNetwork, joint_errors, propagated
@@ -116,10 +116,9 @@ def held_out(
             f"Expected options, InferenceConfig(...), not {type(config).__name__!r}: the networks "
             "without what is left out are inferred here."
         )
-    design = build_design(data)
     if entry is not None and entry not in data.nodes:
         raise InputError(f"entry {entry!r} is not a node.{nearest(entry, data.nodes)}")
-    if not design.one_per_cell:
+    if not data.one_per_cell:
         raise InputError(
             "Perturbations cannot be held out where cells carry several: expected one in each cell "
             "at most."
@@ -136,7 +135,7 @@ def held_out(
             network = infer_network(_rest(data, each, unseen), config)
         of_labels = network if each.kind == "label" else of_labels
         nodes = np.array([data.genes.index(gene) for gene in network.nodes], dtype=np.int64)
-        effects = group_effects(design, _groups(design, each.cells, unseen), nodes)
+        effects = group_effects(data, _groups(data, each.cells, unseen), nodes)
         found = list(_predictions(each, network, effects, entry))
         rows += found
         if each.kind != "guide" and not any(row["given"] == "entry" for row in found):
@@ -205,14 +204,16 @@ def _of_label(data: PerturbSeqData, name: str, labels: pd.Series | None) -> _Hel
 
 
 def _rest(data: PerturbSeqData, held: _Held, unseen: BoolArray) -> PerturbSeqData:
-    seen = cells_of(data, ~(unseen | held.cells) if held.kind == "guide" else ~unseen)
+    seen = only_cells(
+        data, np.flatnonzero(~(unseen | held.cells) if held.kind == "guide" else ~unseen)
+    )
     return without_perturbation(seen, held.node) if held.kind == "node" else seen
 
 
-def _groups(design: Design, cells: BoolArray, unseen: BoolArray) -> IntArray:
+def _groups(data: PerturbSeqData, cells: BoolArray, unseen: BoolArray) -> IntArray:
     """Code the held cells 0, the controls last, and every other perturbation between."""
-    group = np.where(design.controls, design.n_nodes + 2, design.node_of_cell + 1)
-    group[unseen] = design.n_nodes + 1
+    group = np.where(data.controls, data.n_nodes + 2, data.node_of_cell + 1)
+    group[unseen] = data.n_nodes + 1
     group[cells] = 0
     return np.asarray(np.unique(group, return_inverse=True)[1], dtype=np.int64)
 

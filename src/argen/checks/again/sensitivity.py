@@ -11,7 +11,7 @@ import pandas as pd
 from argen.checks.cells import LIBRARY_SIZE, refuse_others_network, rows_of
 from argen.checks.findings import Diagnostics, Finding, listed
 from argen.config import InferenceConfig
-from argen.data import PerturbSeqData, cells_of, is_categorical, without_gene
+from argen.data import PerturbSeqData, is_categorical, only_cells, without_gene
 from argen.errors import InputError, first_few
 from argen.method import method_of
 from argen.network import CausalNetwork
@@ -55,7 +55,7 @@ def scenarios(
         values = data.covariates[name]
         for level in values.unique() if is_categorical(values) else ():
             kept = (values != level).to_numpy(dtype=bool)
-            yield f"without {name} {level}", cells_of(data, kept), config
+            yield f"without {name} {level}", only_cells(data, np.flatnonzero(kept)), config
     yield from _library_sizes(data, config, library_sizes)
     for node, name in enumerate(data.nodes):
         yield f"{name} hidden", without_gene(data, node), config
@@ -75,7 +75,7 @@ def _library_sizes(
         yield f"with {LIBRARY_SIZE} as covariate", replace(data, covariates=more), config
     low, high = np.quantile(data.library_size, [EXTREME_SHARE, 1 - EXTREME_SHARE])
     kept = (data.library_size >= low) & (data.library_size <= high)
-    yield "without extreme library sizes", cells_of(data, kept), config
+    yield "without extreme library sizes", only_cells(data, np.flatnonzero(kept)), config
 
 
 def sensitivity(

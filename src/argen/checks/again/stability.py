@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy import sparse
 from argen.arrays import BoolArray, IntArray
 from argen.checks.cells import refuse_others_network
 from argen.checks.findings import Diagnostics, Finding, listed
-from argen.data import GeneCounts, PerturbSeqData
+from argen.data import PerturbSeqData, only_cells
 from argen.errors import InputError, first_few, nearest
 from argen.method import method_of
 from argen.network import CausalNetwork
@@ -76,12 +75,12 @@ def stability(
     refuse_others_network(network, data)
     infer = method_of(network)
     rng = np.random.default_rng(rng)
-    drawing, counts = Drawing(data, scheme, fraction), data.counts.to_csc()
+    drawing = Drawing(data, scheme, fraction)
     tally = _Tally(network)
     for number in range(n_resamples):
         cells = drawing.draw(rng)
         try:
-            tally.add(infer(_resampled(data, counts, cells), network.config))
+            tally.add(infer(only_cells(data, cells), network.config))
         except InputError as error:
             tally.failed.append(str(error))
         if progress is not None:
@@ -129,22 +128,6 @@ class Drawing:
                 n = max(round(self.share * len(group)), 1)
                 parts.append(rng.choice(group, n, replace=False))
         return np.sort(np.concatenate(parts))
-
-
-def _resampled(data: PerturbSeqData, counts: sparse.csc_array, cells: IntArray) -> PerturbSeqData:
-    perturbations = sparse.csc_array(sparse.csr_array(data.perturbations)[cells])
-    perturbations.sort_indices()
-    covariates = data.covariates.iloc[cells].reset_index(drop=True)
-    if data.formula is None:
-        covariates = covariates[[n for n in covariates if len(covariates[n].unique()) > 1]]
-    return replace(
-        data,
-        counts=GeneCounts.from_matrix(sparse.csr_array(counts)[cells]),
-        cells=pd.RangeIndex(len(cells)).astype(str),
-        perturbations=perturbations,
-        library_size=data.library_size[cells],
-        covariates=covariates,
-    )
 
 
 class _Tally:

@@ -87,7 +87,7 @@ def refuse_others_network(network: CausalNetwork, data: PerturbSeqData) -> None:
             f"the screen {data.n_nodes:,} and {len(data.sinks):,} (in one of them alone: "
             f"{first_few(odd) or 'none'}): expected the screen that it was inferred from."
         )
-    if network.provenance["input_sha256"] != data.checksum():
+    if network.provenance["input_sha256"] != data.sha256:
         raise InputError(
             f"The network was inferred from other data with the same genes: from "
             f"{network.provenance['n_cells']:,} cells of {network.provenance['source']}, and the "

@@ -8,7 +8,7 @@ from scipy.special import chdtrc, expit
 
 from argen.arrays import FloatArray
 from argen.checks.findings import Finding, Severity, listed
-from argen.data import Design, encode_covariates
+from argen.data import PerturbSeqData, encode_covariates
 from argen.errors import InputError
 from argen.pvalues import adjust, quantile_table
 
@@ -20,28 +20,28 @@ _MOST_STEPS, _SETTLED, _FARTHEST = 50, 1e-8, 30.0
 _EXPLAINED = 1e-9
 
 
-def balance_table(design: Design, covariates: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+def balance_table(data: PerturbSeqData, others: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each perturbation and column: tests of balance.
 
     A logistic regression of carrying the perturbation, on the cells that do and the controls.
-    A covariate of the design is tested by itself; the library size and the other columns given
-    all covariates of the design. ``statistic`` and ``p_value`` are of the likelihood ratio,
+    A covariate of the screen is tested by itself; the library size and the other columns given
+    all of these. ``statistic`` and ``p_value`` are of the likelihood ratio,
     ``wald`` and ``wald_p_value`` of Wald's test, which says nothing where a column separates the
     cells, however plainly. ``p_adjusted`` is that of the ratio over all rows of a ``role``.
 
     Parameters
     ----------
-    covariates, others
-        One row a cell; columns of the design, and columns that are not in it.
+    others
+        One row a cell, columns that are no covariates.
     """
-    adjusted_for = design.intercept_and_covariates()
-    blocks = [(str(n), "covariate", _columns_of(covariates[[n]])) for n in covariates.columns]
-    blocks.append((LIBRARY_SIZE, "library size", design.offset[:, None]))
+    adjusted_for = data.intercept_and_covariates()
+    blocks = [(str(n), "covariate", _columns_of(data.covariates[[n]])) for n in data.covariates]
+    blocks.append((LIBRARY_SIZE, "library size", data.offset[:, None]))
     blocks += [(str(n), "other", _columns_of(others[[n]])) for n in others.columns]
     rows = []
-    for node, name in enumerate(design.nodes):
-        cells = design.controls | design.perturbed(node)
-        carries = design.perturbed(node)[cells].astype(np.float64)
+    for node, name in enumerate(data.nodes):
+        cells = data.controls | data.perturbed(node)
+        carries = data.perturbed(node)[cells].astype(np.float64)
         for column, role, block in blocks:
             base = adjusted_for[cells, :1] if role == "covariate" else adjusted_for[cells]
             rows.append((name, column, role, *logistic_tests(carries, base, block[cells])))

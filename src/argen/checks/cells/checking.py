@@ -6,13 +6,13 @@ import pandas as pd
 
 from argen.checks.cells.balance import balance_findings, balance_quantiles, balance_table
 from argen.checks.findings import Diagnostics, Found
-from argen.data import Design, PerturbSeqData
+from argen.data import PerturbSeqData
 
 
-def check_balance(design: Design, data: PerturbSeqData, others: pd.DataFrame) -> Diagnostics:
+def check_balance(data: PerturbSeqData, others: pd.DataFrame) -> Diagnostics:
     """Test whether chance decided which cell got which perturbation."""
     found = Found()
-    table = balance_table(design, data.covariates, others)
+    table = balance_table(data, others)
     found.tables["balance"] = table
     found.tables["balance_qq"] = balance_quantiles(table)
     found.findings += balance_findings(table)

@@ -20,7 +20,7 @@ from argen.checks.findings import Finding, listed
 from argen.checks.guides import by_guide
 from argen.checks.guides.by_guide import GuideEffects, guide_effects, permuted_guides
 from argen.checks.guides.group_effects import EffectRegression, GroupEffects, regress_effects
-from argen.data import Design
+from argen.data import PerturbSeqData
 from argen.network import CausalNetwork
 from argen.pvalues import adjust, inflation_needed, less_inflated, two_sided
 
@@ -44,7 +44,7 @@ class Inflation:
 
 
 def guide_inflation(
-    design: Design,
+    data: PerturbSeqData,
     guides: pd.Series,
     network: CausalNetwork,
     pairs: list[tuple[int, int]],
@@ -61,7 +61,7 @@ def guide_inflation(
     n_most = MOST_PERMUTATIONS if is_small else FEWEST_PERMUTATIONS
     of_pairs, of_targets = [], []
     for _ in range(min(max(n_wanted, FEWEST_PERMUTATIONS), n_most)):
-        found = guide_effects(design, permuted_guides(design, guides, rng))
+        found = guide_effects(data, permuted_guides(data, guides, rng))
         of_pairs.append(agreement_table(found, genes, pairs))
         of_targets.append(overidentification_table(explained_targets(found, network, pairs)[0]))
         if not len(of_pairs[0]) and not len(of_targets[0]):  # no gene has two guides

@@ -9,7 +9,7 @@ import pandas as pd
 
 from argen.arrays import IntArray
 from argen.checks.guides.group_effects import GroupEffects, GroupFits
-from argen.data import Design
+from argen.data import PerturbSeqData
 from argen.network import CausalNetwork
 from argen.pvalues import two_sided
 
@@ -42,7 +42,7 @@ class GuideEffects:
         return self.fits.among(guides, genes)
 
 
-def guide_effects(design: Design, guides: pd.Series) -> GuideEffects:
+def guide_effects(data: PerturbSeqData, guides: pd.Series) -> GuideEffects:
     """Fit genes with an intercept for each guide: cells with one perturbation at most.
 
     Parameters
@@ -50,7 +50,7 @@ def guide_effects(design: Design, guides: pd.Series) -> GuideEffects:
     guides
         (n_cells,) label of the guide; those of controls are not looked at.
     """
-    node = design.node_of_cell
+    node = data.node_of_cell
     labels = guides.astype(str).to_numpy(dtype=object)
     pairs = pd.MultiIndex.from_arrays([node, labels])
     code, known = pd.factorize(pairs)
@@ -64,14 +64,14 @@ def guide_effects(design: Design, guides: pd.Series) -> GuideEffects:
     place = np.full(len(named), len(order))
     place[order] = np.arange(len(order))
     n_groups = len(order) + (1 if len(few) else 0)
-    fits = GroupFits(design, np.where(node < 0, n_groups, place[code]))
-    is_small = design.n_genes <= MOST_GENES
+    fits = GroupFits(data, np.where(node < 0, n_groups, place[code]))
+    is_small = data.n_genes <= MOST_GENES
     return GuideEffects(
         guides=tuple(named[k][1] for k in order.tolist()),
         node=found_node[order],
         n_cells=sizes[order],
         fits=fits,
-        whole=fits.among(np.arange(n_groups), np.arange(design.n_genes)) if is_small else None,
+        whole=fits.among(np.arange(n_groups), np.arange(data.n_genes)) if is_small else None,
         too_few=tuple(f"{named[k][1]} ({sizes[k]} cells)" for k in few.tolist()),
     )
 
@@ -116,10 +116,10 @@ def guide_table(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_COLUMNS)
 
 
-def permuted_guides(design: Design, guides: pd.Series, rng: np.random.Generator) -> pd.Series:
+def permuted_guides(data: PerturbSeqData, guides: pd.Series, rng: np.random.Generator) -> pd.Series:
     """Permute the labels of guides among the cells of each node, so that they do not differ."""
-    labels, node = guides.to_numpy(dtype=object, copy=True), design.node_of_cell
-    for k in range(design.n_nodes):
+    labels, node = guides.to_numpy(dtype=object, copy=True), data.node_of_cell
+    for k in range(data.n_nodes):
         cells = np.flatnonzero(node == k)
         labels[cells] = labels[rng.permutation(cells)]
     return pd.Series(labels, index=guides.index)

@@ -16,13 +16,13 @@ from argen.checks.guides.agreement import (
     overidentification_table,
 )
 from argen.checks.guides.by_guide import FEWEST_CELLS, compared_pairs, guide_effects, guide_table
-from argen.data import Design
+from argen.data import PerturbSeqData
 from argen.network import CausalNetwork
 
 
 def check_guides(
     network: CausalNetwork,
-    design: Design,
+    data: PerturbSeqData,
     guides: pd.Series | None,
     rng: np.random.Generator,
 ) -> Diagnostics:
@@ -31,12 +31,12 @@ def check_guides(
     if guides is None:
         found.measured.append("guides: not compared, as no column of guides was given")
         return found.all()
-    if not design.one_per_cell:
+    if not data.one_per_cell:
         found.measured.append("guides: not compared, as cells carry several perturbations")
         return found.all()
-    of_guides = guide_effects(design, guides)
+    of_guides = guide_effects(data, guides)
     pairs = compared_pairs(network)
-    inflation = guide_inflation(design, guides, network, pairs, rng)
+    inflation = guide_inflation(data, guides, network, pairs, rng)
     agreement = agreement_table(of_guides, network.genes, pairs, inflation)
     targets, too_many = explained_targets(of_guides, network, pairs)
     explained = overidentification_table(targets, inflation)

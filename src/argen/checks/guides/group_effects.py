@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from argen.arrays import FloatArray, IntArray
-from argen.data import Design
+from argen.data import PerturbSeqData
 from argen.errors import FitStatus
 from argen.glm import GroupedGene, GroupFit, group_layout
 
@@ -83,12 +83,12 @@ class GroupFits:
         (n_cells,) codes of the groups from 0; the largest code is that of the controls.
     """
 
-    def __init__(self, design: Design, group: IntArray) -> None:
-        block = design.covariates
+    def __init__(self, data: PerturbSeqData, group: IntArray) -> None:
+        block = data.regressors
         self.n_groups = int(group.max())
-        self.counts = design.counts
+        self.counts = data.counts
         self.layout, cells = group_layout(
-            group, self.n_groups + 1, design.offset, block.factors, block.numeric
+            group, self.n_groups + 1, data.offset, block.factors, block.numeric
         )
         self.place = np.argsort(cells)
         self.fits: dict[int, _GeneFit] = {}
@@ -171,9 +171,9 @@ class GroupFits:
         return counts[cells] * usable - mean, mean
 
 
-def group_effects(design: Design, group: IntArray, genes: IntArray) -> GroupEffects:
+def group_effects(data: PerturbSeqData, group: IntArray, genes: IntArray) -> GroupEffects:
     """Return the effects of all groups on some genes (see ``GroupFits``)."""
-    fits = GroupFits(design, group)
+    fits = GroupFits(data, group)
     return fits.among(np.arange(fits.n_groups), genes)
 
 

@@ -22,7 +22,7 @@ from argen.checks.instruments.weak import (
     weak_instrument_findings,
     weak_instrument_table,
 )
-from argen.data import Design, PerturbSeqData
+from argen.data import PerturbSeqData
 from argen.network import CausalNetwork
 
 
@@ -36,7 +36,6 @@ def check_knockdowns(network: CausalNetwork) -> Diagnostics:
 
 def check_instruments(
     network: CausalNetwork,
-    design: Design,
     data: PerturbSeqData,
     *,
     every_edge: bool,
@@ -45,18 +44,18 @@ def check_instruments(
     found = Found()
     knockdown = knockdown_table(network)
     knockdown.insert(1, "n_perturbed", data.n_perturbed)
-    knockdown.insert(2, "effective_cells", effective_cells(design))
+    knockdown.insert(2, "effective_cells", effective_cells(data))
     found.findings += left_out_findings(network.left_out)
     _add_knockdown(found, knockdown)
-    if not design.one_per_cell:
+    if not data.one_per_cell:
         found.measured.append(
             "strength given the other candidates: not computed, as cells carry several "
             "perturbations"
         )
         return found.all()
-    few = design.n_nodes <= MOST_NODES
+    few = data.n_nodes <= MOST_NODES
     strength = (
-        strength_table(network, node_effects(design)) if few else strength_of_edges(network, design)
+        strength_table(network, node_effects(data)) if few else strength_of_edges(network, data)
     )
     found.tables["strength"] = strength
     failed = set(knockdown.loc[knockdown["failed"], "node"])
@@ -72,7 +71,7 @@ def check_instruments(
                 f"strength of {n_not} sources: not computed, as a first stage failed, or the "
                 f"target has more than {MOST_CANDIDATES} candidates"
             )
-    needed = off_target_table(network, design)
+    needed = off_target_table(network, data)
     found.tables["off_target_needed"] = needed
     if needed["needed"].notna().any():
         least = needed.sort_values("needed", key=abs).to_dict("records")[0]
@@ -82,7 +81,7 @@ def check_instruments(
             f"{least['target']})"
         )
     doubtful = None if every_edge else strength[strength["weak"].astype(bool)]
-    intervals = weak_instrument_table(network, design, only=doubtful)
+    intervals = weak_instrument_table(network, data, only=doubtful)
     found.tables["weak_instruments"] = intervals
     found.findings += weak_instrument_findings(intervals)
     if len(intervals):

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from argen.checks.instruments.weak import two_stages
-from argen.data import Design
+from argen.data import PerturbSeqData
 from argen.engine import Genes, ParentJob
 from argen.network import CausalNetwork
 from argen.pvalues import critical_value
 
 
-def off_target_table(network: CausalNetwork, design: Design) -> pd.DataFrame:
+def off_target_table(network: CausalNetwork, data: PerturbSeqData) -> pd.DataFrame:
     """Return how strong an off-target effect would have to be to explain each edge away.
 
     If the perturbation of source k acts on the target directly by d, in log fold change, then
@@ -22,7 +22,7 @@ def off_target_table(network: CausalNetwork, design: Design) -> pd.DataFrame:
     by which the guide alone would change the target. ``total_effect`` is all that the
     perturbation does to the target.
     """
-    genes, number = Genes(design), {gene: i for i, gene in enumerate(network.genes)}
+    genes, number = Genes(data), {gene: i for i, gene in enumerate(network.genes)}
     margin, rows = critical_value(network.config.confidence), []
     for name, edges in network.edges.groupby("target", sort=False):
         target = number[str(name)]

@@ -8,7 +8,7 @@ import pandas as pd
 from argen.arrays import FloatArray, IntArray
 from argen.checks.findings import Finding, listed
 from argen.checks.guides import GroupEffects, group_effects, regress_effects
-from argen.data import NOT_MEASURED, Design
+from argen.data import NOT_MEASURED, PerturbSeqData
 from argen.network import CausalNetwork
 from argen.pvalues import adjust, critical_value
 
@@ -54,7 +54,7 @@ def knockdown_table(network: CausalNetwork) -> pd.DataFrame:
     )
 
 
-def effective_cells(design: Design) -> FloatArray:
+def effective_cells(data: PerturbSeqData) -> FloatArray:
     """How many cells each perturbation's are worth, next to as many controls as one likes.
 
     What is left of the perturbation's indicator, over its cells and the controls, when intercept
@@ -62,10 +62,10 @@ def effective_cells(design: Design) -> FloatArray:
     1 / n_0)`` for n_1 cells and n_0 controls whose covariates are alike, and less the more the
     covariates tell them apart.
     """
-    regressors, found = design.intercept_and_covariates(), np.zeros(design.n_nodes)
-    for node in range(design.n_nodes):
-        carries = design.perturbed(node)
-        cells = carries | design.controls
+    regressors, found = data.intercept_and_covariates(), np.zeros(data.n_nodes)
+    for node in range(data.n_nodes):
+        carries = data.perturbed(node)
+        cells = carries | data.controls
         own = carries[cells].astype(np.float64)
         fitted = np.linalg.lstsq(regressors[cells], own, rcond=None)[0]
         found[node] = np.sum((own - regressors[cells] @ fitted) ** 2)
@@ -145,10 +145,10 @@ def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
     return findings
 
 
-def node_effects(design: Design) -> GroupEffects:
+def node_effects(data: PerturbSeqData) -> GroupEffects:
     """Effects of every perturbation on every node: cells with one perturbation at most."""
-    group = np.where(design.controls, design.n_nodes, design.node_of_cell)
-    return group_effects(design, group, np.arange(design.n_nodes))
+    group = np.where(data.controls, data.n_nodes, data.node_of_cell)
+    return group_effects(data, group, np.arange(data.n_nodes))
 
 
 def strength_table(network: CausalNetwork, effects: GroupEffects) -> pd.DataFrame:

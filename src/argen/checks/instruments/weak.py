@@ -12,7 +12,7 @@ from scipy.special import chdtrc
 from argen.arrays import BoolArray, FloatArray
 from argen.checks.findings import Finding, listed
 from argen.checks.instruments.strength import STRENGTH_COLUMNS, WEAK_F
-from argen.data import Design
+from argen.data import PerturbSeqData
 from argen.engine import Genes, ParentJob
 from argen.errors import FitStatus
 from argen.network import CausalNetwork
@@ -125,7 +125,7 @@ def confidence_set(
 
 
 def weak_instrument_table(
-    network: CausalNetwork, design: Design, *, only: pd.DataFrame | None = None
+    network: CausalNetwork, data: PerturbSeqData, *, only: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Return an interval for each edge that needs no strong instruments.
 
@@ -139,7 +139,7 @@ def weak_instrument_table(
 
     Parameters
     ----------
-    design
+    data
         Of the cells that the network was inferred from; one perturbation a cell at most.
     only
         Rows with source and target: of these edges alone.
@@ -153,7 +153,7 @@ def weak_instrument_table(
     if only is not None:
         table = table.merge(only[["source", "target"]], on=["source", "target"])
     number = {gene: i for i, gene in enumerate(network.genes)}
-    genes, share = Genes(design), network.config.model_share
+    genes, share = Genes(data), network.config.model_share
     rows = []
     for name, wanted in table.groupby("target", sort=False):
         candidates = network.causal_order.candidates(number[str(name)])
@@ -211,14 +211,14 @@ def _ends(
     return low, high, p_value, shape if len(found) == 1 else "gap", one_sign
 
 
-def strength_of_edges(network: CausalNetwork, design: Design) -> pd.DataFrame:
+def strength_of_edges(network: CausalNetwork, data: PerturbSeqData) -> pd.DataFrame:
     """Return the strength of the source of each edge given the other candidates of its target.
 
     The columns are those of ``argen.checks.instruments.strength.strength_table``, which has a row
     for every candidate and does not go beyond a hundred nodes.
     """
     number = {gene: i for i, gene in enumerate(network.genes)}
-    genes, rows = Genes(design), []
+    genes, rows = Genes(data), []
     for name, edges in network.edges.groupby("target", sort=False):
         target = number[str(name)]
         candidates = network.causal_order.candidates(target)

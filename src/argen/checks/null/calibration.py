@@ -29,9 +29,8 @@ from argen.config import InferenceConfig
 from argen.data import (
     CONTROL,
     PerturbSeqData,
-    build_design,
-    cells_of,
     is_categorical,
+    only_cells,
     perturbations_of,
 )
 from argen.pvalues import adjust, inflation_needed, quantile_table
@@ -128,7 +127,7 @@ def null_screens(
     """
     data, nodes = _with_few_genes(data, rng)
     controls = np.bincount(data.perturbations.indices, minlength=data.n_cells) == 0
-    alone = cells_of(data, controls)
+    alone = only_cells(data, np.flatnonzero(controls))
     strata = _strata(data.covariates)
     found, sizes = [], data.n_perturbed
     if alone.n_cells // 2 >= sizes.min():  # else groups are not those of the screen
@@ -188,13 +187,12 @@ def _add_pipeline(
 
     The screen itself leaves hardly any candidates where there are no effects.
     """
-    design = build_design(data)
     given = false_candidates(data.n_nodes, len(data.genes), rng)
-    p = search_parents(design, given, config).effects.p_value
+    p = search_parents(data, given, config).effects.p_value
     found.p_values.append(p[np.isfinite(p)])
-    screen = screen_descendants(design, config)
+    screen = screen_descendants(data, config)
     order = order_genes(screen, config)
-    selection, _, _ = call_edges(search_parents(design, order, config), screen, order, config)
+    selection, _, _ = call_edges(search_parents(data, order, config), screen, order, config)
     found.n_found.append(int(selection.selected.sum()))
 
 
@@ -256,16 +254,8 @@ def _with_few_genes(
     carried = sparse.csr_array(data.perturbations)
     other = np.setdiff1d(np.arange(data.n_nodes), nodes)
     kept = np.asarray(carried[:, other].sum(axis=1)).reshape(-1) == 0
-    perturbations = sparse.csc_array(carried[:, nodes])
-    perturbations.sort_indices()
-    fewer = replace(
-        data,
-        counts=data.counts.block(chosen),
-        genes=tuple(data.genes[k] for k in chosen),
-        n_nodes=n_nodes,
-        perturbations=perturbations,
-    )
-    return cells_of(fewer, kept), nodes
+    fewer = data.take(genes=chosen, n_nodes=n_nodes)
+    return only_cells(fewer, np.flatnonzero(kept)), nodes
 
 
 def calibration_table(screens: list[NullScreens]) -> pd.DataFrame:
