@@ -35,6 +35,44 @@ def test_every_choice_is_tried(screen):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("given", "tried"),
+    [
+        ({"alpha": 0.1}, ["alpha 0.01"]),
+        ({"screen_alpha": 0.1}, ["alpha 0.01", "alpha 0.1", "screen_alpha 0.01"]),
+        (
+            {"screen_alpha": 0.2, "edge_alpha": 0.1},
+            ["screen_alpha 0.01", "screen_alpha 0.1", "edge_alpha 0.01"],
+        ),
+    ],
+)
+def test_the_levels_in_force_are_varied(screen, given, tried):
+    config = argen.InferenceConfig(**given)
+    in_use = {config.level_of_screen, config.level_of_edges}
+    others = [(name, other) for name, _, other in scenarios(screen, config) if "alpha" in name]
+    assert [name for name, _ in others] == tried
+    assert all({o.level_of_screen, o.level_of_edges} != in_use for _, o in others)
+
+
+def test_a_strict_level_makes_a_difference_also_where_each_step_has_its_own():
+    data, _ = argen.simulate_screen(replace(MODEL, mean_count=1.0, n_parents=2), rng=1)
+    network = argen.infer_network(data, argen.InferenceConfig(screen_alpha=0.5, edge_alpha=0.5))
+    found = sensitivity(network, data).tables
+    n_edges = found["scenarios"].set_index("scenario")["n_edges"]
+    assert n_edges["edge_alpha 0.01"] < n_edges["edge_alpha 0.1"] < len(network.edges)
+    # A strict screen leaves fewer candidates, and so other effects of those that stay.
+    effects = network.candidates.set_index(["source", "target"])["effect"]
+    of_scenario = found["sensitivity"].set_index("scenario").loc["screen_alpha 0.01"]
+    strict = of_scenario.set_index(["source", "target"])["effect"]
+    assert not np.allclose(strict, effects[strict.index])
+
+
+def test_library_sizes_that_are_all_alike_have_no_extremes(screen):
+    alike = replace(screen, library_size=np.ones(screen.n_cells))
+    names = [name for name, _, _ in scenarios(alike, argen.InferenceConfig())]
+    assert not [name for name in names if "library size" in name]
+
+
 def test_other_library_sizes_are_taken_in_turn(screen):
     sizes = pd.DataFrame(
         {"n counts": 3.0 * screen.library_size, "flat": np.ones(screen.n_cells)},
