@@ -10,7 +10,7 @@ import pytest
 
 import argen
 from argen.checks.again.sensitivity import scenarios, sensitivity
-from argen.checks.instruments.off_target import off_target_table
+from argen.checks.instruments.checking import tables_of_edges
 from argen.data.design import build_design
 from tests.networks import HOSTILE
 from tests.screens import screen_of
@@ -162,7 +162,7 @@ def test_an_off_target_effect_is_what_it_takes():
     for seed in range(10):
         data = off_target_screen(seed, own=0.6)
         network = argen.infer_network(data)
-        table = off_target_table(network, build_design(data)).set_index(["source", "target"])
+        table = tables_of_edges(network, build_design(data))[0].set_index(["source", "target"])
         row = table.loc[(data.nodes[0], data.nodes[1])]
         needed.append(row["needed"])
         # The guide moves its gene by -1.5 alone: an effect of d looks like one of d / -1.5.
@@ -176,7 +176,7 @@ def test_taking_the_off_target_effect_away_leaves_no_edge():
     """Counts thinned by what is needed give an effect of 0."""
     data = off_target_screen(3, own=0.6)
     network = argen.infer_network(data)
-    table = off_target_table(network, build_design(data)).set_index(["source", "target"])
+    table = tables_of_edges(network, build_design(data))[0].set_index(["source", "target"])
     needed = table.loc[(data.nodes[0], data.nodes[1]), "needed"]
     counts = data.counts.to_csc().toarray()
     mine = data.node_of_cell == 0
