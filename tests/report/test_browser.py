@@ -173,6 +173,19 @@ def test_the_table_sorts_both_ways(page, network):
     assert sorted(column(page, 1)) == sorted(network.edges["source"])
 
 
+def test_p_values_that_round_up_to_ten_get_the_next_power(browser, tmp_path):
+    network = made_up_network(10, 6)
+    log10_p = np.log10([1.0, 9.996e-4, 9.94e-6, 9.96e-6, 1e-200, 1.0])
+    log10_p[-1] = -np.inf
+    network.candidates.loc[network.candidates["selected"], "log10_p"] = log10_p
+    page = browser.new_page()
+    wrong = watch(page)
+    visit(page, argen.write_report(network, tmp_path / "report.html"))
+    assert set(column(page, 6)) == {"1.0", "1.0e-3", "9.9e-6", "1.0e-5", "1.0e-200", "0"}
+    assert wrong == []
+    page.close()
+
+
 def test_the_table_is_searched_and_downloaded(page, network):
     page.locator("#search").fill("gene1")
     found = network.edges

@@ -167,12 +167,13 @@ def draw_expression(
 
 def shown_p(log10_p: float) -> str:
     """Return a p-value as text, also where it is too small for a float."""
-    if not np.isfinite(log10_p):
+    if np.isnan(log10_p):
         return "missing"
-    if log10_p > -3:
+    if log10_p > -3 or np.isinf(log10_p):
         return f"{10**log10_p:.2g}"
     power = int(np.floor(log10_p))
-    return f"{10 ** (log10_p - power):.1f}e{power}"
+    digits, shift = f"{10 ** (log10_p - power):.1e}".split("e")  # 9.96 is 1.0e+01
+    return f"{digits}e{power + int(shift)}"
 
 
 def qq_table(p_values: ArrayLike) -> pd.DataFrame:

@@ -34,9 +34,11 @@
   const shownP = (log10) => {
     log10 = number(log10);
     if (Number.isNaN(log10)) return "–";
+    if (log10 === -Infinity) return "0";
     if (log10 > -3) return (10 ** log10).toPrecision(2);
     const power = Math.floor(log10);
-    return `${(10 ** (log10 - power)).toFixed(1)}e${power}`;
+    const [digits, shift] = (10 ** (log10 - power)).toExponential(1).split("e"); // 9.96 is 1.0e+1
+    return `${digits}e${power + Number(shift)}`;
   };
   const shownQ = (q) => {
     q = number(q);

@@ -10,7 +10,7 @@ import pytest
 
 import argen
 from argen.checks.again.sensitivity import scenarios, sensitivity
-from argen.checks.instruments.off_target import off_target_table
+from argen.checks.instruments.checking import tables_of_edges
 from tests.networks import HOSTILE
 from tests.screens import screen_of
 
@@ -32,6 +32,44 @@ def test_every_choice_is_tried(screen):
         "with log library size as covariate", "without extreme library sizes",
         *(f"{gene} hidden" for gene in screen.nodes),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "tried"),
+    [
+        ({"alpha": 0.1}, ["alpha 0.01"]),
+        ({"screen_alpha": 0.1}, ["alpha 0.01", "alpha 0.1", "screen_alpha 0.01"]),
+        (
+            {"screen_alpha": 0.2, "edge_alpha": 0.1},
+            ["screen_alpha 0.01", "screen_alpha 0.1", "edge_alpha 0.01"],
+        ),
+    ],
+)
+def test_the_levels_in_force_are_varied(screen, given, tried):
+    config = argen.InferenceConfig(**given)
+    in_use = {config.level_of_screen, config.level_of_edges}
+    others = [(name, other) for name, _, other in scenarios(screen, config) if "alpha" in name]
+    assert [name for name, _ in others] == tried
+    assert all({o.level_of_screen, o.level_of_edges} != in_use for _, o in others)
+
+
+def test_a_strict_level_makes_a_difference_also_where_each_step_has_its_own():
+    data, _ = argen.simulate_screen(replace(MODEL, mean_count=1.0, n_parents=2), rng=1)
+    network = argen.infer_network(data, argen.InferenceConfig(screen_alpha=0.5, edge_alpha=0.5))
+    found = sensitivity(network, data).tables
+    n_edges = found["scenarios"].set_index("scenario")["n_edges"]
+    assert n_edges["edge_alpha 0.01"] < n_edges["edge_alpha 0.1"] < len(network.edges)
+    # A strict screen leaves fewer candidates, and so other effects of those that stay.
+    effects = network.candidates.set_index(["source", "target"])["effect"]
+    of_scenario = found["sensitivity"].set_index("scenario").loc["screen_alpha 0.01"]
+    strict = of_scenario.set_index(["source", "target"])["effect"]
+    assert not np.allclose(strict, effects[strict.index])
+
+
+def test_library_sizes_that_are_all_alike_have_no_extremes(screen):
+    alike = replace(screen, library_size=np.ones(screen.n_cells))
+    names = [name for name, _, _ in scenarios(alike, argen.InferenceConfig())]
+    assert not [name for name in names if "library size" in name]
 
 
 def test_other_library_sizes_are_taken_in_turn(screen):
@@ -123,7 +161,7 @@ def test_an_off_target_effect_is_what_it_takes():
     for seed in range(10):
         data = off_target_screen(seed, own=0.6)
         network = argen.infer_network(data)
-        table = off_target_table(network, data).set_index(["source", "target"])
+        table = tables_of_edges(network, data)[0].set_index(["source", "target"])
         row = table.loc[(data.nodes[0], data.nodes[1])]
         needed.append(row["needed"])
         # The guide moves its gene by -1.5 alone: an effect of d looks like one of d / -1.5.
@@ -137,7 +175,7 @@ def test_taking_the_off_target_effect_away_leaves_no_edge():
     """Counts thinned by what is needed give an effect of 0."""
     data = off_target_screen(3, own=0.6)
     network = argen.infer_network(data)
-    table = off_target_table(network, data).set_index(["source", "target"])
+    table = tables_of_edges(network, data)[0].set_index(["source", "target"])
     needed = table.loc[(data.nodes[0], data.nodes[1]), "needed"]
     counts = data.counts.to_csc().toarray()
     mine = data.node_of_cell == 0

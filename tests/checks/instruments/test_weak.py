@@ -8,14 +8,11 @@ import pytest
 from scipy.optimize import minimize
 
 import argen
-from argen.checks.instruments import checking, weak
-from argen.checks.instruments.strength import effective_cells, node_effects, strength_table
-from argen.checks.instruments.weak import (
-    TwoStages,
-    confidence_set,
-    strength_of_edges,
-    weak_instrument_table,
-)
+from argen.checks.instruments import checking, strength, two_stages, weak
+from argen.checks.instruments.checking import tables_of_edges
+from argen.checks.instruments.strength import effective_cells
+from argen.checks.instruments.two_stages import TwoStages
+from argen.checks.instruments.weak import confidence_set
 from argen.study.oracle import infer_knowing_ancestors
 from tests.screens import screen_of
 
@@ -99,7 +96,7 @@ def test_covers_where_perturbations_hardly_work():
         network = infer_knowing_ancestors(data, truth, ORACLE)
         # Every candidate, as if it were an edge.
         network.candidates["selected"] = True
-        table = weak_instrument_table(network, data)
+        table = tables_of_edges(network, data)[1]
         place = {gene: i for i, gene in enumerate(network.genes)}
         ends = [table[end].map(place).to_numpy() for end in ("source", "target")]
         true = truth.direct[ends[0], ends[1]]
@@ -116,7 +113,7 @@ def test_is_the_usual_interval_where_perturbations_work():
     model = argen.ScreenModel(n_nodes=6, n_parents=1, mean_count=10.0, cells_per_node=400)
     data, _ = argen.simulate_screen(model, rng=1)
     network = argen.infer_network(data)
-    table = weak_instrument_table(network, data)
+    table = tables_of_edges(network, data)[1]
     assert len(table) == len(network.edges) > 3
     assert (table["shape"] == "interval").all()
     usual, robust = (table[f"{k}_high"] - table[f"{k}_low"] for k in ("ci", "ar"))
@@ -164,32 +161,19 @@ def test_checks_of_a_result_need_no_cells(tmp_path):
     assert "not checked, as they need the cells" in found.summary()
 
 
-def test_strength_of_edges_is_that_of_their_candidates():
-    """From the two stages of each target, and from the effects on all nodes at once."""
-    model = argen.ScreenModel(n_nodes=20, mean_count=1.0, cells_per_node=100)
-    data, _ = argen.simulate_screen(model, rng=1)
-    network, data = argen.infer_network(data), data
-    of_edges = strength_of_edges(network, data)
-    of_all = strength_table(network, node_effects(data))
-    assert len(of_edges) == len(network.edges) > 10
-    both = of_edges.merge(of_all, on=["source", "target"])
-    assert (both["n_candidates_x"] == both["n_candidates_y"]).all()
-    ratio = both["conditional_f_x"] / both["conditional_f_y"]
-    assert abs(ratio.median() - 1.0) < 0.1
-    assert ratio.between(0.5, 2.0).mean() > 0.9
-
-
 def test_many_nodes_and_targets_of_many_candidates(monkeypatch):
     data, _ = argen.simulate_screen(argen.ScreenModel(n_nodes=20, n_parents=3), rng=2)
     network = argen.infer_network(data)
     n_candidates = network.edges["target"].map(network.candidates.groupby("target").size())
-    monkeypatch.setattr(checking, "MOST_NODES", 10)
-    monkeypatch.setattr(weak, "MOST_CANDIDATES", int(n_candidates.median()))
+    for module in (checking, strength):
+        monkeypatch.setattr(module, "MOST_NODES", 10)
+    for module in (strength, two_stages):
+        monkeypatch.setattr(module, "MOST_CANDIDATES", int(n_candidates.median()))
     found = argen.check(network, data, n_null_tests=0, every_edge=True)
-    strength = found.tables["strength"]
-    assert len(strength) == len(network.edges)
+    found_strength = found.tables["strength"]
+    assert len(found_strength) == len(network.edges)
     n_not = int((n_candidates > n_candidates.median()).sum())
-    assert strength["conditional_f"].isna().sum() == n_not > 0
+    assert found_strength["conditional_f"].isna().sum() == n_not > 0
     assert any(f"strength of {n_not} sources: not computed" in line for line in found.measured)
     assert (found.tables["weak_instruments"]["shape"] == "not computed").sum() == n_not
 

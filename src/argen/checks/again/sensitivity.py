@@ -17,7 +17,7 @@ from argen.method import method_of
 from argen.network import CausalNetwork
 from argen.run import Progress
 
-# Levels that are tried beside that of the network.
+# What each level that is in force is set to beside what it was.
 ALPHAS = (0.01, 0.1)
 # Share of the cells at either end of the library size that one scenario leaves out.
 EXTREME_SHARE = 0.02
@@ -34,19 +34,22 @@ def scenarios(
 ) -> Iterator[Scenario]:
     """Yield what else could have been chosen: a name, the screen, and the options.
 
-    Other levels; every covariate left out, and every level of a categorical one with its cells;
-    other library sizes, and that in use as a covariate besides, so that counts need not be in
-    proportion to it; cells of extreme library size left out; and every node hidden, with the
-    cells of its perturbation, as if it had not been on the panel.
+    Other values of each level that is in force; every covariate left out, and every level of a
+    categorical one with its cells; other library sizes, and that in use as a covariate besides,
+    so that counts need not be in proportion to it; cells of extreme library size left out, where
+    there are any; and every node hidden, with the cells of its perturbation, as if it had not
+    been on the panel.
 
     Parameters
     ----------
     library_sizes
         Of each cell, in the sequence of the cells; positive.
     """
-    for alpha in ALPHAS:
-        if alpha != config.alpha:
-            yield f"alpha {alpha:g}", data, replace(config, alpha=alpha)
+    for level, in_use in _levels_in_force(config).items():
+        for alpha in ALPHAS:
+            if alpha != in_use:
+                other = InferenceConfig(**config.to_dict() | {level: alpha})
+                yield f"{level} {alpha:g}", data, other
     if data.formula is None:
         for name in data.covariates.columns:
             fewer = data.covariates.drop(columns=name)
@@ -59,6 +62,13 @@ def scenarios(
     yield from _library_sizes(data, config, library_sizes)
     for node, name in enumerate(data.nodes):
         yield f"{name} hidden", without_gene(data, node), config
+
+
+def _levels_in_force(config: InferenceConfig) -> dict[str, float]:
+    """Return the levels that decide something: ``alpha`` only where a step has none of its own."""
+    own = {"screen_alpha": config.screen_alpha, "edge_alpha": config.edge_alpha}
+    given = {name: level for name, level in own.items() if level is not None}
+    return given if len(given) == len(own) else {"alpha": config.alpha} | given
 
 
 def _library_sizes(
@@ -75,7 +85,8 @@ def _library_sizes(
         yield f"with {LIBRARY_SIZE} as covariate", replace(data, covariates=more), config
     low, high = np.quantile(data.library_size, [EXTREME_SHARE, 1 - EXTREME_SHARE])
     kept = (data.library_size >= low) & (data.library_size <= high)
-    yield "without extreme library sizes", only_cells(data, np.flatnonzero(kept)), config
+    if not kept.all():
+        yield "without extreme library sizes", only_cells(data, np.flatnonzero(kept)), config
 
 
 def sensitivity(

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from argen.checks.findings import Diagnostics, Found
-from argen.checks.instruments.off_target import off_target_table
+from argen.checks.instruments.off_target import off_target_rows, off_target_table
 from argen.checks.instruments.strength import (
     MOST_NODES,
     effective_cells,
     knockdown_findings,
     knockdown_table,
     left_out_findings,
-    node_effects,
     strength_findings,
     strength_table,
 )
+from argen.checks.instruments.two_stages import MOST_CANDIDATES, edges_by_target
 from argen.checks.instruments.weak import (
-    MOST_CANDIDATES,
-    strength_of_edges,
+    INTERVAL_COLUMNS,
+    interval_rows,
     weak_instrument_findings,
-    weak_instrument_table,
 )
 from argen.data import PerturbSeqData
 from argen.network import CausalNetwork
+from argen.pvalues import critical_value
 
 
 def check_knockdowns(network: CausalNetwork) -> Diagnostics:
@@ -53,10 +55,7 @@ def check_instruments(
             "perturbations"
         )
         return found.all()
-    few = data.n_nodes <= MOST_NODES
-    strength = (
-        strength_table(network, node_effects(data)) if few else strength_of_edges(network, data)
-    )
+    strength = strength_table(network, data)
     found.tables["strength"] = strength
     failed = set(knockdown.loc[knockdown["failed"], "node"])
     found.findings += strength_findings(strength, failed)
@@ -64,14 +63,15 @@ def check_instruments(
         found.measured.append(
             f"strength given the other candidates: conditional F from "
             f"{strength['conditional_f'].min():.3g} to {strength['conditional_f'].max():.3g} over "
-            f"{len(strength)} {'candidates' if few else 'edges'}"
+            f"{len(strength)} {'candidates' if data.n_nodes <= MOST_NODES else 'edges'}"
         )
         if n_not := int(strength["conditional_f"].isna().sum()):
             found.measured.append(
                 f"strength of {n_not} sources: not computed, as a first stage failed, or the "
                 f"target has more than {MOST_CANDIDATES} candidates"
             )
-    needed = off_target_table(network, data)
+    doubtful = None if every_edge else strength[strength["weak"].astype(bool)]
+    needed, intervals = tables_of_edges(network, data, doubtful)
     found.tables["off_target_needed"] = needed
     if needed["needed"].notna().any():
         least = needed.sort_values("needed", key=abs).to_dict("records")[0]
@@ -80,8 +80,6 @@ def check_instruments(
             f"{abs(least['needed']):.2f} in log fold change ({least['source']} on "
             f"{least['target']})"
         )
-    doubtful = None if every_edge else strength[strength["weak"].astype(bool)]
-    intervals = weak_instrument_table(network, data, only=doubtful)
     found.tables["weak_instruments"] = intervals
     found.findings += weak_instrument_findings(intervals)
     if len(intervals):
@@ -91,6 +89,34 @@ def check_instruments(
             f"{'' if every_edge else 'weak '}edges keep their sign"
         )
     return found.all()
+
+
+def tables_of_edges(
+    network: CausalNetwork, data: PerturbSeqData, doubtful: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what would explain each edge away, and intervals that need no strong instruments.
+
+    The two stages of a target are fitted once for both.
+
+    Parameters
+    ----------
+    doubtful
+        Rows with source and target: intervals of these edges alone; of all edges when None.
+    """
+    pairs = (
+        None if doubtful is None else set(zip(doubtful["source"], doubtful["target"], strict=True))
+    )
+    needed, intervals = [], []
+    bound = critical_value(network.config.confidence) ** 2
+    for of_target in edges_by_target(network, data):
+        needed += off_target_rows(network, of_target)
+        edges = of_target.edges
+        chosen = [
+            pairs is None or pair in pairs
+            for pair in zip(edges["source"], edges["target"], strict=True)
+        ]
+        intervals += interval_rows(replace(of_target, edges=edges[chosen]), bound)
+    return off_target_table(network, needed), pd.DataFrame(intervals, columns=INTERVAL_COLUMNS)
 
 
 def _add_knockdown(found: Found, knockdown: pd.DataFrame) -> None:

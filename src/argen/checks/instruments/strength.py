@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray, IntArray
 from argen.checks.findings import Finding, listed
-from argen.checks.guides import GroupEffects, group_effects, regress_effects
+from argen.checks.guides import GroupEffects, GroupFits, regress_effects
+from argen.checks.instruments.two_stages import MOST_CANDIDATES
 from argen.data import NOT_MEASURED, PerturbSeqData
 from argen.network import CausalNetwork
 from argen.pvalues import adjust, critical_value
@@ -17,9 +20,9 @@ from argen.pvalues import adjust, critical_value
 WEAK_F = 10.0
 # Of the knock-downs, adjusted over the nodes by Benjamini and Hochberg.
 KNOCKDOWN_ALPHA = 0.05
-# Conditional strengths cost the cube of it for every candidate.
+# Beyond it the strength of every candidate would cost too much: its cube for each.
 MOST_NODES = 100
-STRENGTH_COLUMNS = [
+_COLUMNS = [
     "source", "target", "n_candidates", "smallest_singular_value", "conditional_f", "weak",
 ]  # fmt: skip
 
@@ -145,47 +148,76 @@ def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
     return findings
 
 
-def node_effects(data: PerturbSeqData) -> GroupEffects:
-    """Effects of every perturbation on every node: cells with one perturbation at most."""
-    group = np.where(data.controls, data.n_nodes, data.node_of_cell)
-    return group_effects(data, group, np.arange(data.n_nodes))
+def strength_table(network: CausalNetwork, data: PerturbSeqData) -> pd.DataFrame:
+    """Return how well the perturbations tell candidates from the others of the same target.
 
+    One row a candidate up to ``MOST_NODES`` nodes; beyond, one a source of an edge. With the
+    effects of the candidates' perturbations on the candidates, ``conditional_f`` is the least
+    distance of a candidate's column from the combinations of the others, squared and in units of
+    its error: chi-square with one degree of freedom when the others explain it. Effects on
+    different genes come from the same cells, and have the covariances that go with that.
+    ``smallest_singular_value`` is that of the matrix itself, natural-log units. Missing where an
+    effect could not be estimated, or beyond ``MOST_CANDIDATES``.
 
-def strength_table(network: CausalNetwork, effects: GroupEffects) -> pd.DataFrame:
-    """Return one row a candidate: how well the perturbations tell it from the other candidates.
-
-    With the effects of the candidates' perturbations on the candidates, ``conditional_f`` is
-    the least distance of a candidate's column from the combinations of the others, squared and
-    in units of its error: chi-square with one degree of freedom when the others explain it.
-    ``smallest_singular_value`` is that of the matrix itself, natural-log units. The same set of
-    candidates is computed once, whatever the target; all comparisons are with the controls.
+    Parameters
+    ----------
+    data
+        Of the cells that the network was inferred from; one perturbation a cell at most.
 
     Source: after Sanderson and Windmeijer (2016), whose model is linear and homoscedastic.
     """
-    strengths: dict[bytes, tuple[list[float], float]] = {}
-    rows = []
-    order = network.causal_order
-    for target in range(len(network.genes)):
-        candidates = np.asarray(order.candidates(target))
-        key = candidates.tobytes()
-        if key not in strengths:
-            strengths[key] = _strengths(effects, candidates)
-        each, smallest = strengths[key]
-        names = network.genes[target], len(candidates), smallest
-        for candidate, strength in zip(candidates.tolist(), each, strict=True):
-            rows.append((network.nodes[candidate], *names, strength, strength < WEAK_F))
-    return pd.DataFrame(rows, columns=STRENGTH_COLUMNS)
+    is_small, nodes = data.n_nodes <= MOST_NODES, np.arange(data.n_nodes)
+    fits = node_fits(data)
+    whole = fits.among(nodes, nodes) if is_small else None
+    # Targets often share their candidates.
+    known: dict[tuple[bytes, bytes], tuple[list[float], float]] = {}
+    rows, names = [], network.nodes
+    for target, sources in _asked(network, every_candidate=is_small):
+        candidates = np.sort(network.causal_order.candidates(target))
+        key = candidates.tobytes(), sources.tobytes()
+        if key not in known and len(candidates) > MOST_CANDIDATES:
+            known[key] = [np.nan] * len(sources), np.nan
+        elif key not in known:
+            effects = (whole.part if whole else fits.among)(candidates, candidates)
+            known[key] = _strengths(effects, candidates, sources)
+        each, smallest = known[key]
+        about = network.genes[target], len(candidates), smallest
+        for source, strength in zip(sources.tolist(), each, strict=True):
+            rows.append((names[source], *about, strength, strength < WEAK_F))
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _strengths(effects: GroupEffects, candidates: IntArray) -> tuple[list[float], float]:
-    matrix = effects.effect[np.ix_(candidates, candidates)]
-    if not len(candidates) or not np.isfinite(matrix).all():
-        return [np.nan] * len(candidates), np.nan
-    each = [
-        regress_effects(effects, k, candidates[candidates != k], candidates).statistic
-        for k in candidates.tolist()
-    ]
-    return each, float(np.linalg.svd(matrix, compute_uv=False)[-1])
+def node_fits(data: PerturbSeqData) -> GroupFits:
+    """Regressions of genes on every perturbation: cells with one perturbation at most."""
+    return GroupFits(data, np.where(data.controls, data.n_nodes, data.node_of_cell))
+
+
+def _asked(network: CausalNetwork, *, every_candidate: bool) -> Iterator[tuple[int, IntArray]]:
+    """Yield targets, and of which nodes the strength is asked for."""
+    if every_candidate:
+        for target in range(len(network.genes)):
+            yield target, network.causal_order.candidates(target)
+        return
+    number = {gene: i for i, gene in enumerate(network.genes)}
+    for name, edges in network.edges.groupby("target", sort=False):
+        yield number[str(name)], np.array([number[s] for s in edges["source"]], dtype=np.int64)
+
+
+def _strengths(
+    effects: GroupEffects, candidates: IntArray, sources: IntArray
+) -> tuple[list[float], float]:
+    """Return the strength of each source given the other candidates, and of their matrix."""
+    if not len(candidates) or not np.isfinite(effects.effect).all():
+        return [np.nan] * len(sources), np.nan
+    every, found = np.arange(len(candidates)), []
+    for source in sources.tolist():
+        own = candidates == source
+        # Other methods call pairs that are no candidates in the order.
+        fit = (
+            regress_effects(effects, int(np.argmax(own)), every[~own], every) if own.any() else None
+        )
+        found.append(fit.statistic if fit else np.nan)
+    return found, float(np.linalg.svd(effects.effect, compute_uv=False)[-1])
 
 
 def strength_findings(table: pd.DataFrame, failed: set[str]) -> list[Finding]:

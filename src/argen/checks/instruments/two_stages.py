@@ -1,0 +1,124 @@
+"""The two stages of a target and its candidates, by which its edges are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from argen.arrays import FloatArray
+from argen.data import PerturbSeqData
+from argen.engine import Genes, ParentJob
+from argen.errors import FitStatus
+from argen.network import CausalNetwork
+
+# Covariances of so many first stages fit in memory: the cube of it.
+MOST_CANDIDATES = 200
+# Rounds in which the weights of the nuisance effects follow them.
+N_ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStages:
+    """First stages of the candidates of a target and its regression, with their errors.
+
+    ``Pi' theta = delta`` identifies the effects; see ``argen.engine.grouped``.
+    """
+
+    pi: FloatArray  # (n, n): effects of the perturbations (columns) on the candidates (rows)
+    delta: FloatArray  # (n,): and on the target
+    noise: FloatArray  # (1 + n, n, n): covariances of delta, and of each row of pi
+
+    def spread(self, theta: FloatArray) -> FloatArray:
+        """Covariance of ``delta - Pi' theta``: (n, n)."""
+        weights = np.append(1.0, theta**2)
+        return np.asarray(np.tensordot(weights, self.noise, axes=1))
+
+    def effects(self) -> FloatArray:
+        """Return the estimates: (n,)."""
+        return np.asarray(np.linalg.solve(self.pi.T, self.delta))
+
+    def statistic(self, k: int, value: float) -> float:
+        """How far the data are from ``theta_k = value``: chi-square of one degree of freedom.
+
+        With u = delta - Pi' theta, the least ``u' Cov(u)^-1 u`` over the effects of the others,
+        each of which has its own error in Cov(u).
+        """
+        others = np.arange(len(self.delta)) != k
+        own = self.noise[0] + value**2 * self.noise[1 + k]
+        rest = self.delta - value * self.pi[k]
+        return least_distance(rest, self.pi[others].T, own, self.noise[1:][others])
+
+
+def least_distance(
+    observed: FloatArray, regressors: FloatArray, own: FloatArray, noise: FloatArray
+) -> float:
+    """Least ``u' Cov(u)^-1 u`` of ``u = observed - regressors theta``, all of them uncertain.
+
+    Parameters
+    ----------
+    observed, regressors
+        (n,) and (n, n_regressors).
+    own, noise
+        Their covariances: (n, n), and (n_regressors, n, n).
+    """
+    theta = np.linalg.lstsq(regressors, observed, rcond=None)[0]
+    for _ in range(1 + N_ROUNDS):
+        root = np.linalg.cholesky(own + np.tensordot(theta**2, noise, axes=1))
+        left, right = np.linalg.solve(root, regressors), np.linalg.solve(root, observed)
+        before, theta = theta, np.linalg.lstsq(left, right, rcond=None)[0]
+    return float(np.sum((right - left @ before) ** 2))
+
+
+def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | None:
+    """Fit the regressions of a target and of its candidates.
+
+    None where one of them fails, or there are more than ``MOST_CANDIDATES``.
+    """
+    n, parts = len(job.candidates), []
+    if n > MOST_CANDIDATES:
+        return None
+    for gene in (job.target, *job.candidates.tolist()):
+        prepared = genes.prepare(gene)
+        fit = (
+            genes.fit_target(prepared, job)
+            if gene == job.target
+            else prepared.fit(job.candidates, halved=n)
+        )
+        if fit.status != FitStatus.OK:
+            return None
+        covariance = prepared.covariance(fit, model_share=model_share).first(n)
+        parts.append((fit.coefficients[:n], covariance.matrix()))
+    coefficients = np.array([coefficients for coefficients, _ in parts])
+    if np.linalg.matrix_rank(coefficients[1:]) < n:
+        return None
+    return TwoStages(coefficients[1:], coefficients[0], np.array([noise for _, noise in parts]))
+
+
+@dataclass(frozen=True, slots=True)
+class EdgesOfTarget:
+    """The edges into one gene, and what they rest on."""
+
+    edges: pd.DataFrame
+    place: dict[str, int]  # of each candidate in the stages; other methods call edges without one
+    stages: TwoStages | None  # None where they could not be fitted
+
+
+def edges_by_target(network: CausalNetwork, data: PerturbSeqData) -> Iterator[EdgesOfTarget]:
+    """Fit the two stages of each target that has edges, one after another.
+
+    Parameters
+    ----------
+    data
+        Of the cells that the network was inferred from; one perturbation a cell at most.
+    """
+    number = {gene: i for i, gene in enumerate(network.genes)}
+    genes, nodes = Genes(data), network.nodes
+    for name, edges in network.edges.groupby("target", sort=False):
+        target = number[str(name)]
+        candidates = network.causal_order.candidates(target)
+        stages = two_stages(genes, ParentJob(target, candidates), network.config.model_share)
+        place = {nodes[source]: k for k, source in enumerate(candidates.tolist())}
+        yield EdgesOfTarget(edges, place, stages)
