@@ -5,7 +5,6 @@ from argen.data.covariates import (
     CovariateBlock,
     encode_covariates,
     explained_columns,
-    first_line,
     is_categorical,
 )
 from argen.data.design import Design, build_design
@@ -33,7 +32,6 @@ __all__ = [
     "cells_of",
     "encode_covariates",
     "explained_columns",
-    "first_line",
     "is_categorical",
     "left_out_table",
     "perturbations_of",

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray
-from argen.data import first_line
-from argen.errors import InputError, first_few, nearest
+from argen.errors import InputError, first_few, first_line, nearest
 from argen.read.formula import formula_columns
 
 _HOW_TO_QUOTE = (

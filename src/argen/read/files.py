@@ -12,8 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from argen.data import first_line
-from argen.errors import InputError
+from argen.errors import InputError, first_line
 from argen.read.matrices import read_element, stored_matrix
 
 
