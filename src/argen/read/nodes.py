@@ -19,6 +19,7 @@ from argen.read.targets import Carried
 Fate: TypeAlias = tuple[str, str, int, str]
 # Between the targets of a cell with several perturbations.
 _SEPARATORS = "+,;|&"
+NO_COUNT = "no count in any cell that is used"
 # Enough labels to see how they differ from the names of the genes.
 _LABELS_LOOKED_AT = 20
 
@@ -140,7 +141,7 @@ def drop_nodes(
                 few = f"fewer than {min_cells} perturbed cells"
                 reasons[label] = few if label in sizes else "no perturbed cell"
         if not reasons:
-            reasons = dict.fromkeys(without_counts(chosen), "no count in any cell that is used")
+            reasons = dict.fromkeys(without_counts(chosen), NO_COUNT)
         if not reasons:
             return chosen
         left = {label: k for label, k in chosen.columns.items() if label not in reasons}

@@ -19,7 +19,7 @@ from argen.data import (
 )
 from argen.errors import InputError, first_few
 from argen.read import cells as cell_table
-from argen.read.files import open_screen
+from argen.read.files import open_anndata
 from argen.read.nodes import report_dropped
 from argen.read.options import (
     check_mean,
@@ -156,10 +156,10 @@ def read_perturbseq(
         strict=strict,
         storage=Storage(most_bytes(memory), check_scratch(scratch)),
     )
-    with open_screen(path_or_anndata) as screen:
-        selected = select_from(screen, selection)
+    with open_anndata(path_or_anndata) as opened:
+        selected = select_from(opened, selection)
         report_dropped(selected.nodes.dropped)
-        obs = screen.obs[selected.kept]
+        obs = opened.obs[selected.kept]
         sizes, size_source = cell_table.library_size(obs, library_size, selected.row_sums)
         table, formula = cell_table.covariate_table(obs, covariate_names)
     data = PerturbSeqData(
@@ -174,7 +174,7 @@ def read_perturbseq(
         covariates=table.reset_index(drop=True),
         formula=formula,
         left_out=left_out_table(selected.left_out),
-        source=screen.source,
+        source=opened.source,
     )
     _check_regressors(data)
     return data

@@ -11,9 +11,10 @@ from scipy import sparse
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import GeneCounts
 from argen.read.cells import cell_filter
-from argen.read.files import Screen
+from argen.read.files import OpenAnnData
 from argen.read.matrices import BlockMatrix
 from argen.read.nodes import (
+    NO_COUNT,
     Fate,
     GeneNames,
     NodeSelection,
@@ -70,13 +71,13 @@ class Selected:
     left_out: list[Fate]
 
 
-def select_from(screen: Screen, asked: Selection) -> Selected:
+def select_from(opened: OpenAnnData, asked: Selection) -> Selected:
     """Choose cells, nodes and sinks by the tables of a screen, then read the counts once."""
-    matrix, gene_table, name = find_matrix(screen, asked.layer)
+    matrix, gene_table, name = find_matrix(opened, asked.layer)
     genes = gene_names(gene_table, asked.gene_symbols)
-    passed = cell_filter(screen.obs, asked.cells)
+    passed = cell_filter(opened.obs, asked.cells)
     carried = carried_perturbations(
-        screen,
+        opened,
         passed,
         target=asked.target,
         control=asked.control,
@@ -94,8 +95,8 @@ def select_from(screen: Screen, asked: Selection) -> Selected:
     sinks = select_sinks(asked.sinks, set(first.columns.values()), genes)
     columns = np.array([*first.columns.values(), *sinks], dtype=np.int64)
     wanted = Wanted(passed, _among(passed, first.used), columns)
-    check = RawCounts(screen, name, genes.identifiers)
-    counts, row_sums = _read(matrix, wanted, check, screen, name, asked.storage)
+    check = RawCounts(opened, name, genes.identifiers)
+    counts, row_sums = _read(matrix, wanted, check, opened, name, asked.storage)
 
     nodes = _with_counts(first, counts, carried, genes, asked.min_cells)
     check_enough(nodes, genes, gene_table, strict=asked.strict)
@@ -137,15 +138,15 @@ def _read(
     matrix: BlockMatrix,
     wanted: Wanted,
     check: RawCounts,
-    screen: Screen,
+    opened: OpenAnnData,
     name: str,
     storage: Storage,
 ) -> tuple[GeneCounts, FloatArray]:
     """Read the counts, or take them from where an earlier reading left them."""
-    if storage.scratch is None or screen.version is None:
+    if storage.scratch is None or opened.version is None:
         return tile_counts(matrix, wanted, check, TileStore(storage.most_bytes, storage.scratch))
     kept = Kept.of(
-        storage.scratch, screen.version, name, wanted.passed, wanted.used, wanted.columns
+        storage.scratch, opened.version, name, wanted.passed, wanted.used, wanted.columns
     )
     if not kept.is_there():
         store = TileStore(storage.most_bytes, storage.scratch)
@@ -178,13 +179,10 @@ def _sinks_with_counts(
     """Which sinks have enough counts, and the fate of the others."""
     means = counts.totals(cells)[n_before:] / max(int(cells.sum()), 1)
     kept = (means > 0) & (means >= min_mean)
-    reasons = np.where(means > 0, f"mean count below {min_mean:g}", _NO_COUNT)
+    reasons = np.where(means > 0, f"mean count below {min_mean:g}", NO_COUNT)
     return kept, [
         ("sink", genes.display(int(sinks[k])), 0, str(reasons[k])) for k in np.flatnonzero(~kept)
     ]
-
-
-_NO_COUNT = "no count in any cell that is used"
 
 
 def _stored(counts: GeneCounts, cells: BoolArray, genes: IntArray, storage: Storage) -> GeneCounts:

@@ -13,7 +13,8 @@ from scipy import sparse
 from argen.arrays import BoolArray
 from argen.errors import InputError, first_few, nearest
 from argen.read.cells import column, in_query
-from argen.read.files import Screen
+from argen.read.files import OpenAnnData
+from argen.read.matrices import is_real
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Carried:
 
 
 def carried_perturbations(
-    screen: Screen,
+    opened: OpenAnnData,
     passed: BoolArray,
     *,
     target: str,
@@ -54,21 +55,21 @@ def carried_perturbations(
     target_names: str | list[str] | None,
 ) -> Carried:
     """Read the labels in ``obs[target]``, or the indicators in ``obsm[target]``."""
-    if target not in screen.obs.columns and target in screen.obsm:
+    if target not in opened.obs.columns and target in opened.obsm:
         if separator is not None:
             raise InputError(
                 f"separator={separator!r} is for labels, but obsm[{target!r}] is a table of "
                 "indicators. Leave it out."
             )
-        return _from_indicators(screen, passed, target, control, target_names)
+        return _from_indicators(opened, passed, target, control, target_names)
     if target_names is not None:
         raise InputError(
             f"target_names is for a table of indicators, but obs[{target!r}] holds labels. "
             "Leave it out."
         )
-    obs = screen.obs[passed]
-    labels = target_labels(obs, target, list(screen.obsm))
-    frequent = screen.obs[target].dropna().astype(str).value_counts().index
+    obs = opened.obs[passed]
+    labels = target_labels(obs, target, list(opened.obsm))
+    frequent = opened.obs[target].dropna().astype(str).value_counts().index
     parts = {label: _parts(label, separator) for label in set(frequent) | set(labels)}
     names = list(dict.fromkeys(part for label in frequent for part in parts[label]))
     check_controls(labels, control, pd.Index(names, dtype=object), parts)
@@ -148,14 +149,14 @@ def check_controls(
 
 
 def _from_indicators(
-    screen: Screen,
+    opened: OpenAnnData,
     passed: BoolArray,
     target: str,
     control: list[str],
     target_names: str | list[str] | None,
 ) -> Carried:
-    table = screen.obsm[target]
-    names = _names_of(screen, table, target, target_names)
+    table = opened.obsm[target]
+    names = _names_of(opened, table, target, target_names)
     missing = [label for label in control if label not in names]
     if missing:
         raise InputError(
@@ -163,7 +164,7 @@ def _from_indicators(
             f"{nearest(missing[0], names)} Columns: {first_few(names, 8)}."
         )
     values = table.to_numpy() if isinstance(table, pd.DataFrame) else table
-    is_number = values.dtype.kind in "buif"
+    is_number = is_real(values.dtype)
     matrix = sparse.csc_array(values[np.flatnonzero(passed)] if is_number else (1, 1))
     matrix.sum_duplicates()
     if not is_number or not np.isin(matrix.data, (0, 1)).all():
@@ -188,16 +189,16 @@ def _from_indicators(
 
 
 def _names_of(
-    screen: Screen, table: Any, target: str, target_names: str | list[str] | None
+    opened: OpenAnnData, table: Any, target: str, target_names: str | list[str] | None
 ) -> list[str]:
     """Return the names of the columns: the table's own, or those that the user says."""
     if isinstance(target_names, str):
-        if target_names not in screen.uns:
+        if target_names not in opened.uns:
             raise InputError(
                 f"There is no {target_names!r} in uns for the names of the targets."
-                f"{nearest(target_names, screen.uns)}"
+                f"{nearest(target_names, opened.uns)}"
             )
-        names = [str(name) for name in np.ravel(screen.uns[target_names])]
+        names = [str(name) for name in np.ravel(opened.uns[target_names])]
     elif target_names is not None:
         names = target_names
     elif isinstance(table, pd.DataFrame):
@@ -205,7 +206,7 @@ def _names_of(
     else:
         raise InputError(
             f"The columns of obsm[{target!r}] have no names. Name them by target_names: a list, "
-            f"or a key of uns{nearest(target, screen.uns) or '.'}"
+            f"or a key of uns{nearest(target, opened.uns) or '.'}"
         )
     if len(names) != table.shape[1] or len(set(names)) != len(names):
         raise InputError(
