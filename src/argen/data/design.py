@@ -83,7 +83,7 @@ def build_design(data: PerturbSeqData) -> Design:
     if not isinstance(data, PerturbSeqData):
         raise InputError(
             f"Expected PerturbSeqData, not {type(data).__name__}: read the screen first, with "
-            "read_perturbseq(path_or_anndata, target=..., control=...)."
+            "read_perturbseq(path_or_anndata, ReadOptions(target=..., control=...))."
         )
     return Design(
         genes=data.genes,

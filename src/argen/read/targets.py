@@ -12,9 +12,10 @@ from scipy import sparse
 
 from argen.arrays import BoolArray
 from argen.errors import InputError, first_few, nearest
-from argen.read.cells import column, in_query
+from argen.read.cells import column_of, in_query
 from argen.read.files import OpenAnnData
 from argen.read.matrices import is_real
+from argen.read.options import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +46,17 @@ class Carried:
         return outside
 
 
-def carried_perturbations(
-    opened: OpenAnnData,
-    passed: BoolArray,
-    *,
-    target: str,
-    control: list[str],
-    separator: str | None,
-    target_names: str | list[str] | None,
-) -> Carried:
+def carried_perturbations(opened: OpenAnnData, passed: BoolArray, options: ReadOptions) -> Carried:
     """Read the labels in ``obs[target]``, or the indicators in ``obsm[target]``."""
+    target, control, separator = options.target, options.control, options.separator
     if target not in opened.obs.columns and target in opened.obsm:
         if separator is not None:
             raise InputError(
                 f"separator={separator!r} is for labels, but obsm[{target!r}] is a table of "
                 "indicators. Leave it out."
             )
-        return _from_indicators(opened, passed, target, control, target_names)
-    if target_names is not None:
+        return _from_indicators(opened, passed, options)
+    if options.target_names is not None:
         raise InputError(
             f"target_names is for a table of indicators, but obs[{target!r}] holds labels. "
             "Leave it out."
@@ -107,7 +101,7 @@ def target_labels(obs: pd.DataFrame, target: str, tables: list[str]) -> pd.Serie
             f"There is no column {target!r} in obs, and no table of that name in obsm."
             f"{nearest(target, [*obs.columns, *tables])}"
         )
-    labels = column(obs, target, "target labels")
+    labels = column_of(obs, target, "target labels")
     missing = labels.isna()
     if missing.all():
         raise InputError(
@@ -124,7 +118,7 @@ def target_labels(obs: pd.DataFrame, target: str, tables: list[str]) -> pd.Serie
 
 
 def check_controls(
-    labels: pd.Series, control: list[str], all_labels: pd.Index, parts: dict[str, list[str]]
+    labels: pd.Series, control: Sequence[str], all_labels: pd.Index, parts: dict[str, list[str]]
 ) -> None:
     """Refuse control labels that no cell has.
 
@@ -148,15 +142,10 @@ def check_controls(
         )
 
 
-def _from_indicators(
-    opened: OpenAnnData,
-    passed: BoolArray,
-    target: str,
-    control: list[str],
-    target_names: str | list[str] | None,
-) -> Carried:
+def _from_indicators(opened: OpenAnnData, passed: BoolArray, options: ReadOptions) -> Carried:
+    target, control = options.target, options.control
     table = opened.obsm[target]
-    names = _names_of(opened, table, target, target_names)
+    names = _names_of(table, opened, options)
     missing = [label for label in control if label not in names]
     if missing:
         raise InputError(
@@ -188,10 +177,9 @@ def _from_indicators(
     return carried
 
 
-def _names_of(
-    opened: OpenAnnData, table: Any, target: str, target_names: str | list[str] | None
-) -> list[str]:
+def _names_of(table: Any, opened: OpenAnnData, options: ReadOptions) -> list[str]:
     """Return the names of the columns: the table's own, or those that the user says."""
+    target, target_names = options.target, options.target_names
     if isinstance(target_names, str):
         if target_names not in opened.uns:
             raise InputError(
@@ -200,7 +188,7 @@ def _names_of(
             )
         names = [str(name) for name in np.ravel(opened.uns[target_names])]
     elif target_names is not None:
-        names = target_names
+        names = list(target_names)
     elif isinstance(table, pd.DataFrame):
         names = [str(name) for name in table.columns]
     else:
