@@ -55,9 +55,9 @@ def measure(path: Path, way: str) -> None:
         read_h5ad(path)
     else:
         options = options | ({"scratch": path.with_suffix("")} if "scratch" in options else {})
-        argen.read_perturbseq(
-            path, target="perturbation", control="control", sinks="all", min_cells=1, **options
-        )
+        labels = {"target": "perturbation", "control": "control"}
+        asked = argen.ReadOptions(**labels, sinks="all", min_cells=1, **options)
+        argen.read_perturbseq(path, asked)
     seconds = time.perf_counter() - start
     peak = peak_memory() - before
     print(seconds, peak / 1000)

@@ -38,9 +38,7 @@ def fit(path: str, way: str, memory: str | None) -> dict:
     """Read and fit in this process: seconds of each stage, counts, and peak memory."""
     import argen
 
-    start = time.perf_counter()
-    data = argen.read_perturbseq(
-        path,
+    options = argen.ReadOptions(
         target="perturbation",
         control="non-targeting",
         library_size="library_size",
@@ -48,6 +46,8 @@ def fit(path: str, way: str, memory: str | None) -> dict:
         sinks="all",
         memory=memory,
     )
+    start = time.perf_counter()
+    data = argen.read_perturbseq(path, options)
     seconds = {"read": time.perf_counter() - start}
     network = argen.infer_network(data, argen.InferenceConfig(**WAYS[way]))
     seconds |= network.provenance["seconds"]

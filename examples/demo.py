@@ -19,13 +19,13 @@ def main() -> None:
     path = RESULTS / "screen.h5ad"
     argen.simulated_anndata(simulated, truth).write_h5ad(path)
 
-    data = argen.read_perturbseq(
-        path,
+    options = argen.ReadOptions(
         target="perturbation",
         control="non-targeting",
         library_size="library_size",
         covariates=["L"],
     )
+    data = argen.read_perturbseq(path, options)
     network = argen.infer_network(data)
     naive = argen.method.infer_naive(data)
     found = argen.check(network, data, n_null_tests=5000)

@@ -172,6 +172,8 @@ def test_foreign_packages_stay_where_they_belong(module):
         assert not foreign & FOREIGN_TO_KERNELS
     if module != "run.dask":
         assert not foreign & {"cloudpickle", "dask", "distributed"}
+    if not module.startswith("cli."):
+        assert "cyclopts" not in foreign
 
 
 def exits_or_prints(source: str) -> set[str]:

@@ -16,7 +16,7 @@ from .network import (
     to_networkx,
     write_results,
 )
-from .read import read_perturbseq
+from .read import ReadOptions, read_perturbseq
 from .report import write_report
 from .simulate import (
     ScreenModel,
@@ -53,6 +53,7 @@ __all__ = [
     "InputError",
     "ParentTests",
     "PerturbSeqData",
+    "ReadOptions",
     "ScreenModel",
     "ScreenProfile",
     "Truth",

@@ -92,3 +92,8 @@ def first_few(items: Iterable[object], n_shown: int = 3) -> str:
     shown = ", ".join(repr(str(item)) for item in listed[:n_shown])
     more = len(listed) - n_shown
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error of another library says, in one line."""
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

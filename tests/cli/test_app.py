@@ -66,6 +66,32 @@ def test_nodes_and_filter(screen, tmp_path):
     assert argen.load(tmp_path).nodes == ("X1", "X2", "X3")
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("--control a --control b,c", {"control": ("a", "b,c")}),
+        ("--covariates A,B", {"covariates": ("A", "B")}),
+        ("--covariates ~A+C(B)", {"covariates": "~A+C(B)"}),
+        ("--nodes X1,X2, --sinks all", {"nodes": ("X1", "X2"), "sinks": "all"}),
+        ("--sinks X3,X4 --min-sink-mean 1", {"sinks": ("X3", "X4"), "min_sink_mean": 1.0}),
+        ("--target-names guides --separator +", {"target_names": "guides", "separator": "+"}),
+        ("--memory 1KB --scratch here", {"memory": 1000, "scratch": "here"}),
+        ("--min-cells 3 --strict", {"min_cells": 3, "strict": True}),
+    ],
+)  # fmt: skip
+def test_what_is_typed_becomes_options_of_reading(typed, expected, tmp_path, monkeypatch):
+    seen = []
+
+    def caught(file, options):
+        seen.append(options)
+        raise argen.InputError("enough")
+
+    monkeypatch.setattr("argen.cli.reading.read_perturbseq", caught)
+    out = ["--out", str(tmp_path)]
+    assert run("fit", "screen.h5ad", "--target", "gene", *typed.split(), *out) == 2
+    assert seen == [argen.ReadOptions(target="gene", **expected)]
+
+
 @pytest.mark.parametrize("method", ["naive", "inverse-sparse"])
 def test_other_methods_by_name(method, screen, tmp_path, capsys):
     assert run("fit", str(screen), *COLUMNS, "--method", method, "--out", str(tmp_path)) == 0

@@ -62,13 +62,13 @@ class Case:
             obs=cells,
             var=pd.DataFrame(index=counts.columns),
         )
-        return argen.read_perturbseq(
-            adata,
+        options = argen.ReadOptions(
             target="target",
             control="non-targeting",
             library_size="depth",
             covariates=self.covariates,
         )
+        return argen.read_perturbseq(adata, options)
 
     def matrix(self, column: str) -> np.ndarray:
         """A column of the reference's screen as a matrix [source, target], NaN on the diagonal."""

@@ -53,14 +53,14 @@ def test_network(case, engine):
 @needs_reference
 @needs_thp1
 def test_network_of_the_raw_thp1_file():
-    data = argen.read_perturbseq(
-        THP1,
+    options = argen.ReadOptions(
         target="perturbation",
         control="non-targeting",
         library_size="total_umi",
         covariates=["p_mito", "bio_rep"],
         cells="confident_single",
     )
+    data = argen.read_perturbseq(THP1, options)
     network = argen.infer_network(data, PUBLISHED)
     case = Case("papalexi9", ("p_mito", "bio_rep"), "poisson")
     assert_same_network(network, case)
@@ -78,8 +78,9 @@ def test_sinks_leave_the_thp1_network_as_it_is():
         "covariates": ["p_mito", "bio_rep"],
         "cells": "confident_single",
     }
-    alone = argen.infer_network(argen.read_perturbseq(THP1, **columns))
-    whole = argen.infer_network(argen.read_perturbseq(THP1, sinks="all", **columns))
+    alone = argen.infer_network(argen.read_perturbseq(THP1, argen.ReadOptions(**columns)))
+    more = argen.ReadOptions(sinks="all", **columns)
+    whole = argen.infer_network(argen.read_perturbseq(THP1, more))
     assert len(whole.sinks) > 250
     assert whole.candidates["sink"].any()
     among_nodes = whole.candidates[~whole.candidates["sink"]].reset_index(drop=True)

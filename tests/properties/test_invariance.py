@@ -36,13 +36,13 @@ def adata() -> anndata.AnnData:
 
 def network_of(adata: anndata.AnnData, config: argen.InferenceConfig | None = None):
     """Read and infer with the options that all tests of this file share."""
-    data = argen.read_perturbseq(
-        adata,
+    options = argen.ReadOptions(
         target="perturbation",
         control="non-targeting",
         library_size="library_size",
         covariates=["L", "batch"],
     )
+    data = argen.read_perturbseq(adata, options)
     return argen.infer_network(data, config)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -49,4 +48,8 @@ def shared_screen() -> AnnData:
 
 @pytest.fixture
 def read() -> Callable[..., argen.PerturbSeqData]:
-    return partial(argen.read_perturbseq, target="perturbation", control="non-targeting")
+    def read(given, **options):
+        labels = {"target": "perturbation", "control": "non-targeting"}
+        return argen.read_perturbseq(given, argen.ReadOptions(**(labels | options)))
+
+    return read

@@ -22,7 +22,8 @@ def read_shared(shared_screen):
     def read(**options):
         labels = {"target": "perturbation", "control": "non-targeting"}
         with contextlib.suppress(argen.InputError):
-            assert len(argen.read_perturbseq(shared_screen, **(labels | options)).nodes) >= 2
+            asked = argen.ReadOptions(**(labels | options))
+            assert len(argen.read_perturbseq(shared_screen, asked).nodes) >= 2
 
     return read
 

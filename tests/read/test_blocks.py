@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import anndata
@@ -20,9 +19,13 @@ from argen.data.counts import StoredArray
 from argen.read import matrices
 from argen.read.scratch import most_bytes
 
-read = partial(argen.read_perturbseq, target="perturbation", control="non-targeting")
 HERE = Path(__file__).parent
 FORMATS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.asarray}
+
+
+def read(given, **options):
+    labels = {"target": "perturbation", "control": "non-targeting"}
+    return argen.read_perturbseq(given, argen.ReadOptions(**(labels | options)))
 
 
 def with_matrix(screen, matrix, **others):

@@ -100,8 +100,9 @@ def test_no_node_because_labels_join_targets(screen, read):
 def test_too_few_cells(screen, read):
     relabel(screen, "JAK2", 9)
     words = r"'JAK2 \(9 cells, fewer than 10 perturbed cells\)'.*their cells too; left_out lists"
+    options = argen.ReadOptions(target="perturbation", control="non-targeting")
     with pytest.warns(argen.ArgenWarning, match=words) as warned:
-        data = read(screen)
+        data = argen.read_perturbseq(screen, options)
     assert [Path(warning.filename).name for warning in warned] == [Path(__file__).name]
     assert data.nodes == ("STAT1", "STAT2")
     assert data.n_cells == 100 + 60 + 60

@@ -73,7 +73,7 @@ def test_tables_in_files(screen, read, carried, tmp_path):
 
 def test_cells_without_any_perturbation_are_the_controls_of_a_table(screen, read, carried):
     screen.obsm["guides"] = carried.drop(columns="non-targeting")
-    data = argen.read_perturbseq(screen, target="guides")
+    data = argen.read_perturbseq(screen, argen.ReadOptions(target="guides"))
     assert_is(data, carried)
     assert data.n_controls == (~carried.drop(columns="non-targeting").any(axis=1)).sum()
     with pytest.raises(argen.InputError, match=r"obsm\['guides'\] has no column 'non-targeting'"):

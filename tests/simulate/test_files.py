@@ -23,13 +23,13 @@ def test_written_by_blocks_as_simulated_in_memory(tmp_path):
 def test_reads_back_as_the_same_screen(tmp_path):
     path = tmp_path / "screen.h5ad"
     argen.write_screen(path, MODEL, rng=2)
-    read = argen.read_perturbseq(
-        path,
+    options = argen.ReadOptions(
         target="perturbation",
         control="non-targeting",
         library_size="library_size",
         covariates=["x1", "batch"],
     )
+    read = argen.read_perturbseq(path, options)
     data, _ = argen.simulate_screen(MODEL, rng=2)
     assert read.nodes == data.nodes
     counts = read.counts.dense(np.arange(6)), data.counts.dense(np.arange(6))

@@ -12,14 +12,14 @@ from cyclopts import Parameter, validators
 from argen import checks
 from argen.cli import console
 from argen.cli.findings import show_findings
-from argen.cli.options import CHECKS, METHOD, OUTPUT, ScreenOptions
+from argen.cli.options import CHECKS, INPUT, METHOD, OUTPUT
 from argen.cli.reading import read_screen, split_list
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
 from argen.method import infer_network
 from argen.network import CausalNetwork, load
-from argen.read import read_columns
+from argen.read import ReadOptions, read_columns
 from argen.run import Progress
 
 
@@ -72,7 +72,7 @@ def check(
     file: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    screen: ScreenOptions | None = None,
+    screen: Annotated[ReadOptions | None, Parameter(name="*", group=INPUT)] = None,
     config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
     options: CheckOptions = CheckOptions(),
     out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
@@ -161,7 +161,7 @@ def _check(
 def _leave_out(
     file: Path,
     data: PerturbSeqData,
-    screen: ScreenOptions,
+    screen: ReadOptions,
     config: InferenceConfig,
     options: CheckOptions,
     columns: _Columns,
@@ -187,7 +187,7 @@ def is_result(path: Path) -> bool:
 
 
 def _refuse_for_result(
-    result: Path, screen: ScreenOptions | None, config: InferenceConfig, options: CheckOptions
+    result: Path, screen: ReadOptions | None, config: InferenceConfig, options: CheckOptions
 ) -> None:
     changed = [f.name for f in fields(options) if getattr(options, f.name) != f.default]
     given = [*(["target"] if screen is not None else []), *changed]

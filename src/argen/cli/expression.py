@@ -8,17 +8,18 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from argen.cli import console
-from argen.cli.options import OUTPUT, Format, ScreenOptions
+from argen.cli.options import INPUT, OUTPUT, Format
 from argen.cli.reading import read_screen
 from argen.network import load
 from argen.plot import write_expression
+from argen.read import ReadOptions
 
 
 def expression(
     file: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    screen: ScreenOptions,
+    screen: Annotated[ReadOptions, Parameter(name="*", group=INPUT)],
     result: Path,
     parent: str,
     child: str,

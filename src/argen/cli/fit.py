@@ -12,12 +12,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from argen.cli import console
-from argen.cli.options import METHOD, OUTPUT, RunOptions, ScreenOptions
+from argen.cli.options import INPUT, METHOD, OUTPUT, RunOptions
 from argen.cli.reading import read_screen
 from argen.config import InferenceConfig
 from argen.errors import InputError
 from argen.method import Method, infer_by
 from argen.network import write_results
+from argen.read import ReadOptions
 from argen.report import write_report
 from argen.run import Checkpoint, DaskExecutor, Executor, SerialExecutor
 
@@ -28,7 +29,7 @@ def fit(
     file: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    screen: ScreenOptions,
+    screen: Annotated[ReadOptions, Parameter(name="*", group=INPUT)],
     config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
     method: Annotated[Method, Parameter(group=METHOD)] = "argen",
     run: RunOptions = RunOptions(),

@@ -10,7 +10,14 @@ from typing import Any, Literal
 
 from cyclopts import Group, Parameter, Token, convert
 
-_INPUT = Group("Input columns", sort_key=1)
+INPUT = Group(
+    "Input columns",
+    help=(
+        "Lists are typed as A,B; genes also as a file with one a line. For several labels of the "
+        "controls, repeat --control."
+    ),
+    sort_key=1,
+)
 METHOD = Group("Method", sort_key=2)
 MODEL = Group("Random network", sort_key=2)
 CHECKS = Group("Checks", sort_key=3)
@@ -18,69 +25,6 @@ _RUN = Group("Where and how to run", sort_key=3)
 OUTPUT = Group("Output", sort_key=4)
 
 Format = Literal["pdf", "svg", "png"]
-
-
-@Parameter(name="*", group=_INPUT)
-@dataclass(frozen=True, kw_only=True)
-class ScreenOptions:
-    """Where a screen's labels, depth and covariates are.
-
-    Parameters
-    ----------
-    target
-        Column of obs with the perturbed gene of each cell, or table of obsm with a column of
-        0 and 1 for each perturbed gene.
-    control
-        Label of the control cells in that column; repeat it for several. Not needed when the
-        target is a table of obsm, where cells without any perturbation are the controls.
-    library_size
-        Column of obs with the depth of each cell; the row sums when left out.
-    covariates
-        Columns of obs, as A,B, or a formula, as "~ A + C(B)".
-    cells
-        Cells to use: a boolean column of obs, or a pandas query.
-    layer
-        Layer with the raw counts, or "raw"; X when left out.
-    gene_symbols
-        Column of var with gene symbols to show and to match labels with.
-    nodes
-        Genes of the network, as A,B, or a file with one a line; when left out, every gene
-        both perturbed and measured.
-    sinks
-        Genes that are targets without being nodes, as A,B, a file with one a line, or "all"
-        for every measured gene.
-    min_sink_mean
-        Fewest counts of a sink, in the mean over cells.
-    min_cells
-        Fewest perturbed cells of a node.
-    separator
-        What joins the genes in the label of a cell with several perturbations, such as "+".
-    target_names
-        Names of the columns when the target is a table of obsm: a key of uns.
-    memory
-        How much memory the counts may take, such as "4 GB"; half of what is free when left out.
-    scratch
-        Folder for counts that do not fit in memory, used again in the next run.
-    strict
-        Stop where genes would be dropped with a warning.
-    """
-
-    target: str
-    control: tuple[str, ...] = ()
-    library_size: str | None = None
-    covariates: str = ""
-    cells: str | None = None
-    layer: str | None = None
-    gene_symbols: str | None = None
-    nodes: str | None = None
-    sinks: str | None = None
-    min_sink_mean: float = 0.0
-    min_cells: int = 10
-    separator: str | None = None
-    target_names: str | None = None
-    memory: str | None = None
-    scratch: Path | None = None
-    strict: bool = False
 
 
 @Parameter(name="*", group=_RUN)

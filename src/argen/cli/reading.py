@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from argen.cli.options import ScreenOptions
 from argen.data import PerturbSeqData
 from argen.errors import InputError
 from argen.network import CausalNetwork
-from argen.read import read_perturbseq
+from argen.read import ReadOptions, read_perturbseq
 from argen.simulate import Truth
 
 
-def read_screen(file: Path, screen: ScreenOptions) -> PerturbSeqData:
-    """Read the screen that the options describe."""
-    return read_perturbseq(
-        file,
-        target=screen.target,
-        control=screen.control,
-        library_size=screen.library_size,
-        covariates=covariates_of(screen.covariates),
-        layer=screen.layer,
-        cells=screen.cells,
-        nodes=gene_list(screen.nodes, "--nodes"),
-        sinks="all" if screen.sinks == "all" else gene_list(screen.sinks, "--sinks"),
-        min_sink_mean=screen.min_sink_mean,
-        gene_symbols=screen.gene_symbols,
-        min_cells=screen.min_cells,
-        separator=screen.separator,
-        target_names=screen.target_names,
-        memory=screen.memory,
-        scratch=screen.scratch,
-        strict=screen.strict,
-    )
+def read_screen(file: Path, typed: ReadOptions) -> PerturbSeqData:
+    """Read the screen that the options describe, whose lists are what was typed, as A,B."""
+    covariates, nodes, sinks = typed.covariates, typed.nodes, typed.sinks
+    if not isinstance(covariates, str):  # which is a formula
+        covariates = [name for text in covariates for name in split_list(text)]
+    if nodes is not None:
+        nodes = gene_list(nodes, "--nodes")
+    if sinks is not None and sinks != "all":
+        sinks = gene_list(sinks, "--sinks")
+    return read_perturbseq(file, replace(typed, covariates=covariates, nodes=nodes, sinks=sinks))
 
 
 def split_list(text: str) -> list[str]:
@@ -44,15 +34,12 @@ def split_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def covariates_of(text: str) -> str | list[str]:
-    """Return a formula as it is, and columns as a list."""
-    return text.strip() if text.strip().startswith("~") else split_list(text)
+def gene_list(texts: Sequence[str], option: str) -> list[str]:
+    """Genes from files with one a line, or from lists with commas."""
+    return [gene for text in texts for gene in _genes_of(text, option)]
 
 
-def gene_list(text: str | None, option: str) -> list[str] | None:
-    """Genes from a file with one a line, or from a list with commas."""
-    if text is None:
-        return None
+def _genes_of(text: str, option: str) -> list[str]:
     if not os.path.isfile(text):  # unlike Path.is_file, False for a list too long to be a path
         if "," not in text:
             raise InputError(

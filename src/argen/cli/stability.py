@@ -10,17 +10,18 @@ from cyclopts import Parameter, validators
 from argen import checks
 from argen.cli import console
 from argen.cli.findings import show_findings
-from argen.cli.options import METHOD, OUTPUT, ScreenOptions
+from argen.cli.options import INPUT, METHOD, OUTPUT
 from argen.cli.reading import read_screen
 from argen.config import InferenceConfig
 from argen.method import infer_network
+from argen.read import ReadOptions
 
 
 def stability(
     file: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    screen: ScreenOptions,
+    screen: Annotated[ReadOptions, Parameter(name="*", group=INPUT)],
     config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
     resamples: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 100,
     scheme: Literal["subsample", "bootstrap"] = "subsample",

@@ -5,7 +5,6 @@ from argen.data.covariates import (
     CovariateBlock,
     encode_covariates,
     explained_columns,
-    first_line,
     is_categorical,
 )
 from argen.data.parts import only_cells, without_gene, without_perturbation
@@ -30,7 +29,6 @@ __all__ = [
     "Tile",
     "encode_covariates",
     "explained_columns",
-    "first_line",
     "is_categorical",
     "left_out_table",
     "only_cells",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray, IntArray
-from argen.errors import InputError, first_few
+from argen.errors import InputError, first_few, first_line
 
 # Of a column less than this share of its variance is left once the others are known.
 COLLINEAR_SHARE = 1e-9
@@ -51,11 +51,6 @@ def is_categorical(column: pd.Series) -> bool:
     return bool(
         pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column.dtype)
     )
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error of another library says, in one line."""
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
 def covariate_lines(table: pd.DataFrame, formula: str | None) -> list[str]:

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray
-from argen.data import first_line
-from argen.errors import InputError, first_few, nearest
+from argen.errors import InputError, first_few, first_line, nearest
+from argen.read.files import open_anndata
 from argen.read.formula import formula_columns
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _HOW_TO_QUOTE = (
     " Put text in quotes, as in lane == 'L1', and names with spaces or dots between backticks."
 )
 
 
-def column(obs: pd.DataFrame, name: str, role: str) -> pd.Series:
-    """Return a column of the cell table, or say which one may have been meant."""
-    if name not in obs.columns:
+def column_of(table: pd.DataFrame, name: str, role: str, *, of: str = "obs") -> pd.Series:
+    """Return a column of obs or var, or say which one may have been meant."""
+    if name not in table.columns:
         raise InputError(
-            f"There is no column {name!r} in obs for the {role}.{nearest(name, obs.columns)} "
-            f"Columns: {first_few(obs.columns, 15)}."
+            f"There is no column {name!r} in {of} for the {role}.{nearest(name, table.columns)} "
+            f"Columns: {first_few(table.columns, 15) or 'none'}."
         )
-    found = obs[name]
+    found = table[name]
     if isinstance(found, pd.DataFrame):
-        raise InputError(f"obs has more than one column {name!r}. Rename them.")
+        raise InputError(f"{of} has more than one column {name!r}. Rename them.")
     return found
+
+
+def read_columns(path_or_anndata: str | Path | AnnData, names: list[str]) -> pd.DataFrame:
+    """Return columns of ``obs`` of all cells, with the identifiers of the cells as index."""
+    with open_anndata(path_or_anndata) as opened:
+        found = {name: column_of(opened.obs, name, "check") for name in names}
+        return pd.DataFrame(found, index=opened.obs.index)
 
 
 def cell_filter(obs: pd.DataFrame, cells: str | None) -> BoolArray:
@@ -33,7 +47,7 @@ def cell_filter(obs: pd.DataFrame, cells: str | None) -> BoolArray:
     if cells is None:
         return np.ones(len(obs), dtype=bool)
     if cells in obs.columns:
-        chosen = column(obs, cells, "cell filter")
+        chosen = column_of(obs, cells, "cell filter")
         if chosen.isna().any():
             raise InputError(
                 f"The cell filter {cells!r} is missing in {int(chosen.isna().sum()):,} cells "
@@ -90,7 +104,7 @@ def library_size(
         sizes = pd.Series(row_sums, index=obs.index)
         source = "row sums of all measured genes (none was named)"
     else:
-        sizes, source = column(obs, name, "library size"), f"obs[{name!r}]"
+        sizes, source = column_of(obs, name, "library size"), f"obs[{name!r}]"
         if not _is_number(sizes):
             raise InputError(f"The library size {source} is not numeric. Name a column of counts.")
     values = np.array(sizes.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
@@ -119,22 +133,18 @@ def _is_number(values: pd.Series) -> bool:
 
 
 def covariate_table(
-    obs: pd.DataFrame, covariates: str | list[str]
+    obs: pd.DataFrame, covariates: str | Sequence[str]
 ) -> tuple[pd.DataFrame, str | None]:
     """Return the columns in use and the formula, from names or from ``"~ a + C(b)"``."""
-    formula = covariates.strip() if isinstance(covariates, str) else None
-    if formula is not None and formula.startswith("~"):
-        names = formula_columns(formula, obs.columns)
-    else:
-        formula = None
-        names = [covariates] if isinstance(covariates, str) else covariates
+    formula = covariates if isinstance(covariates, str) else None
+    names = list(covariates) if formula is None else formula_columns(formula, obs.columns)
     for name in names:
         if name not in obs.columns and any(sign in name for sign in "+*:~"):
             raise InputError(
                 f"There is no column {name!r} in obs for the covariates. A formula is one text "
                 "that begins with '~', such as '~ p_mito + C(lane)'."
             )
-        _check_covariate(column(obs, name, "covariates"), name)
+        _check_covariate(column_of(obs, name, "covariates"), name)
     return obs[names].copy(), formula
 
 

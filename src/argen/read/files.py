@@ -1,4 +1,4 @@
-"""Opening screens, with one clear error for each way in which a file can be wrong."""
+"""Opening AnnData, with one clear error for each way in which a file can be wrong."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from typing import Any
 
 import pandas as pd
 
-from argen.data import first_line
-from argen.errors import InputError
+from argen.errors import InputError, first_line
 from argen.read.matrices import read_element, stored_matrix
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
+class OpenAnnData:
     """What an AnnData file or object has; matrices of a file are read when asked for."""
 
     obs: pd.DataFrame
@@ -33,7 +32,7 @@ class Screen:
 
 
 @contextmanager
-def open_screen(given: object) -> Iterator[Screen]:
+def open_anndata(given: object) -> Iterator[OpenAnnData]:
     """Open the path of an ``.h5ad`` file or a zarr store, or take an AnnData object.
 
     Raises
@@ -50,9 +49,9 @@ def open_screen(given: object) -> Iterator[Screen]:
     store = _open_zarr(path) if path.is_dir() else _open_hdf5(path)
     try:
         with _reading(path, Exception):  # each reader raises errors of its own
-            screen = _of_store(store, path, os.fspath(given))
+            opened = _of_store(store, path, os.fspath(given))
         with _reading(path, (OSError, RuntimeError)):  # what slices of a damaged file raise
-            yield screen
+            yield opened
     finally:
         if hasattr(store, "close"):
             store.close()
@@ -74,7 +73,7 @@ def _reading(path: Path, errors: type[Exception] | tuple[type[Exception], ...]) 
         ) from error
 
 
-def _of_object(given: object) -> Screen:
+def _of_object(given: object) -> OpenAnnData:
     from anndata import AnnData
 
     if not isinstance(given, AnnData):
@@ -85,13 +84,13 @@ def _of_object(given: object) -> Screen:
             f"{type(given).__name__}.{modality}"
         )
     raw = None if given.raw is None else (given.raw.X, given.raw.var)
-    return Screen(
+    return OpenAnnData(
         given.obs, given.var, given.X, given.layers, raw, given.obsm, given.uns,
         source="AnnData object", version=None,
     )  # fmt: skip
 
 
-def _of_store(store: Any, path: Path, source: str) -> Screen:
+def _of_store(store: Any, path: Path, source: str) -> OpenAnnData:
     if "raw.X" in store or hasattr(store["obs"], "dtype"):  # written before anndata 0.7
         from anndata import read_h5ad
 
@@ -101,7 +100,7 @@ def _of_store(store: Any, path: Path, source: str) -> Screen:
         raw = stored_matrix(store["raw/X"]), read_element(store["raw/var"])
     obs, var = read_element(store["obs"]), read_element(store["var"])
     layers = store.get("layers", {})
-    return Screen(
+    return OpenAnnData(
         obs=obs,
         var=var,
         x=stored_matrix(store["X"]) if "X" in store else None,

@@ -6,8 +6,7 @@ import keyword
 import re
 from collections.abc import Iterable
 
-from argen.data import first_line
-from argen.errors import InputError, first_few, nearest
+from argen.errors import InputError, first_few, first_line, nearest
 
 # A text, a name between backticks, or a word with dots and what makes it more than a name.
 _TOKEN = re.compile(

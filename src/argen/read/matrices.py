@@ -152,3 +152,8 @@ def _damaged(name: str, why: object) -> InputError:
     return InputError(
         f"{name} is not a valid sparse matrix: {why}. The file is damaged; write it again."
     )
+
+
+def is_real(dtype: np.dtype[Any]) -> bool:
+    """Whether values are numbers that can be compared, booleans included."""
+    return dtype.kind in "buif"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,12 +13,15 @@ import pandas as pd
 from argen.arrays import BoolArray, IntArray
 from argen.data import NOT_MEASURED
 from argen.errors import ArgenWarning, InputError, first_few, nearest
+from argen.read.cells import column_of
+from argen.read.options import ReadOptions
 from argen.read.targets import Carried
 
 # Kind, name, number of cells and reason of what is left out.
 Fate: TypeAlias = tuple[str, str, int, str]
 # Between the targets of a cell with several perturbations.
 _SEPARATORS = "+,;|&"
+NO_COUNT = "no count in any cell that is used"
 # Enough labels to see how they differ from the names of the genes.
 _LABELS_LOOKED_AT = 20
 
@@ -80,42 +83,24 @@ def gene_names(genes: pd.DataFrame, symbols: str | None) -> GeneNames:
         )
     if symbols is None:
         return GeneNames(identifiers, None)
-    if list(genes.columns).count(symbols) > 1:
-        raise InputError(f"var has more than one column {symbols!r}. Rename them.")
-    if symbols not in genes.columns:
-        raise InputError(
-            f"There is no column {symbols!r} in var for the gene symbols."
-            f"{nearest(symbols, genes.columns)} Columns: {first_few(genes.columns, 10) or 'none'}."
-        )
-    shown = [None if pd.isna(symbol) else str(symbol) for symbol in genes[symbols]]
+    named = column_of(genes, symbols, "gene symbols", of="var")
+    shown = [None if pd.isna(symbol) else str(symbol) for symbol in named]
     return GeneNames(identifiers, pd.Index(shown, dtype=object))
 
 
 def select_nodes(
-    carried: Carried,
-    *,
-    genes: GeneNames,
-    gene_table: pd.DataFrame,
-    wanted: list[str] | None,
-    min_cells: int,
-    strict: bool,
+    carried: Carried, genes: GeneNames, gene_table: pd.DataFrame, options: ReadOptions
 ) -> NodeSelection:
-    """Choose the genes that are both perturbed and measured, and have enough cells.
-
-    Parameters
-    ----------
-    wanted
-        Names given by the user; None for every gene that qualifies.
-    """
+    """Choose the genes that are both perturbed and measured, and have enough cells."""
     sizes = carried.sizes
     wanted_columns = None
-    if wanted is not None:
-        wanted_columns = _wanted_columns(wanted, genes, carried.all_labels, sizes)
+    if options.nodes is not None:
+        wanted_columns = _wanted_columns(options.nodes, genes, carried.all_labels, sizes)
     columns, left_out = _match_labels(sizes, genes, wanted_columns)
     ordered = dict(sorted(columns.items(), key=lambda item: item[1]))
     start = NodeSelection(ordered, ~carried.outside(list(ordered)), left_out, [])
-    chosen = drop_nodes(start, carried, genes, min_cells=min_cells)
-    check_enough(chosen, genes, gene_table, strict=strict)
+    chosen = drop_nodes(start, carried, genes, min_cells=options.min_cells)
+    check_enough(chosen, genes, gene_table, strict=options.strict)
     return chosen
 
 
@@ -140,7 +125,7 @@ def drop_nodes(
                 few = f"fewer than {min_cells} perturbed cells"
                 reasons[label] = few if label in sizes else "no perturbed cell"
         if not reasons:
-            reasons = dict.fromkeys(without_counts(chosen), "no count in any cell that is used")
+            reasons = dict.fromkeys(without_counts(chosen), NO_COUNT)
         if not reasons:
             return chosen
         left = {label: k for label, k in chosen.columns.items() if label not in reasons}
@@ -179,7 +164,7 @@ def report_dropped(dropped: list[Fate]) -> None:
 
 
 def select_sinks(
-    sinks: str | list[str] | None, nodes: Collection[int], genes: GeneNames
+    sinks: str | Sequence[str] | None, nodes: Collection[int], genes: GeneNames
 ) -> IntArray:
     """Return the columns of measured genes that are targets without being nodes."""
     if sinks is None:
@@ -230,7 +215,7 @@ def _joins_others(label: str, labels: pd.Index) -> str:
 
 
 def _wanted_columns(
-    wanted: list[str], genes: GeneNames, all_labels: set[str], sizes: pd.Series
+    wanted: Sequence[str], genes: GeneNames, all_labels: set[str], sizes: pd.Series
 ) -> dict[str, int]:
     """Return label -> column of the genes that the user listed."""
     if len(wanted) < 2:

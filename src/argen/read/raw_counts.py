@@ -11,26 +11,26 @@ from scipy import sparse
 
 from argen.arrays import IntArray
 from argen.errors import InputError, first_few, nearest
-from argen.read.files import Screen
-from argen.read.matrices import BlockMatrix, block_matrix
+from argen.read.files import OpenAnnData
+from argen.read.matrices import BlockMatrix, block_matrix, is_real
 
 # Enough of a matrix to tell counts from anything else when looking for the raw one.
 _ROWS_LOOKED_AT = 500
 _LARGEST_COUNT = 2**32 - 1
 
 
-def find_matrix(screen: Screen, layer: str | None) -> tuple[BlockMatrix, pd.DataFrame, str]:
+def find_matrix(opened: OpenAnnData, layer: str | None) -> tuple[BlockMatrix, pd.DataFrame, str]:
     """Return the matrix asked for, the table of its genes, and what to call it."""
     if layer is None:
-        matrix, genes, name = screen.x, screen.var, "X"
-    elif layer in screen.layers:
-        matrix, genes, name = screen.layers[layer], screen.var, f"layers[{layer!r}]"
+        matrix, genes, name = opened.x, opened.var, "X"
+    elif layer in opened.layers:
+        matrix, genes, name = opened.layers[layer], opened.var, f"layers[{layer!r}]"
     elif layer == "raw":
-        if screen.raw is None:
+        if opened.raw is None:
             raise InputError("layer='raw' was asked for, but the AnnData object has no raw.")
-        (matrix, genes), name = screen.raw, "raw"
+        (matrix, genes), name = opened.raw, "raw"
     else:
-        known = [*map(str, screen.layers), *(["raw"] if screen.raw is not None else [])]
+        known = [*map(str, opened.layers), *(["raw"] if opened.raw is not None else [])]
         raise InputError(
             f"There is no layer {layer!r}; the object has {first_few(known, 10) or 'none'}."
             f"{' X is read when no layer is named.' if layer == 'X' else nearest(layer, known)}"
@@ -38,7 +38,7 @@ def find_matrix(screen: Screen, layer: str | None) -> tuple[BlockMatrix, pd.Data
     if matrix is None:
         raise InputError(f"{name} is empty (None). Name the layer with raw counts.")
     blocks = block_matrix(matrix, name)
-    if not _is_real(blocks.dtype) or len(blocks.shape) != 2:
+    if not is_real(blocks.dtype) or len(blocks.shape) != 2:
         raise InputError(
             f"{name} has values of type {blocks.dtype}: expected raw counts, cells by genes."
         )
@@ -47,23 +47,19 @@ def find_matrix(screen: Screen, layer: str | None) -> tuple[BlockMatrix, pd.Data
             f"{name} has {blocks.shape[0]} cells and {blocks.shape[1]} genes: expected at least "
             "one of each. Check how the file was subset."
         )
-    if blocks.shape != (len(screen.obs), len(genes)):
+    if blocks.shape != (len(opened.obs), len(genes)):
         raise InputError(
             f"{name} has {blocks.shape[0]:,} cells and {blocks.shape[1]:,} genes, but their tables "
-            f"list {len(screen.obs):,} and {len(genes):,}. The file is damaged; write it again."
+            f"list {len(opened.obs):,} and {len(genes):,}. The file is damaged; write it again."
         )
     return blocks, genes, name
-
-
-def _is_real(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind in "buif"
 
 
 @dataclass(frozen=True, slots=True)
 class RawCounts:
     """Refuses anything but finite, non-negative integers, and says which matrix looks raw."""
 
-    screen: Screen
+    opened: OpenAnnData
     name: str
     genes: pd.Index
 
@@ -85,23 +81,23 @@ class RawCounts:
         row, column = entries.row[is_bad], entries.col[is_bad]
         first = np.lexsort((row, column))[0]
         value = entries.data[is_bad][first]
-        cell = str(self.screen.obs.index[cells[row[first]]])
+        cell = str(self.opened.obs.index[cells[row[first]]])
         gene = str(self.genes[first_gene + column[first]])
         raise InputError(
             f"{self.name} holds {what} in {int(is_bad.sum()):,} entries (first: {value:.6g} in "
             f"cell {cell!r}, gene {gene!r}): expected raw counts, not normalised or "
-            f"log-transformed ones.{_raw_looking(self.screen, self.name)}"
+            f"log-transformed ones.{_raw_looking(self.opened, self.name)}"
         )
 
 
-def _raw_looking(screen: Screen, refused: str) -> str:
+def _raw_looking(opened: OpenAnnData, refused: str) -> str:
     found = []
-    if screen.x is not None and refused != "X" and _looks_raw(screen.x):
+    if opened.x is not None and refused != "X" and _looks_raw(opened.x):
         found.append("X (layer=None)")
-    for name, layer in screen.layers.items():
+    for name, layer in opened.layers.items():
         if refused != f"layers[{name!r}]" and _looks_raw(layer):
             found.append(f"layers[{str(name)!r}] (layer={str(name)!r})")
-    if screen.raw is not None and refused != "raw" and _looks_raw(screen.raw[0]):
+    if opened.raw is not None and refused != "raw" and _looks_raw(opened.raw[0]):
         found.append("raw (layer='raw')")
     if found:
         return f" These look raw: {', '.join(found)}."
@@ -111,7 +107,7 @@ def _raw_looking(screen: Screen, refused: str) -> str:
 def _looks_raw(matrix: Any) -> bool:
     blocks = block_matrix(matrix, "")
     values = blocks.first_values(_ROWS_LOOKED_AT)
-    if not _is_real(values.dtype):
+    if not is_real(values.dtype):
         return False
     return bool(
         np.isfinite(values).all() and (values >= 0).all() and (values == np.floor(values)).all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,45 +16,18 @@ from argen.data import (
     left_out_table,
 )
 from argen.errors import InputError, first_few
-from argen.read import cells as cell_table
-from argen.read.files import open_screen
+from argen.read.cells import covariate_table, library_size
+from argen.read.files import open_anndata
 from argen.read.nodes import report_dropped
-from argen.read.options import (
-    check_mean,
-    check_min_cells,
-    check_name,
-    check_separator,
-    name_list,
-    optional_names,
-    sink_names,
-)
-from argen.read.scratch import check_scratch, most_bytes
-from argen.read.selection import Selection, Storage, select_from
+from argen.read.options import ReadOptions
+from argen.read.scratch import TileStore
+from argen.read.selection import select_from
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def read_perturbseq(
-    path_or_anndata: str | Path | AnnData,
-    *,
-    target: str,
-    control: str | Sequence[str] = (),
-    library_size: str | None = None,
-    covariates: str | Sequence[str] = (),
-    layer: str | None = None,
-    cells: str | None = None,
-    nodes: Sequence[str] | None = None,
-    sinks: str | Sequence[str] | None = None,
-    min_sink_mean: float = 0.0,
-    gene_symbols: str | None = None,
-    min_cells: int = 10,
-    separator: str | None = None,
-    target_names: str | Sequence[str] | None = None,
-    memory: str | int | None = None,
-    scratch: str | Path | None = None,
-    strict: bool = False,
-) -> PerturbSeqData:
+def read_perturbseq(path_or_anndata: str | Path | AnnData, options: ReadOptions) -> PerturbSeqData:
     """Read a Perturb-seq screen and check that the method can use it.
 
     Parameters
@@ -63,47 +35,8 @@ def read_perturbseq(
     path_or_anndata
         An ``.h5ad`` file, a zarr store of AnnData, or an AnnData object. Counts of a file are
         read once, in blocks.
-    target
-        Column of ``obs`` with the perturbed gene of each cell, or table of ``obsm`` with a
-        column of 0 and 1 for each perturbed gene.
-    control
-        Label, or labels, of the control cells in that column. In a table, cells without any
-        perturbation are the controls, and ``control`` names the columns of guides that target
-        nothing, if there are any.
-    library_size
-        Column of ``obs`` with the depth of each cell; only ratios matter. None: the row sums
-        of all measured genes of the matrix, before nodes are chosen.
-    covariates
-        Columns of ``obs``, numeric or categorical, or a formula that begins with ``~``.
-    layer
-        ``None`` for ``X``, the name of a layer, or ``"raw"``.
-    cells
-        Boolean column of ``obs``, or a pandas query on it, for the cells to use.
-    nodes
-        Genes of the network; None: every gene both perturbed and measured.
-    sinks
-        Measured genes that are targets without being nodes: ``"all"``, or a list. None: none.
-    min_sink_mean
-        Fewest counts of a sink, in the mean over the cells that are used.
-    gene_symbols
-        Column of ``var`` with symbols. They are shown in place of the identifiers, and labels
-        may use either.
-    min_cells
-        Fewest perturbed cells of a node.
-    separator
-        What joins the genes in the label of a cell with several perturbations, such as ``"+"``.
-        A cell that carries anything but nodes and controls is left out. None: labels are whole.
-    target_names
-        Names of the columns of a table without names: a list, or a key of ``uns``.
-    memory
-        How much memory the counts may take, such as ``"4 GB"``, or bytes; half of what is free
-        when None. Where they need more, they are kept in files.
-    scratch
-        Folder for these files. They go when the process ends; when a folder is named, those of
-        an ``.h5ad`` file or zarr store stay there, and are used again while the file and the
-        choice of cells and genes are the same.
-    strict
-        Make an error of what is otherwise a warning: genes that cannot be nodes.
+    options
+        Which column says what, which cells and genes to use, and where to keep counts.
 
     Raises
     ------
@@ -120,47 +53,24 @@ def read_perturbseq(
     >>> import argen
     >>> data, truth = argen.simulate_paper_screen(rng=1, n_cells=2000)
     >>> adata = argen.simulated_anndata(data, truth)
-    >>> data = argen.read_perturbseq(
-    ...     adata, target="perturbation", control="non-targeting",
+    >>> options = argen.ReadOptions(
+    ...     target="perturbation", control="non-targeting",
     ...     library_size="library_size", covariates=["L"],
     ... )
-    >>> len(data.nodes)
+    >>> len(argen.read_perturbseq(adata, options).nodes)
     8
     """
-    check_name(target, "target", optional=False)
-    for name, option in (
-        (library_size, "library_size"),
-        (layer, "layer"),
-        (cells, "cells"),
-        (gene_symbols, "gene_symbols"),
-        (separator, "separator"),
-    ):
-        check_name(name, option)
-    check_min_cells(min_cells)
-    covariate_names = (
-        covariates if isinstance(covariates, str) else name_list(covariates, "covariates")
-    )
-    selection = Selection(
-        target=target,
-        control=name_list(control, "control"),
-        separator=check_separator(separator),
-        target_names=optional_names(target_names, "target_names"),
-        layer=layer,
-        cells=cells,
-        nodes=None if nodes is None else name_list(nodes, "nodes"),
-        sinks=sink_names(sinks),
-        min_sink_mean=check_mean(min_sink_mean),
-        gene_symbols=gene_symbols,
-        min_cells=int(min_cells),
-        strict=strict,
-        storage=Storage(most_bytes(memory), check_scratch(scratch)),
-    )
-    with open_screen(path_or_anndata) as screen:
-        selected = select_from(screen, selection)
+    if not isinstance(options, ReadOptions):
+        raise InputError(
+            f"Expected options, ReadOptions(target=..., control=...), not {type(options).__name__}."
+        )
+    store = TileStore.of(options.memory, options.scratch)
+    with open_anndata(path_or_anndata) as opened:
+        selected = select_from(opened, options, store)
         report_dropped(selected.nodes.dropped)
-        obs = screen.obs[selected.kept]
-        sizes, size_source = cell_table.library_size(obs, library_size, selected.row_sums)
-        table, formula = cell_table.covariate_table(obs, covariate_names)
+        obs = opened.obs[selected.kept]
+        sizes, size_source = library_size(obs, options.library_size, selected.row_sums)
+        table, formula = covariate_table(obs, options.covariates)
     data = PerturbSeqData(
         counts=selected.counts,
         genes=selected.genes,
@@ -173,7 +83,7 @@ def read_perturbseq(
         covariates=table.reset_index(drop=True),
         formula=formula,
         left_out=left_out_table(selected.left_out),
-        source=screen.source,
+        source=opened.source,
     )
     _check_regressors(data)
     return data

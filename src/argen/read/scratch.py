@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -39,13 +38,8 @@ def most_bytes(memory: object) -> int:
     raise InputError(f"memory must be text such as '4 GB', or a number of bytes, not {memory!r}.")
 
 
-def check_scratch(scratch: object) -> Path | None:
-    """Return the folder that the user named, made if need be."""
-    if scratch is None:
-        return None
-    if not isinstance(scratch, str | os.PathLike):
-        raise InputError(f"scratch must be the path of a folder, not {scratch!r}.")
-    folder = Path(scratch)
+def _writable_folder(folder: Path) -> Path:
+    """Make the folder that the user named if need be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -74,6 +68,16 @@ class TileStore:
     folder: Path | None = None
     _nbytes: int = 0
     _n_moved: int = 0
+
+    @classmethod
+    def of(cls, memory: str | int | None, scratch: str | Path | None) -> TileStore:
+        """Take the limit and the folder that the user named."""
+        folder = None if scratch is None else _writable_folder(Path(scratch))
+        return cls(most_bytes(memory), folder)
+
+    def another(self) -> TileStore:
+        """Return an empty one with the same limit and folder."""
+        return TileStore(self.most_bytes, self.parent)
 
     def add(self, tile: Tile) -> None:
         """Append a tile."""

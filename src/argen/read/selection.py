@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import sparse
@@ -11,9 +10,10 @@ from scipy import sparse
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import GeneCounts
 from argen.read.cells import cell_filter
-from argen.read.files import Screen
+from argen.read.files import OpenAnnData
 from argen.read.matrices import BlockMatrix
 from argen.read.nodes import (
+    NO_COUNT,
     Fate,
     GeneNames,
     NodeSelection,
@@ -23,37 +23,11 @@ from argen.read.nodes import (
     select_nodes,
     select_sinks,
 )
+from argen.read.options import ReadOptions
 from argen.read.raw_counts import RawCounts, find_matrix
 from argen.read.scratch import Kept, TileStore
 from argen.read.targets import Carried, carried_perturbations
 from argen.read.tiling import Wanted, tile_counts
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Where counts may be kept."""
-
-    most_bytes: int  # in memory
-    scratch: Path | None  # folder named by the user
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What the user asked for, checked as far as that goes without the file."""
-
-    target: str
-    control: list[str]
-    separator: str | None
-    target_names: str | list[str] | None
-    layer: str | None
-    cells: str | None
-    nodes: list[str] | None
-    sinks: str | list[str] | None
-    min_sink_mean: float
-    gene_symbols: str | None
-    min_cells: int
-    strict: bool
-    storage: Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,50 +44,36 @@ class Selected:
     left_out: list[Fate]
 
 
-def select_from(screen: Screen, asked: Selection) -> Selected:
+def select_from(opened: OpenAnnData, options: ReadOptions, store: TileStore) -> Selected:
     """Choose cells, nodes and sinks by the tables of a screen, then read the counts once."""
-    matrix, gene_table, name = find_matrix(screen, asked.layer)
-    genes = gene_names(gene_table, asked.gene_symbols)
-    passed = cell_filter(screen.obs, asked.cells)
-    carried = carried_perturbations(
-        screen,
-        passed,
-        target=asked.target,
-        control=asked.control,
-        separator=asked.separator,
-        target_names=asked.target_names,
-    )
-    first = select_nodes(
-        carried,
-        genes=genes,
-        gene_table=gene_table,
-        wanted=asked.nodes,
-        min_cells=asked.min_cells,
-        strict=asked.strict,
-    )
-    sinks = select_sinks(asked.sinks, set(first.columns.values()), genes)
+    matrix, gene_table, name = find_matrix(opened, options.layer)
+    genes = gene_names(gene_table, options.gene_symbols)
+    passed = cell_filter(opened.obs, options.cells)
+    carried = carried_perturbations(opened, passed, options)
+    first = select_nodes(carried, genes, gene_table, options)
+    sinks = select_sinks(options.sinks, set(first.columns.values()), genes)
     columns = np.array([*first.columns.values(), *sinks], dtype=np.int64)
     wanted = Wanted(passed, _among(passed, first.used), columns)
-    check = RawCounts(screen, name, genes.identifiers)
-    counts, row_sums = _read(matrix, wanted, check, screen, name, asked.storage)
+    check = RawCounts(opened, name, genes.identifiers)
+    counts, row_sums = _read(matrix, wanted, check, store)
 
-    nodes = _with_counts(first, counts, carried, genes, asked.min_cells)
-    check_enough(nodes, genes, gene_table, strict=asked.strict)
+    nodes = _with_counts(first, counts, carried, genes, options.min_cells)
+    check_enough(nodes, genes, gene_table, strict=options.strict)
     still = nodes.used[first.used]
     is_sink, left_out_sinks = _sinks_with_counts(
-        sinks, counts, len(first.columns), still, genes, asked.min_sink_mean
+        sinks, counts, len(first.columns), still, genes, options.min_sink_mean
     )
     is_node = np.array([label in nodes.columns for label in first.columns], dtype=bool)
     chosen = np.flatnonzero(np.concatenate([is_node, is_sink]))
     if len(chosen) < counts.n_genes or not still.all():
-        counts = _stored(counts, still, chosen, asked.storage)
+        counts = _stored(counts, still, chosen, store.another())
     order = [carried.labels.get_loc(label) for label in nodes.columns]
     perturbations = sparse.csc_array(carried.matrix[:, order][np.flatnonzero(nodes.used)])
     perturbations.sort_indices()
     left_out = [*nodes.left_out, *nodes.dropped, *left_out_sinks]
     if not passed.all():
         n_filtered = int((~passed).sum())
-        left_out.insert(0, ("cells", "filtered", n_filtered, f"not in {asked.cells!r}"))
+        left_out.insert(0, ("cells", "filtered", n_filtered, f"not in {options.cells!r}"))
     return Selected(
         nodes=nodes,
         genes=tuple(genes.display(columns[k]) for k in chosen.tolist()),
@@ -134,24 +94,17 @@ def _among(passed: BoolArray, chosen: BoolArray) -> BoolArray:
 
 
 def _read(
-    matrix: BlockMatrix,
-    wanted: Wanted,
-    check: RawCounts,
-    screen: Screen,
-    name: str,
-    storage: Storage,
+    matrix: BlockMatrix, wanted: Wanted, check: RawCounts, store: TileStore
 ) -> tuple[GeneCounts, FloatArray]:
     """Read the counts, or take them from where an earlier reading left them."""
-    if storage.scratch is None or screen.version is None:
-        return tile_counts(matrix, wanted, check, TileStore(storage.most_bytes, storage.scratch))
-    kept = Kept.of(
-        storage.scratch, screen.version, name, wanted.passed, wanted.used, wanted.columns
-    )
+    tiles, version = store.another(), check.opened.version
+    if store.parent is None or version is None:
+        return tile_counts(matrix, wanted, check, tiles)
+    kept = Kept.of(store.parent, version, check.name, wanted.passed, wanted.used, wanted.columns)
     if not kept.is_there():
-        store = TileStore(storage.most_bytes, storage.scratch)
-        kept.save(*tile_counts(matrix, wanted, check, store))
-        store.clear()
-    return kept.load(storage.most_bytes)
+        kept.save(*tile_counts(matrix, wanted, check, tiles))
+        tiles.clear()
+    return kept.load(store.most_bytes)
 
 
 def _with_counts(
@@ -178,18 +131,14 @@ def _sinks_with_counts(
     """Which sinks have enough counts, and the fate of the others."""
     means = counts.totals(cells)[n_before:] / max(int(cells.sum()), 1)
     kept = (means > 0) & (means >= min_mean)
-    reasons = np.where(means > 0, f"mean count below {min_mean:g}", _NO_COUNT)
+    reasons = np.where(means > 0, f"mean count below {min_mean:g}", NO_COUNT)
     return kept, [
         ("sink", genes.display(int(sinks[k])), 0, str(reasons[k])) for k in np.flatnonzero(~kept)
     ]
 
 
-_NO_COUNT = "no count in any cell that is used"
-
-
-def _stored(counts: GeneCounts, cells: BoolArray, genes: IntArray, storage: Storage) -> GeneCounts:
+def _stored(counts: GeneCounts, cells: BoolArray, genes: IntArray, store: TileStore) -> GeneCounts:
     """Keep some cells and genes of counts that may be in files, in memory if they fit."""
-    store = TileStore(storage.most_bytes, storage.scratch)
     for tile in counts.select(cells, genes):
         store.add(tile)
     return GeneCounts(tuple(store.tiles), len(genes))

@@ -12,8 +12,10 @@ from scipy import sparse
 
 from argen.arrays import BoolArray
 from argen.errors import InputError, first_few, nearest
-from argen.read.cells import column, in_query
-from argen.read.files import Screen
+from argen.read.cells import column_of, in_query
+from argen.read.files import OpenAnnData
+from argen.read.matrices import is_real
+from argen.read.options import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +46,24 @@ class Carried:
         return outside
 
 
-def carried_perturbations(
-    screen: Screen,
-    passed: BoolArray,
-    *,
-    target: str,
-    control: list[str],
-    separator: str | None,
-    target_names: str | list[str] | None,
-) -> Carried:
+def carried_perturbations(opened: OpenAnnData, passed: BoolArray, options: ReadOptions) -> Carried:
     """Read the labels in ``obs[target]``, or the indicators in ``obsm[target]``."""
-    if target not in screen.obs.columns and target in screen.obsm:
+    target, control, separator = options.target, options.control, options.separator
+    if target not in opened.obs.columns and target in opened.obsm:
         if separator is not None:
             raise InputError(
                 f"separator={separator!r} is for labels, but obsm[{target!r}] is a table of "
                 "indicators. Leave it out."
             )
-        return _from_indicators(screen, passed, target, control, target_names)
-    if target_names is not None:
+        return _from_indicators(opened, passed, options)
+    if options.target_names is not None:
         raise InputError(
             f"target_names is for a table of indicators, but obs[{target!r}] holds labels. "
             "Leave it out."
         )
-    obs = screen.obs[passed]
-    labels = target_labels(obs, target, list(screen.obsm))
-    frequent = screen.obs[target].dropna().astype(str).value_counts().index
+    obs = opened.obs[passed]
+    labels = target_labels(obs, target, list(opened.obsm))
+    frequent = opened.obs[target].dropna().astype(str).value_counts().index
     parts = {label: _parts(label, separator) for label in set(frequent) | set(labels)}
     names = list(dict.fromkeys(part for label in frequent for part in parts[label]))
     check_controls(labels, control, pd.Index(names, dtype=object), parts)
@@ -106,7 +101,7 @@ def target_labels(obs: pd.DataFrame, target: str, tables: list[str]) -> pd.Serie
             f"There is no column {target!r} in obs, and no table of that name in obsm."
             f"{nearest(target, [*obs.columns, *tables])}"
         )
-    labels = column(obs, target, "target labels")
+    labels = column_of(obs, target, "target labels")
     missing = labels.isna()
     if missing.all():
         raise InputError(
@@ -123,7 +118,7 @@ def target_labels(obs: pd.DataFrame, target: str, tables: list[str]) -> pd.Serie
 
 
 def check_controls(
-    labels: pd.Series, control: list[str], all_labels: pd.Index, parts: dict[str, list[str]]
+    labels: pd.Series, control: Sequence[str], all_labels: pd.Index, parts: dict[str, list[str]]
 ) -> None:
     """Refuse control labels that no cell has.
 
@@ -147,15 +142,10 @@ def check_controls(
         )
 
 
-def _from_indicators(
-    screen: Screen,
-    passed: BoolArray,
-    target: str,
-    control: list[str],
-    target_names: str | list[str] | None,
-) -> Carried:
-    table = screen.obsm[target]
-    names = _names_of(screen, table, target, target_names)
+def _from_indicators(opened: OpenAnnData, passed: BoolArray, options: ReadOptions) -> Carried:
+    target, control = options.target, options.control
+    table = opened.obsm[target]
+    names = _names_of(table, opened, options)
     missing = [label for label in control if label not in names]
     if missing:
         raise InputError(
@@ -163,7 +153,7 @@ def _from_indicators(
             f"{nearest(missing[0], names)} Columns: {first_few(names, 8)}."
         )
     values = table.to_numpy() if isinstance(table, pd.DataFrame) else table
-    is_number = values.dtype.kind in "buif"
+    is_number = is_real(values.dtype)
     matrix = sparse.csc_array(values[np.flatnonzero(passed)] if is_number else (1, 1))
     matrix.sum_duplicates()
     if not is_number or not np.isin(matrix.data, (0, 1)).all():
@@ -187,25 +177,24 @@ def _from_indicators(
     return carried
 
 
-def _names_of(
-    screen: Screen, table: Any, target: str, target_names: str | list[str] | None
-) -> list[str]:
+def _names_of(table: Any, opened: OpenAnnData, options: ReadOptions) -> list[str]:
     """Return the names of the columns: the table's own, or those that the user says."""
+    target, target_names = options.target, options.target_names
     if isinstance(target_names, str):
-        if target_names not in screen.uns:
+        if target_names not in opened.uns:
             raise InputError(
                 f"There is no {target_names!r} in uns for the names of the targets."
-                f"{nearest(target_names, screen.uns)}"
+                f"{nearest(target_names, opened.uns)}"
             )
-        names = [str(name) for name in np.ravel(screen.uns[target_names])]
+        names = [str(name) for name in np.ravel(opened.uns[target_names])]
     elif target_names is not None:
-        names = target_names
+        names = list(target_names)
     elif isinstance(table, pd.DataFrame):
         names = [str(name) for name in table.columns]
     else:
         raise InputError(
             f"The columns of obsm[{target!r}] have no names. Name them by target_names: a list, "
-            f"or a key of uns{nearest(target, screen.uns) or '.'}"
+            f"or a key of uns{nearest(target, opened.uns) or '.'}"
         )
     if len(names) != table.shape[1] or len(set(names)) != len(names):
         raise InputError(

@@ -74,7 +74,7 @@ def _by_genes(
     is_used = wanted.used[cells]
     row_sums = np.zeros(n_used)
     tile_cells = _cells_of_a_tile(matrix, n_used)
-    pieces = TileStore(store.most_bytes, store.parent)
+    pieces = store.another()
     found: list[IntArray] = [np.empty(0, dtype=np.int64)]
     for first, block in matrix.blocks():
         block = block[cells] if len(cells) < block.shape[0] else block

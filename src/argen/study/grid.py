@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from argen.analysis import Evaluation, evaluate
-from argen.data import PerturbSeqData, first_line
-from argen.errors import InputError
+from argen.data import PerturbSeqData
+from argen.errors import InputError, first_line
 from argen.method import infer_by
 from argen.run import Progress
 from argen.simulate import ScreenModel, Truth, simulate_screen

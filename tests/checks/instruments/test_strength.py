@@ -172,11 +172,12 @@ def test_genes_that_could_not_be_nodes_are_named():
     adata = argen.simulated_anndata(*argen.simulate_paper_screen(rng=1, n_cells=2000))
     adata.X = adata.X.toarray() * (adata.var_names != "X3")
     fewer = adata[:, adata.var_names != "X5"].copy()
+    options = argen.ReadOptions(
+        target="perturbation", control="non-targeting", covariates=["L"],
+        library_size="library_size",
+    )  # fmt: skip
     with pytest.warns(argen.ArgenWarning, match="X3"):
-        data = argen.read_perturbseq(
-            fewer, target="perturbation", control="non-targeting", covariates=["L"],
-            library_size="library_size",
-        )  # fmt: skip
+        data = argen.read_perturbseq(fewer, options)
     network = argen.infer_network(data)
     for found in (check(data), argen.check(network)):
         named = {f.severity: f for f in found.findings if "changes its own gene" in f.assumption}
