@@ -18,9 +18,8 @@ from scipy import sparse
 
 import argen
 from argen.data.counts import MOST_CELLS_OF_A_TILE, GeneCounts, Tile
-from argen.data.covariates import encode_covariates
-from argen.data.perturbseq import perturbations_of
-from argen.engine.threads import using_threads
+from argen.data.perturbseq import left_out_table, perturbations_of
+from argen.engine import SharedEngine, using_threads
 
 N_LEVELS = 48
 TARGETS_OF_A_BLOCK = 64
@@ -71,17 +70,23 @@ def main() -> None:
         counts = write_tiles(Path(folder), rng, carried, gem_group, log_size, n_targets)
         print(f"drawn and written in {time.perf_counter() - start:.0f} s: "
               f"{counts.nbytes / 1e9:.1f} GB in {len(counts.tiles)} tiles")  # fmt: skip
-        data = argen.Design(
+        data = argen.PerturbSeqData(
+            counts=counts,
             genes=tuple(f"g{k}" for k in range(n_nodes)),
             n_nodes=n_nodes,
-            counts=counts,
+            n_measured=n_nodes,
+            cells=pd.RangeIndex(n_cells),
             perturbations=perturbations_of(carried, n_nodes),
-            offset=log_size,
-            covariates=encode_covariates(covariates, None),
+            library_size=np.exp(log_size),
+            library_size_source="drawn",
+            covariates=covariates,
+            formula=None,
+            left_out=left_out_table([]),
+            source="drawn",
         )
         with using_threads(None):
             start = time.perf_counter()
-            screener = argen.engine.SharedEngine().screen(data, argen.InferenceConfig())
+            screener = SharedEngine().screen(data, argen.InferenceConfig())
             prepared = time.perf_counter() - start
             screener.total_effects(np.arange(1))  # compiles
             start = time.perf_counter()

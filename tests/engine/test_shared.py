@@ -14,7 +14,7 @@ import argen
 from argen.engine import ExactEngine, SharedEngine
 from argen.engine.shared import SERIES_DEGREES, SharedScreener
 from argen.errors import FitStatus
-from argen.glm import _controls, _pairs, _series
+from argen.glm import _controls, _pair_sums, _series
 from argen.glm.monomials import monomials
 from tests.screens import PUBLISHED, screen_of
 
@@ -241,14 +241,14 @@ def test_sums_over_controls_are_those_of_their_cells(n_numeric, rng):
 
     doubled = coefficients * 2.0 ** series.exponents.sum(axis=1)
     n_low, n_coefficients = series.minus.shape[1], series.n_up_to[-3]
-    variance = _pairs._control_variance(
+    variance = _pair_sums.control_variance(
         tables[1, :n_low], tables[2], tables[3], coefficients, doubled, series.minus,
         n_coefficients, n_terms, weight, n_numeric, influence, rate,
     )  # fmt: skip
     at = influence[stratum] + weight @ z
     plain = np.sum(((y - rate[stratum] * mean) * at) ** 2)
     np.testing.assert_allclose(variance, plain, rtol=1e-9)
-    afresh = _pairs._control_variance_afresh(
+    afresh = _pair_sums.control_variance_afresh(
         y, mean, powers, start, influence, rate, weight, n_numeric
     )
     np.testing.assert_allclose(afresh, plain, rtol=1e-12)

@@ -1,24 +1,113 @@
-"""Compilation where nothing can be cached."""
+"""How compiled loops are kept, and what becomes of them when the sources change."""
 
-import numba
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
-from argen.glm._compile import compiled
+import pytest
+
+import argen
+from argen.glm._compile import compiled, inner, on_compiling, sources_digest
 
 
-def test_without_a_place_for_the_cache(monkeypatch):
-    njit = numba.njit
+def double(x):
+    return 2 * x
 
-    def without_cache(cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return njit(**options)
 
-    monkeypatch.setattr("argen.glm._compile.nb.njit", without_cache)
+def run_python(code: str, package: Path, **environment: str) -> str:
+    """Run a program on a copy of the package; what numba keeps is where it keeps it by itself."""
+    kept = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | {"PYTHONPATH": str(package)} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
 
-    @compiled()
-    def double(x):
-        return 2 * x
 
-    # Compiling imports parts of numba that are cached themselves.
-    monkeypatch.undo()
-    assert double(2) == 4
+@pytest.fixture
+def package(tmp_path):
+    """A package of one kernel and another that it calls, beside a copy of the module tested."""
+    folder = tmp_path / "argen" / "glm"
+    folder.mkdir(parents=True)
+    (tmp_path / "argen" / "__init__.py").touch()
+    (folder / "__init__.py").touch()
+    shutil.copy(Path(argen.__file__).parent / "glm" / "_compile.py", folder)
+    (folder / "callee.py").write_text(
+        "from argen.glm._compile import inner\n\n@inner()\ndef callee(x):\n    return 2 * x\n"
+    )
+    (folder / "caller.py").write_text(
+        "from argen.glm._compile import compiled\nfrom argen.glm.callee import callee\n\n"
+        "@compiled()\ndef caller(x):\n    return callee(x) + 1\n"
+    )
+    return tmp_path
+
+
+CALL = """
+from argen.glm._compile import on_compiling
+on_compiling(lambda: print("compiling"))
+from argen.glm.caller import caller
+print(caller(3), caller(4))
+"""
+
+
+def test_what_is_compiled_is_kept(package):
+    assert run_python(CALL, package).split() == ["compiling", "7", "9"]
+    assert run_python(CALL, package).split() == ["7", "9"]
+
+
+def test_an_edited_callee_is_compiled_anew_with_its_callers(package):
+    run_python(CALL, package)
+    callee = package / "argen" / "glm" / "callee.py"
+    callee.write_text(callee.read_text().replace("2 * x", "5 * x"))
+    assert run_python(CALL, package).split() == ["compiling", "16", "21"]
+
+
+def test_a_callee_that_another_process_compiled_meanwhile_is_called(package):
+    run_python(CALL, package)
+    other = package / "other"
+    shutil.copytree(package / "argen", other / "argen")
+    for kept in (other / "argen" / "glm" / "__pycache__").glob("*.nb?"):
+        kept.unlink()
+    # Names of compiled functions have a number that depends on what was compiled before.
+    run_python("from argen.glm._compile import compiled\ncompiled()(lambda: 1)()\n" + CALL, other)
+    for kept in (other / "argen" / "glm" / "__pycache__").glob("callee*.nb?"):
+        shutil.copy(kept, package / "argen" / "glm" / "__pycache__")
+    assert run_python(CALL, package).split() == ["compiling", "7", "9"]
+    assert run_python(CALL, package).split() == ["7", "9"]
+
+
+def test_without_a_place_for_the_cache(package):
+    nowhere = package / "file"
+    nowhere.touch()
+    folder = package / "argen" / "glm" / "__pycache__"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.touch()  # no folder can be made here
+    found = run_python(CALL, package, HOME=str(nowhere), XDG_CACHE_HOME=str(nowhere))
+    assert found.split() == ["compiling", "7", "9"]
+
+
+def test_the_digest_is_that_of_all_modules(package):
+    folder = package / "argen" / "glm"
+    before = sources_digest(folder)
+    sources_digest.cache_clear()
+    assert sources_digest(folder) == before
+    (folder / "callee.py").write_text("")
+    sources_digest.cache_clear()
+    assert sources_digest(folder) != before
+
+
+def test_compiling_is_told_once():
+    told = []
+    on_compiling(lambda: told.append(True))
+    assert [compiled()(double)(2), compiled()(double)(2.0)] == [4, 4.0]
+    assert told == [True]
+
+
+def test_python_can_call_what_kernels_call():
+    kernel = inner()(double)
+    assert [kernel(2), kernel(3)] == [4, 6]

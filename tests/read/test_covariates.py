@@ -8,7 +8,7 @@ import argen
 
 
 def regressors(data):
-    return dict(zip(*[(block := data.covariates).names, block.matrix.T], strict=True))
+    return dict(zip(*[(block := data.regressors).names, block.matrix.T], strict=True))
 
 
 def test_names_one_name_and_none(screen, read):

@@ -10,16 +10,12 @@ import argen
 from argen.read.formula import formula_columns
 
 
-def regressors(data):
-    return data.covariates
-
-
 def test_a_formula_and_its_names_agree(screen, read):
-    named = regressors(read(screen, covariates=["p_mito", "lane"]))
+    named = read(screen, covariates=["p_mito", "lane"]).regressors
     data = read(screen, covariates="~ p_mito + C(lane)")
     assert data.formula == "~ p_mito + C(lane)"
     assert data.covariates.columns.tolist() == ["p_mito", "lane"]
-    written = regressors(data)
+    written = data.regressors
     order = [written.names.index(name) for name in ("p_mito", "C(lane)[T.L2]", "C(lane)[T.L3]")]
     np.testing.assert_allclose(written.matrix[:, order], named.matrix, atol=1e-12)
 
@@ -44,13 +40,13 @@ def test_a_formula_and_its_names_agree(screen, read):
 def test_columns_of_a_formula(screen, read, formula, columns):
     data = read(screen, covariates=formula)
     assert data.covariates.columns.tolist() == columns
-    assert len(regressors(data).names) > 0
+    assert len(data.regressors.names) > 0
 
 
 def test_names_with_spaces_and_dots(screen, read):
     screen.obs["percent mito"] = screen.obs["p_mito"]
     screen.obs["seq.lane"] = screen.obs["lane"]
-    expected = regressors(read(screen, covariates=["p_mito", "lane"]))
+    expected = read(screen, covariates=["p_mito", "lane"]).regressors
     for covariates in (
         ["percent mito", "seq.lane"],
         "~ `percent mito` + `seq.lane`",
@@ -60,7 +56,7 @@ def test_names_with_spaces_and_dots(screen, read):
         data = read(screen, covariates=covariates)
         assert data.covariates.columns.tolist() == ["percent mito", "seq.lane"]
         np.testing.assert_array_equal(
-            np.sort(regressors(data).matrix.sum(axis=0)), np.sort(expected.matrix.sum(axis=0))
+            np.sort(data.regressors.matrix.sum(axis=0)), np.sort(expected.matrix.sum(axis=0))
         )
 
 

@@ -1,31 +1,171 @@
-"""How loops are compiled: cached on disk where there is a place for it."""
+"""How loops are compiled: each once, and kept on disk where there is a place for it.
+
+numba takes the code of a function into that of everyone who calls it, and there optimises it
+again: four times over for loops three calls deep, which was most of the time that compiling took.
+Here the compiled functions of this package, kernels, call each other where they stand. So
+there is one version of each, whose bits do not depend on who calls it, nor on what was compiled
+in this process and what was loaded from disk.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import gc
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numba as nb
+from numba.core import event, types
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.registry import CPUDispatcher
+
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Any]
+
+# Symbol of a compiled kernel: its module, its name, and the types of its arguments.
+_symbols: dict[str, tuple[str, str, tuple[types.Type, ...]]] = {}
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile a function; without a writable cache folder it is compiled anew in every process.
+def compiled(**options: Any) -> Decorator:
+    """Compile a function that Python calls."""
+    return lambda function: _kernel(_Kernel, function, options)
 
-    A read-only installation and a home that cannot be written, as in some containers, must
-    not keep the package from being imported.
 
-    Loops that may reassociate sums are compiled into whoever calls them. As functions of their
-    own they exist in several versions, each with its sequence of additions, and which of them
-    runs depends on what was compiled in this process and what was loaded from the cache.
+def inner(**options: Any) -> Decorator:
+    """Compile a function that kernels call, which needs no wrapper for Python."""
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return lambda function: _kernel(_Inner, function, options)
+
+
+def inlined(**options: Any) -> Decorator:
+    """Compile a function into whoever calls it: one so short that the call would take longer."""
+    return nb.njit(nogil=True, forceinline=True, **options)  # type: ignore[no-any-return]
+
+
+def on_compiling(tell: Callable[[], None]) -> None:
+    """Have ``tell`` called before the next kernel is compiled, and then no more.
+
+    That is before the first computation on a machine, since what was compiled is kept.
     """
-    if "fastmath" in options:
-        options = {"forceinline": True, **options}
+    event.register("numba:compile", _Telling(tell))
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+
+class _Kernel(CPUDispatcher):
+    """A compiled function, which compiled code calls rather than takes in."""
+
+    def enable_caching(self) -> None:
+        """Keep what is compiled; without a place for it, every process compiles anew.
+
+        A read-only installation and a home that cannot be written, as in some containers,
+        must not keep the package from being imported.
+        """
         try:
-            loop: Callable[..., Any] = nb.njit(cache=True, nogil=True, **options)(function)
+            self._cache = _Cache(self.py_func)
         except RuntimeError:
-            loop = nb.njit(nogil=True, **options)(function)
-        return loop
+            return
 
-    return decorate
+    def compile(self, sig: Any) -> Any:
+        with _collector_paused():
+            return super().compile(sig)
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        # One version for all numbers, rather than one for each that the code names.
+        return super().get_call_template([types.unliteral(arg) for arg in args], kws)
+
+    def add_overload(self, cres: Any) -> None:
+        super().add_overload(cres)
+        function, context = self.py_func, cres.target_context
+        # Without its library there is nothing that a caller could take in.
+        context.remove_user_function(cres.entry_point)
+        context.insert_user_function(cres.entry_point, cres.fndesc)
+        place = function.__module__, function.__name__, cres.signature.args
+        _symbols[cres.fndesc.mangled_name] = place
+
+
+class _Inner(_Kernel):
+    """A kernel without a wrapper for Python, made for it where Python calls it, as tests do."""
+
+    def _insert(self, *_: Any, **__: Any) -> None:
+        """Keep from Python what it cannot call."""
+
+    def _compile_for_args(self, *_: Any, **__: Any) -> Any:
+        kernel = self
+
+        @nb.njit
+        def called_from_python(*arguments):  # type: ignore[no-untyped-def]
+            return kernel(*arguments)
+
+        return called_from_python
+
+
+def _kernel(kind: type[_Kernel], function: Callable[..., Any], options: dict[str, Any]) -> _Kernel:
+    options = {"nopython": True, "nogil": True, "boundscheck": None, **options}
+    kernel = kind(py_func=function, targetoptions=options)
+    kernel.enable_caching()
+    return kernel
+
+
+class _Kept(CompileResultCacheImpl):
+    """A compiled kernel on disk, with the kernels that it calls."""
+
+    def reduce(self, cres: Any) -> Any:
+        functions = [f.name for f in cres.library._final_module.functions if f.is_declaration]
+        called = {name: _symbols[name] for name in functions if name in _symbols}
+        return called, super().reduce(cres)
+
+    def rebuild(self, target_context: Any, payload: Any) -> Any:
+        """Load what it calls, and then itself; nothing where two processes compiled at once."""
+        called, own = payload
+        for symbol, (module, name, args) in called.items():
+            getattr(importlib.import_module(module), name).compile(args)
+            if symbol not in _symbols:
+                return None
+        return super().rebuild(target_context, own)
+
+
+class _Cache(FunctionCache):
+    """Kernels on disk, which hold as long as no kernel has been edited."""
+
+    _impl_class = _Kept
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp(), sources_digest(Path(__file__).parent)
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
+
+
+@cache
+def sources_digest(folder: Path) -> str:
+    """Digest of all modules of a folder: constants of one may be compiled into another."""
+    digest = sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class _Telling(event.Listener):
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell: Callable[[], None] | None = tell
+
+    def on_start(self, event: event.Event) -> None:
+        if self.tell is not None and isinstance(event.data["dispatcher"], _Kernel):
+            tell, self.tell = self.tell, None
+            tell()
+
+    def on_end(self, event: event.Event) -> None:
+        """Do nothing."""
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spare numba's many objects, of which hardly any is garbage: a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from argen.arrays import FloatArray, IntArray
-from argen.glm._compile import compiled
+from argen.glm._compile import inlined, inner
 from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._series import FAST, add_moments, exponentials, second_moments
+from argen.glm._zeros import booleans, cube, integers, matrix, vector
 
 # The fit is where the series start, and it predicts the count of perturbed cells without one.
 CONTROL_STEP = 1e-6
@@ -74,7 +75,7 @@ class Response(NamedTuple):
     usable: bool
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def segment_sums(weights, powers, start, out):
     """``out[k, a, s] = sum_{i in s} weights[k, i] powers[a, i]``, for the first rows of powers."""
     for s in range(out.shape[2]):
@@ -88,7 +89,7 @@ def segment_sums(weights, powers, start, out):
                 out[k, a, s] = total
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate):
     """Profile the level intercepts out, given the moments of each stratum.
 
@@ -131,7 +132,7 @@ def profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate
             rate[c * n_levels + g] = scale[c] * by_level[1, g]
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def newton_system(level_counts, indicators, observed, sums, own, own_moments, second, by_level,
                   rate, score, information):  # fmt: skip
     """Fill score and information of u = (e, d), the level intercepts being profiled out.
@@ -194,7 +195,7 @@ def newton_system(level_counts, indicators, observed, sums, own, own_moments, se
                 information[b, a] = 0.0
 
 
-@compiled()
+@inlined()
 def largest_component(step):
     longest = 0.0
     for a in range(step.shape[0]):
@@ -202,7 +203,7 @@ def largest_component(step):
     return longest
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _fit_slopes(layout, y, level_counts, observed, products, rate):
     """Newton on the slopes of the controls; ``products[0]`` gets the means without intercepts.
 
@@ -213,16 +214,17 @@ def _fit_slopes(layout, y, level_counts, observed, products, rate):
     n_indicators, n_combinations = indicators.shape
     n_slopes, n_low = n_numeric + n_indicators, layout.minus.shape[1]
     n_strata = n_combinations * n_levels
-    log_mean, scratch = np.empty(n_controls), np.empty(n_controls, np.int64)
-    slopes, step, score = np.zeros(n_slopes), np.zeros(n_slopes), np.zeros(n_slopes)
-    information, lower = np.zeros((n_slopes, n_slopes)), np.zeros((n_slopes, n_slopes))
-    kept = np.zeros(n_slopes, np.bool_)
-    tables, second = np.zeros((1, n_low, n_strata)), np.zeros((n_numeric, n_numeric))
+    log_mean, scratch = vector(n_controls), integers(n_controls)
+    slopes, step, score = vector(n_slopes), vector(n_slopes), vector(n_slopes)
+    information, lower = matrix(n_slopes, n_slopes), matrix(n_slopes, n_slopes)
+    kept = booleans(n_slopes)
+    tables, second = cube(1, n_low, n_strata), matrix(n_numeric, n_numeric)
     table, weights = tables[0], products[0]
-    first, contracted = np.zeros((1 + n_numeric, n_strata)), np.zeros(n_low)
-    by_level, by_stratum = np.zeros((2 + n_slopes, n_levels)), np.zeros(n_strata)
-    scale, one = np.zeros(n_combinations), np.ones(1)
-    no_slopes, nothing = np.zeros(n_slopes), np.zeros(0)  # the weights have the slopes already
+    first, contracted = matrix(1 + n_numeric, n_strata), vector(n_low)
+    by_level, by_stratum = matrix(2 + n_slopes, n_levels), vector(n_strata)
+    scale, one = vector(n_combinations), vector(1)
+    one[0] = 1.0
+    no_slopes, nothing = vector(n_slopes), vector(0)  # the weights have the slopes already
     for _ in range(MAX_STEPS):
         for i in range(n_controls):
             log_mean[i] = layout.control_log_size[i]
@@ -243,7 +245,8 @@ def _fit_slopes(layout, y, level_counts, observed, products, rate):
         second_moments(table, one, layout.minus, 1, n_low, by_stratum, contracted, second)
         newton_system(level_counts, indicators, observed, first, nothing, nothing, second,
                       by_level, by_stratum, score, information)  # fmt: skip
-        rate[:] = by_level[1]
+        for g in range(n_levels):
+            rate[g] = by_level[1, g]
         cholesky_dropping(information, lower, kept)
         solve_kept(lower, kept, score, step)
         longest = largest_component(step)
@@ -255,15 +258,15 @@ def _fit_slopes(layout, y, level_counts, observed, products, rate):
     return slopes, False
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def fit_controls(layout, y):
     """Fit the controls of one response and take the moments that its pairs share."""
     n_controls, n_numeric, n_levels = y.shape[0], layout.n_numeric, layout.n_levels
     n_indicators, n_combinations = layout.indicators.shape
     n_strata = n_combinations * n_levels
     start, powers = layout.control_start, layout.control_powers
-    level_counts = np.zeros(n_levels)
-    observed = np.zeros(n_numeric + n_indicators)
+    level_counts = vector(n_levels)
+    observed = vector(n_numeric + n_indicators)
     for s in range(n_strata):
         total = 0.0
         for i in range(start[s], start[s + 1]):
@@ -277,7 +280,7 @@ def fit_controls(layout, y):
             total += y[i] * powers[1 + t, i]
         observed[t] = total
 
-    products, rate = np.empty((3, n_controls)), np.zeros(n_levels)
+    products, rate = matrix(3, n_controls), vector(n_levels)
     slopes, found = _fit_slopes(layout, y, level_counts, observed, products, rate)
     weights = products[0]
     # A level without control counts gets the common rate: any finite value serves as a start.
@@ -287,7 +290,7 @@ def fit_controls(layout, y):
     for i in range(n_controls):
         expected += weights[i]
     common = max(counted, 1.0) / expected
-    level_shift = np.empty(n_levels)
+    level_shift = vector(n_levels)
     for g in range(n_levels):
         level_shift[g] = math.log(rate[g] if rate[g] > 0.0 else common)
     freedom = -n_numeric - n_indicators
@@ -312,14 +315,11 @@ def fit_controls(layout, y):
     for i in range(n_controls):
         products[1, i] = y[i] * weights[i]
         products[2, i] = weights[i] * weights[i]
-    tables = np.empty((3, powers.shape[0], n_strata))
+    tables = cube(3, powers.shape[0], n_strata)
     segment_sums(products, powers, start, tables)
     norms = _weighted_norms(weights, layout.control_norms)
     square_norms = _weighted_norms(products[2], layout.control_norms)
-    squared_counts, squares = (
-        np.empty((1, n_controls)),
-        np.empty((1, layout.minus.shape[1], n_strata)),
-    )
+    squared_counts, squares = matrix(1, n_controls), cube(1, layout.minus.shape[1], n_strata)
     for i in range(n_controls):
         squared_counts[0, i] = y[i] * y[i]
     segment_sums(squared_counts, powers, start, squares)
@@ -330,10 +330,10 @@ def fit_controls(layout, y):
     )  # fmt: skip
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _weighted_norms(weights, powers):
     """``sum_i weights_i |z_i|^k / sum_i weights_i`` for every k."""
-    norms = np.empty(powers.shape[0])
+    norms = vector(powers.shape[0])
     for k in range(powers.shape[0]):
         total = 0.0
         for i in range(weights.shape[0]):

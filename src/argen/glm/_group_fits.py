@@ -9,13 +9,14 @@ import math
 
 import numpy as np
 
-from argen.glm._compile import compiled
+from argen.glm._compile import compiled, inner
 from argen.glm._controls import largest_component
 from argen.glm._group_sums import (
     add_all_cells,
     add_by_stratum,
     add_group,
     cells_of,
+    change_of_slopes,
     covariate_sums,
     fitted_sums,
     no_sums,
@@ -28,6 +29,7 @@ from argen.glm._group_sums import (
 )
 from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._series import FAST
+from argen.glm._zeros import booleans, count_of, integers, matrix, sum_of, vector
 
 FITTED, NOT_CONVERGED, CONFOUNDED = 0, 1, 2
 SQUARES, MEANS, MEAN_SQUARES = 0, 1, 2
@@ -41,7 +43,7 @@ LONG_STEP = 0.02
 IDENTIFIED_SHARE = 1e-10
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _take_away(vectors, weights, matrix):
     """``matrix -= sum_g weights_g vectors_g vectors_g'``."""
     n = matrix.shape[0]
@@ -53,12 +55,12 @@ def _take_away(vectors, weights, matrix):
                     matrix[a, b] -= scaled * vectors[g, b]
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _information(layout, sums, moments, inverse_counts, information):
     """``sum mu x x' - sum_g T_g m_g m_g'``; 0 for what does not vary within groups."""
     products(layout, sums, information)
     n_columns = information.shape[0]
-    uncentred = np.empty(n_columns)
+    uncentred = vector(n_columns)
     for a in range(n_columns):
         uncentred[a] = information[a, a]
     _take_away(moments, inverse_counts, information)
@@ -69,26 +71,26 @@ def _information(layout, sums, moments, inverse_counts, information):
                 information[b, a] = 0.0
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _confounded(layout, sums, moments, n_dropped):
     """Whether the groups explain a covariate that an intercept for all cells does not."""
     n_columns = moments.shape[1]
-    information, lower = np.empty((n_columns, n_columns)), np.empty((n_columns, n_columns))
-    kept = np.zeros(n_columns, np.bool_)
-    total, weight = np.zeros((1, n_columns)), np.zeros(1)
+    information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
+    kept = booleans(n_columns)
+    total, weight = matrix(1, n_columns), vector(1)
     for g in range(moments.shape[0]):
         for a in range(n_columns):
             total[0, a] += moments[g, a]
-    weight[0] = 1.0 / np.sum(sums[0])
+    weight[0] = 1.0 / sum_of(sums[0])
     _information(layout, sums, total, weight, information)
     cholesky_dropping(information, lower, kept)
-    return n_columns - np.sum(kept) != n_dropped
+    return n_columns - count_of(kept) != n_dropped
 
 
-@compiled()
+@inner()
 def _inverse_counts(own_counts, base_count):
     """``1 / T_g``, the baseline first; 0 for a group that is left out."""
-    inverse = np.zeros(1 + own_counts.shape[0])
+    inverse = vector(1 + own_counts.shape[0])
     inverse[0] = 1.0 / base_count
     for k in range(own_counts.shape[0]):
         if own_counts[k] > 0.0:
@@ -108,30 +110,30 @@ def fit_groups(layout, series, own, is_own, own_counts, base_count, observed, us
     if base_count <= 0.0:
         return CONFOUNDED
     n_columns, n_own = gamma.shape[0], own.shape[0]
-    masses, moments = np.empty(1 + n_own), np.empty((1 + n_own, n_columns))
-    sums, factor = no_sums(layout), np.empty(layout.columns.shape[0])
-    information, lower = np.empty((n_columns, n_columns)), np.empty((n_columns, n_columns))
-    kept = np.zeros(n_columns, np.bool_)
-    score, step, fitted = np.empty(n_columns), np.empty(n_columns), np.empty(n_columns)
+    masses, moments = vector(1 + n_own), matrix(1 + n_own, n_columns)
+    sums, factor = no_sums(layout), vector(layout.columns.shape[0])
+    information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
+    kept = booleans(n_columns)
+    score, step, fitted = vector(n_columns), vector(n_columns), vector(n_columns)
     inverse_counts = _inverse_counts(own_counts, base_count)
     others = others_than(is_own)
     n_cells, n_own_cells = layout.start[-1], cells_of(layout, own)[0]
     direct = 2 * n_own_cells > n_cells
-    w = np.empty(n_cells if direct else n_own_cells)
-    scratch = np.empty(w.shape[0], np.int64)
+    w = vector(n_cells if direct else n_own_cells)
+    scratch = integers(w.shape[0])
     longest = LONGEST_STEP
     for _ in range(MAX_STEPS):
-        change = gamma[layout.n_indicators :] - series.slopes
+        change = change_of_slopes(gamma, series.slopes)
         with_series = not direct and series_reach(layout, change, 1.0)
         if not with_series and w.shape[0] < n_cells:
-            w, scratch = np.empty(n_cells), np.empty(n_cells, np.int64)
+            w, scratch = vector(n_cells), integers(n_cells)
         if not fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used,
                             factor, w, scratch, masses, moments, sums, with_series):  # fmt: skip
             return CONFOUNDED
         if longest > LONG_STEP:
             _information(layout, sums, moments, inverse_counts, information)
             cholesky_dropping(information, lower, kept)
-            n_dropped = n_columns - np.sum(kept)
+            n_dropped = n_columns - count_of(kept)
             if n_dropped > 0 and _confounded(layout, sums, moments, n_dropped):
                 return CONFOUNDED
         covariate_sums(sums[0], sums[1], layout.columns, layout.n_indicators, fitted)
@@ -155,7 +157,7 @@ def fit_groups(layout, series, own, is_own, own_counts, base_count, observed, us
     return NOT_CONVERGED
 
 
-@compiled(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST)
 def _fill(kind, layout, g, y, w, used, rate, values):
     """Write r^2, mu or mu^2 of the cells of a group; returns their sum."""
     if kind == SQUARES:
@@ -168,7 +170,7 @@ def _fill(kind, layout, g, y, w, used, rate, values):
     return total
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _sum_cells(kind, layout, series, y, own, others, own_counts, is_half, used, factor, change,
                log_rates, w, with_series, sums, rho, xi):  # fmt: skip
     """Sum v = r^2, mu or mu^2: to ``sums`` over all cells, ``rho`` sum_g v, ``xi`` sum_g v x.
@@ -179,7 +181,7 @@ def _sum_cells(kind, layout, series, y, own, others, own_counts, is_half, used, 
     """
     base_rate = math.exp(log_rates[0])
     largest = max(cells_of(layout, own)[1], cells_of(layout, others)[1])
-    values, nowhere = np.empty(largest), np.empty(xi.shape[1])
+    values, nowhere = vector(largest), vector(xi.shape[1])
     if with_series and kind == SQUARES:
         add_by_stratum(series.counts, used, 1, 1.0, sums)
         add_all_cells(layout, series.cross, change, factor, 1, -2.0 * base_rate, sums)
@@ -206,7 +208,7 @@ def _sum_cells(kind, layout, series, y, own, others, own_counts, is_half, used, 
             at += layout.start[g + 1] - layout.start[g]
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _add_scaled(sums, factor, other):
     """Add ``factor`` times other sums to all sums."""
     for s in range(sums[0].shape[0]):
@@ -217,7 +219,7 @@ def _add_scaled(sums, factor, other):
         sums[2][a] += factor * other[2][a]
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _variances(layout, series, y, own, others, own_counts, is_half, used, factor, change,
                log_rates, w, with_series, model_share, sums, rho, xi):  # fmt: skip
     """Sum v = r^2, of which ``model_share`` is replaced by ``mu + phi mu^2``; see ``_sum_cells``.
@@ -228,15 +230,16 @@ def _variances(layout, series, y, own, others, own_counts, is_half, used, factor
                log_rates, w, with_series, sums, rho, xi)  # fmt: skip
     if model_share > 0.0:
         means, mean_squares = no_sums(layout), no_sums(layout)
-        own_means, own_mean_squares = np.zeros_like(rho), np.zeros_like(rho)
-        x_means, x_mean_squares = np.zeros_like(xi), np.zeros_like(xi)
+        own_means, own_mean_squares = vector(rho.shape[0]), vector(rho.shape[0])
+        n_rows, n_columns = xi.shape
+        x_means, x_mean_squares = matrix(n_rows, n_columns), matrix(n_rows, n_columns)
         _sum_cells(MEANS, layout, series, y, own, others, own_counts, is_half, used, factor,
                    change, log_rates, w, with_series, means, own_means, x_means)  # fmt: skip
         _sum_cells(MEAN_SQUARES, layout, series, y, own, others, own_counts, is_half, used,
                    factor, change, log_rates, w, with_series, mean_squares, own_mean_squares,
                    x_mean_squares)  # fmt: skip
-        excess = np.sum(sums[0]) - np.sum(means[0])
-        phi = max(excess / np.sum(mean_squares[0]), 0.0)
+        excess = sum_of(sums[0]) - sum_of(means[0])
+        phi = max(excess / sum_of(mean_squares[0]), 0.0)
         scale_sums(sums, 1.0 - model_share)
         _add_scaled(sums, model_share, means)
         _add_scaled(sums, model_share * phi, mean_squares)
@@ -246,7 +249,7 @@ def _variances(layout, series, y, own, others, own_counts, is_half, used, factor
             for a in range(xi.shape[1]):
                 expected = x_means[k, a] + phi * x_mean_squares[k, a]
                 xi[k, a] += model_share * (expected - xi[k, a])
-    rho[0] = np.sum(sums[0]) - np.sum(rho[1:])
+    rho[0] = sum_of(sums[0]) - sum_of(rho[1:])
     rest_for_baseline(layout, sums, xi)
 
 
@@ -265,27 +268,27 @@ def group_variance(layout, series, y, own, is_own, own_counts, is_half, base_cou
     ``W = sum_i r_i^2 (x_i - m)(x_i - m)'``; v_0 is returned.
     """
     n_columns, n_own = gamma.shape[0], own.shape[0]
-    masses, moments = np.empty(1 + n_own), np.empty((1 + n_own, n_columns))
-    sums, factor = no_sums(layout), np.empty(layout.columns.shape[0])
-    change = gamma[layout.n_indicators :] - series.slopes
+    masses, moments = vector(1 + n_own), matrix(1 + n_own, n_columns)
+    sums, factor = no_sums(layout), vector(layout.columns.shape[0])
+    change = change_of_slopes(gamma, series.slopes)
     others = others_than(is_own)
     n_cells, n_own_cells = layout.start[-1], cells_of(layout, own)[0]
     with_series = 2 * n_own_cells <= n_cells and series_reach(layout, change, 2.0)
-    w = np.empty(n_own_cells if with_series else n_cells)
-    scratch = np.empty(w.shape[0], np.int64)
+    w = vector(n_own_cells if with_series else n_cells)
+    scratch = integers(w.shape[0])
     fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used, factor, w,
                  scratch, masses, moments, sums, with_series)  # fmt: skip
-    information, lower = np.empty((n_columns, n_columns)), np.empty((n_columns, n_columns))
-    kept, inverse_counts = np.zeros(n_columns, np.bool_), _inverse_counts(own_counts, base_count)
+    information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
+    kept, inverse_counts = booleans(n_columns), _inverse_counts(own_counts, base_count)
     _information(layout, sums, moments, inverse_counts, information)
     cholesky_dropping(information, lower, kept)
 
     scale_sums(sums, 0.0)
-    rho, xi = np.zeros(1 + n_own), np.zeros((1 + n_own, n_columns))
+    rho, xi = vector(1 + n_own), matrix(1 + n_own, n_columns)
     _variances(layout, series, y, own, others, own_counts, is_half, used, factor, change,
                log_rates, w, with_series, model_share, sums, rho, xi)  # fmt: skip
     products(layout, sums, meat)
-    mean, unit = np.empty(n_columns), np.empty(n_columns)
+    mean, unit = vector(n_columns), vector(n_columns)
     for k in range(1 + n_own):
         for a in range(n_columns):
             mean[a] = moments[k, a] * inverse_counts[k]

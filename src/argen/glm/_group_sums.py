@@ -22,11 +22,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from argen.arrays import FloatArray, IntArray
-from argen.glm._compile import compiled
+from argen.glm._compile import compiled, inner
 from argen.glm._series import FAST, add_moments, exp_coefficients, exponentials
+from argen.glm._zeros import integers, matrix, sum_of, vector
 
 # Largest remainder of the series, relative to the sum over all cells that it stands for.
 REMAINDER = 1e-11
@@ -62,20 +61,32 @@ class Series(NamedTuple):
     counts: FloatArray  # (n_low, n_strata): sum of y^2 z^a
 
 
+@inner()
+def _transposed(rows):
+    columns = matrix(rows.shape[1], rows.shape[0])
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            columns[j, i] = rows[i, j]
+    return columns
+
+
 @compiled(fastmath=FAST)
 def series_of(layout, y, slopes):
     """Take the sums over all cells of each stratum."""
     n_cells, n_numeric, n_strata = y.shape[0], slopes.shape[0], layout.columns.shape[0]
     n_monomials, n_low = layout.parent.shape[0], layout.minus.shape[1]
     parent, variable, numeric = layout.parent, layout.variable, layout.numeric
-    sizes, cross = np.zeros((n_strata, n_monomials)), np.zeros((n_strata, n_monomials))
-    squares, counts = np.zeros((n_strata, n_monomials)), np.zeros((n_strata, n_low))
-    log_weights, weights = layout.log_size.copy(), np.empty(n_cells)
+    sizes, cross = matrix(n_strata, n_monomials), matrix(n_strata, n_monomials)
+    squares, counts = matrix(n_strata, n_monomials), matrix(n_strata, n_low)
+    log_weights, weights = vector(n_cells), vector(n_cells)
+    for i in range(n_cells):
+        log_weights[i] = layout.log_size[i]
     for t in range(n_numeric):
         for i in range(n_cells):
             log_weights[i] += slopes[t] * numeric[t, i]
-    exponentials(log_weights, weights, np.empty(n_cells, np.int64))
-    monomial = np.ones(n_monomials)
+    exponentials(log_weights, weights, integers(n_cells))
+    monomial = vector(n_monomials)
+    monomial[0] = 1.0
     for run in range(layout.run_stratum.shape[0]):
         s = layout.run_stratum[run]
         for i in range(layout.run_start[run], layout.run_start[run + 1]):
@@ -90,15 +101,17 @@ def series_of(layout, y, slopes):
                     cross[s, a] += y[i] * w * monomial[a]
                 for a in range(n_low):
                     counts[s, a] += y[i] * y[i] * monomial[a]
-    return Series(slopes.copy(), sizes.T.copy(), cross.T.copy(), squares.T.copy(), counts.T.copy())
+    return Series(
+        slopes, _transposed(sizes), _transposed(cross), _transposed(squares), _transposed(counts)
+    )
 
 
 @compiled(fastmath=FAST)
 def count_sums(layout, y):
     """Sum y by group, by stratum, and times each numeric covariate."""
     n_groups, n_numeric = layout.start.shape[0] - 1, layout.numeric.shape[0]
-    by_group = np.zeros(n_groups)
-    by_stratum, by_numeric = np.zeros(layout.columns.shape[0]), np.zeros(n_numeric)
+    by_group = vector(n_groups)
+    by_stratum, by_numeric = vector(layout.columns.shape[0]), vector(n_numeric)
     for g in range(n_groups):
         for run in range(layout.run_of_group[g], layout.run_of_group[g + 1]):
             total = 0.0
@@ -114,14 +127,14 @@ def count_sums(layout, y):
     return by_group, by_stratum, by_numeric
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _weights(start, log_size, stratum, numeric, groups, factor, slopes, w, scratch, masses):
     """``w_i = C_i exp(x_i' gamma)`` of the cells of some groups, one after another, and their sums.
 
     ``factor`` is what the indicators contribute in each stratum, 0 where it is not used. Returns
     the number of cells.
     """
-    at, log_w = 0, np.empty(w.shape[0])  # in place, exponentials would not be vectorised
+    at, log_w = 0, vector(w.shape[0])  # in place, exponentials would not be vectorised
     for k in range(groups.shape[0]):
         begin, n = start[groups[k]], start[groups[k] + 1] - start[groups[k]]
         for i in range(n):
@@ -143,7 +156,7 @@ def _weights(start, log_size, stratum, numeric, groups, factor, slopes, w, scrat
     return at
 
 
-@compiled(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST)
 def residuals_of_group(layout, g, y, w, used, rate, squares):
     """Squares of ``y - rate w`` in the strata that are used; returns their sum."""
     begin, total = layout.start[g], 0.0
@@ -154,7 +167,7 @@ def residuals_of_group(layout, g, y, w, used, rate, squares):
     return total
 
 
-@compiled(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST)
 def add_group(layout, g, scale, v, sums, own_scale, own):
     """Add what the cells of a group contribute.
 
@@ -189,15 +202,15 @@ def add_group(layout, g, scale, v, sums, own_scale, own):
             at += 1
 
 
-@compiled()
+@inner()
 def no_sums(layout):
     """Return zeros for the sums of v and v z by stratum and of v z z'."""
     n_strata, n_numeric = layout.columns.shape[0], layout.numeric.shape[0]
-    return (np.zeros(n_strata), np.zeros((n_numeric, n_strata)),
-            np.zeros(n_numeric * (n_numeric + 1) // 2))  # fmt: skip
+    return (vector(n_strata), matrix(n_numeric, n_strata),
+            vector(n_numeric * (n_numeric + 1) // 2))  # fmt: skip
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def scale_sums(sums, factor):
     """Multiply all sums."""
     zeroth, first, second = sums
@@ -221,7 +234,7 @@ def covariate_sums(zeroth, first, columns, n_indicators, out):
             out[n_indicators + t] += first[t, s]
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def products(layout, sums, out):
     """``sum_i v_i x_i x_i'``."""
     zeroth, first, second = sums
@@ -246,7 +259,17 @@ def products(layout, sums, out):
             at += 1
 
 
-@compiled()
+@inner()
+def change_of_slopes(gamma, slopes):
+    """How far the last of gamma are from the slopes of a series."""
+    n = slopes.shape[0]
+    change = vector(n)
+    for t in range(n):
+        change[t] = gamma[gamma.shape[0] - n + t] - slopes[t]
+    return change
+
+
+@inner()
 def series_reach(layout, change, length_factor):
     """Whether ``exp(length_factor change'z)`` cut at the degree is exact enough for every cell."""
     length = 0.0
@@ -259,27 +282,27 @@ def series_reach(layout, change, length_factor):
     return bound <= REMAINDER
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def add_all_cells(layout, table, change, factor, power, scale, sums):
     """Add ``scale`` times the moments of ``w^power`` (or y w) over all cells, by the series."""
     n_monomials, n_numeric = layout.parent.shape[0], change.shape[0]
-    coefficients, exponent = np.empty(n_monomials), np.empty(n_numeric)
+    coefficients, exponent = vector(n_monomials), vector(n_numeric)
     for t in range(n_numeric):
         exponent[t] = power * change[t]
     exp_coefficients(exponent, layout.parent, layout.variable, layout.power, n_monomials,
                      coefficients)  # fmt: skip
-    moments = np.empty((layout.minus.shape[1], table.shape[1]))
+    moments = matrix(layout.minus.shape[1], table.shape[1])
     add_moments(table, coefficients, layout.minus, n_monomials, n_monomials, moments)
     add_by_stratum(moments, factor, power, scale, sums)
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def add_by_stratum(moments, factor, power, scale, sums):
     """Add the low moments of each stratum, times ``scale factor_s^power``."""
     zeroth, first, second = sums
     n_numeric = first.shape[0]
     for s in range(moments.shape[1]):
-        whole = scale * factor[s] ** power
+        whole = scale * (factor[s] if power == 1 else factor[s] * factor[s])
         zeroth[s] += whole * moments[0, s]
         for t in range(n_numeric):
             first[t, s] += whole * moments[1 + t, s]
@@ -287,7 +310,7 @@ def add_by_stratum(moments, factor, power, scale, sums):
             second[a] += whole * moments[1 + n_numeric + a, s]
 
 
-@compiled()
+@inner()
 def _indicator_factors(columns, gamma, used, factor):
     """``exp(F_s' gamma)``, what the indicators contribute in each stratum; 0 where not used."""
     for s in range(columns.shape[0]):
@@ -298,10 +321,10 @@ def _indicator_factors(columns, gamma, used, factor):
         factor[s] = used[s] * math.exp(shift)
 
 
-@compiled()
+@inner()
 def others_than(is_own):
     """List the groups of the baseline."""
-    others = np.empty(is_own.shape[0], np.int64)
+    others = integers(is_own.shape[0])
     n_others = 0
     for g in range(is_own.shape[0]):
         if not is_own[g]:
@@ -310,7 +333,7 @@ def others_than(is_own):
     return others[:n_others]
 
 
-@compiled()
+@inner()
 def cells_of(layout, groups):
     """How many cells some groups have, and the largest of them."""
     n_cells, largest = 0, 0
@@ -321,7 +344,7 @@ def cells_of(layout, groups):
     return n_cells, largest
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used, factor, w,
                  scratch, masses, moments, sums, with_series):  # fmt: skip
     """Means of all cells at gamma, as sums; returns whether every group has a mass.
@@ -337,13 +360,14 @@ def fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used
     n_own_cells = _weights(layout.start, layout.log_size, layout.stratum, layout.numeric, own,
                            factor, slopes, w, scratch, masses[1:])  # fmt: skip
     if with_series:
-        add_all_cells(layout, series.sizes, slopes - series.slopes, factor, 1, 1.0, sums)
-        masses[0] = np.sum(sums[0]) - np.sum(masses[1:])
+        change = change_of_slopes(gamma, series.slopes)
+        add_all_cells(layout, series.sizes, change, factor, 1, 1.0, sums)
+        masses[0] = sum_of(sums[0]) - sum_of(masses[1:])
     else:
-        parts = np.empty(others.shape[0])
+        parts = vector(others.shape[0])
         _weights(layout.start, layout.log_size, layout.stratum, layout.numeric, others, factor,
                  slopes, w[n_own_cells:], scratch, parts)  # fmt: skip
-        masses[0] = np.sum(parts)
+        masses[0] = sum_of(parts)
     if masses[0] <= 0.0:
         return False
     base_rate = base_count / masses[0]
@@ -367,7 +391,7 @@ def fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used
     return True
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def rest_for_baseline(layout, sums, own):
     """``own[0] = sum_i v_i x_i`` over all cells, less the rows of the other groups."""
     covariate_sums(sums[0], sums[1], layout.columns, layout.n_indicators, own[0])

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 
 from argen.arrays import FloatArray
-from argen.glm._compile import compiled
+from argen.glm._compile import compiled, inner
 
 EXCLUDED, OBSERVED, PSEUDO = 0, 1, 2
 
@@ -34,7 +34,7 @@ ROUNDING = 1e-12
 LOWEST_LOG_MEAN = -600.0
 
 
-@compiled()
+@inner()
 def cholesky_dropping(matrix, lower, kept):
     """Factor ``matrix = lower lower'``, dropping columns that the earlier ones explain."""
     n = matrix.shape[0]
@@ -56,7 +56,7 @@ def cholesky_dropping(matrix, lower, kept):
             lower[i, j] = entry / lower[j, j]
 
 
-@compiled()
+@inner()
 def solve_kept(lower, kept, right, solution):
     """Solve ``lower lower' solution = right`` on the kept columns; the others get 0."""
     n = lower.shape[0]
@@ -77,7 +77,7 @@ def solve_kept(lower, kept, right, solution):
         solution[j] = entry / lower[j, j]
 
 
-@compiled()
+@inner()
 def nonzero_columns(design):
     """Columns of the non-zero entries of each row, and how many: indicators cost nothing."""
     n_cells, n_columns = design.shape
@@ -96,7 +96,7 @@ def nonzero_columns(design):
     return active, n_active
 
 
-@compiled()
+@inner()
 def _add_outer(matrix, row, weight, active, n_active):
     """Add ``weight row row'`` to the lower triangle."""
     for s in range(n_active):
@@ -106,14 +106,14 @@ def _add_outer(matrix, row, weight, active, n_active):
             matrix[a, active[t]] += scaled * row[active[t]]
 
 
-@compiled()
+@inner()
 def _mirror(matrix):
     for a in range(matrix.shape[0]):
         for b in range(a):
             matrix[b, a] = matrix[a, b]
 
 
-@compiled()
+@inner()
 def _log_likelihood(y, eta, row_kind, dispersion):
     """Log-likelihood up to terms free of the mean."""
     total = 0.0
@@ -130,7 +130,7 @@ def _log_likelihood(y, eta, row_kind, dispersion):
     return total
 
 
-@compiled()
+@inner()
 def _linear_predictor(design, active, n_active, offset, beta, eta):
     for i in range(design.shape[0]):
         value = offset[i]
@@ -139,7 +139,7 @@ def _linear_predictor(design, active, n_active, offset, beta, eta):
         eta[i] = max(value, LOWEST_LOG_MEAN)
 
 
-@compiled()
+@inner()
 def _start(y, row_kind, offset, eta):
     """First log means: half-way between the counts and the rate common to all cells."""
     total, exposure = 0.0, 0.0
@@ -151,7 +151,7 @@ def _start(y, row_kind, offset, eta):
         eta[i] = math.log(0.5 * (y[i] + total / exposure * math.exp(offset[i])))
 
 
-@compiled()
+@inner()
 def _score(y, row_kind, design, active, n_active, eta, origin, dispersion, information, gradient):
     """Fill ``X' W X`` and ``X' W (working residual + eta - origin)``, ``W = mu / (1 + alpha mu)``.
 
@@ -171,7 +171,7 @@ def _score(y, row_kind, design, active, n_active, eta, origin, dispersion, infor
             gradient[active[i, s]] += design[i, active[i, s]] * residual
 
 
-@compiled()
+@inner()
 def scoring(
     y, row_kind, design, active, n_active, offset, dispersion, beta, eta, warm, kept, lower
 ):
@@ -219,7 +219,7 @@ def scoring(
     return False
 
 
-@compiled()
+@inner()
 def _size_score(size, exceeding, y, mean, row_kind):
     """Score and its derivative for the size ``theta = 1 / alpha``.
 
@@ -239,7 +239,7 @@ def _size_score(size, exceeding, y, mean, row_kind):
     return score, slope
 
 
-@compiled()
+@inner()
 def best_size(exceeding, y, mean, row_kind, start):
     """Maximum-likelihood size given the means: Newton on log(theta) inside a bracket."""
     low, high = math.log(1e-8), math.log(1e10)
@@ -262,7 +262,7 @@ def best_size(exceeding, y, mean, row_kind, start):
     return math.exp(log_size)
 
 
-@compiled()
+@inner()
 def _fit_dispersion(y, row_kind, design, active, n_active, offset, beta, eta, kept, lower):
     """Joint maximum likelihood of ``beta`` and the dispersion, started at the Poisson fit.
 
@@ -298,7 +298,7 @@ def _fit_dispersion(y, row_kind, design, active, n_active, offset, beta, eta, ke
     return 1.0 / size, False
 
 
-@compiled()
+@inner()
 def _excess_variance(y, row_kind, eta):
     """Moment estimate of ``phi`` in ``Var(y) = mu + phi mu^2``, from all cells; 0 at least."""
     excess, squares = 0.0, 0.0
@@ -310,7 +310,7 @@ def _excess_variance(y, row_kind, eta):
     return max(excess / squares, 0.0) if squares > 0.0 else 0.0
 
 
-@compiled()
+@inner()
 def _sandwich(y, row_kind, design, active, n_active, eta, dispersion, model_share, kept, lower,
               covariance):  # fmt: skip
     """``A^-1 (sum_i v_i x_i x_i') A^-1`` with ``A = X' W X``; HC0 when ``model_share`` is 0.

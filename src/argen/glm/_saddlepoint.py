@@ -30,9 +30,10 @@ from typing import NamedTuple
 import numpy as np
 
 from argen.arrays import FloatArray, IntArray
-from argen.glm._compile import compiled
+from argen.glm._compile import compiled, inner
 from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._series import FAST, exponentials
+from argen.glm._zeros import booleans, count_of, integers, matrix, vector
 
 # Moment estimates of the dispersion beyond these say more of single cells than of the gene.
 LEAST_DISPERSION, LARGEST_DISPERSION = 0.05, 20.0
@@ -59,7 +60,7 @@ class ResidualLayout(NamedTuple):
     products: FloatArray  # (n_groups, n_columns, n_columns): their products within the group
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _log_residuals(start, y, mu, psi, log_mean, squared, spread):
     """Fill psi, log(mu + a), its square, and the mean of V in each group.
 
@@ -73,7 +74,7 @@ def _log_residuals(start, y, mu, psi, log_mean, squared, spread):
         return False
     dispersion = min(max(excess / square, LEAST_DISPERSION), LARGEST_DISPERSION)
     a = 1.0 / dispersion
-    log_count = np.empty(SMALL_COUNT)
+    log_count = vector(SMALL_COUNT)
     for count in range(SMALL_COUNT):
         log_count[count] = math.log(count + a)
     for g in range(start.shape[0] - 1):
@@ -89,7 +90,7 @@ def _log_residuals(start, y, mu, psi, log_mean, squared, spread):
     return True
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _centre(start, values, means):
     """Take the mean of each group off, and keep it."""
     for g in range(start.shape[0] - 1):
@@ -103,7 +104,7 @@ def _centre(start, values, means):
         means[g] = mean
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _add_products(layout, g, psi, own, gram, cross):
     """Add the products of z by z, and of z by psi, within a group; returns that of psi by psi."""
     n_indicators, n_numeric = layout.n_indicators, layout.numeric.shape[0]
@@ -146,7 +147,7 @@ def _add_products(layout, g, psi, own, gram, cross):
     return total
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _regress(gram, cross, n_shared, squares, freedom, lower, kept, b):
     """Least squares; returns the variance of the residuals."""
     for a in range(gram.shape[0]):
@@ -160,7 +161,7 @@ def _regress(gram, cross, n_shared, squares, freedom, lower, kept, b):
     return max(squares, 0.0) / max(freedom, 1.0)
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _length(lower, kept, d, work):
     """``d' (lower lower')^-1 d`` on the kept columns."""
     total = 0.0
@@ -175,12 +176,12 @@ def _length(lower, kept, d, work):
     return total
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _shifts(layout, psi_means, own_means, spread, b, residual_variance, lower, kept,
             control_variance, shift, scale, error):  # fmt: skip
     """Fill S, c and v of every group but the controls."""
     n_shared, n_own = layout.means.shape[1], own_means.shape[0]
-    d, work = np.empty(n_shared + n_own), np.empty(n_shared + n_own)
+    d, work = vector(n_shared + n_own), vector(n_shared + n_own)
     n_controls = layout.start[1]
     for j in range(shift.shape[0]):
         n = layout.start[j + 2] - layout.start[j + 1]
@@ -197,7 +198,7 @@ def _shifts(layout, psi_means, own_means, spread, b, residual_variance, lower, k
         error[j] = n * n * (control_variance / n_controls + of_slopes)
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _control_residuals(layout, psi, own, b, kept, residuals):
     """Fill r of the controls; returns their variance.
 
@@ -222,7 +223,7 @@ def _control_residuals(layout, psi, own, b, kept, residuals):
     for k in range(own.shape[0]):
         for i in range(n):
             residuals[i] -= b[n_shared + k] * own[k, i]
-    longer = math.sqrt(n / max(n - 1.0 - np.sum(kept), 1.0))
+    longer = math.sqrt(n / max(n - 1.0 - count_of(kept), 1.0))
     total = 0.0
     for i in range(n):
         residuals[i] *= longer
@@ -239,16 +240,16 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
     """
     start, n_cells = layout.start, y.shape[0]
     n_groups, n_shared = layout.means.shape[0], layout.means.shape[1]
-    psi, own = np.empty(n_cells), np.empty((2, n_cells))
-    spread, psi_means, own_means = np.empty(n_groups), np.empty(n_groups), np.empty((2, n_groups))
+    psi, own = vector(n_cells), matrix(2, n_cells)
+    spread, psi_means, own_means = vector(n_groups), vector(n_groups), matrix(2, n_groups)
     if not _log_residuals(start, y, mu, psi, own[0], own[1], spread):
         return 0.0
     _centre(start, psi, psi_means)
     for k in range(2):
         _centre(start, own[k], own_means[k])
     size = n_shared + 2
-    gram, cross = np.zeros((size, size)), np.zeros(size)
-    lower, kept, b = np.empty((size, size)), np.empty(size, np.bool_), np.empty(size)
+    gram, cross = matrix(size, size), vector(size)
+    lower, kept, b = matrix(size, size), booleans(size), vector(size)
     squares, freedom, control_variance = 0.0, 0.0, 0.0
     for again in range(2):
         for g in range(n_groups):
@@ -271,14 +272,14 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
     return control_variance
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def _tabulate(residuals, k, table, weights, scratch):
     """Fill row k of the table with K_0, K_0' and K_0'' at its knot."""
     s = SPREAD * math.sinh((k - N_KNOTS) * STEP)
     largest = -np.inf
     for i in range(residuals.shape[0]):
         largest = max(largest, s * residuals[i])
-    tilted = np.empty(residuals.shape[0])
+    tilted = vector(residuals.shape[0])
     for i in range(residuals.shape[0]):
         tilted[i] = s * residuals[i] - largest
     exponentials(tilted, weights, scratch)
@@ -293,7 +294,7 @@ def _tabulate(residuals, k, table, weights, scratch):
     table[k, 2] = max(second / total - mean * mean, 0.0)
 
 
-@compiled()
+@inner()
 def _cumulants(residuals, s, table, weights, scratch):
     """K_0, K_0' and K_0'' at s, by the polynomial of degree 5 between two knots.
 
@@ -329,8 +330,9 @@ def _cumulants(residuals, s, table, weights, scratch):
 @compiled()
 def deviates(start, shift, scale, error, residuals, control_variance, out):
     """Fill the standard normal deviate of every group's S."""
-    table = np.full((2 * N_KNOTS + 1, 3), np.nan)
-    weights, scratch = np.empty(residuals.shape[0]), np.empty(residuals.shape[0], np.int64)
+    table = matrix(2 * N_KNOTS + 1, 3)
+    table[:, :] = np.nan
+    weights, scratch = vector(residuals.shape[0]), integers(residuals.shape[0])
     for j in range(shift.shape[0]):
         n, c, v, observed = start[j + 2] - start[j + 1], scale[j], error[j], shift[j]
         variance = n * c * c * control_variance + v

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from argen.glm._compile import compiled
+from argen.glm._compile import inlined, inner
 
 # Sums may be reassociated, so that they use vector instructions; the bits still depend on
 # nothing but the data, because every sum is taken by one thread in one order.
@@ -22,7 +22,7 @@ _LN2_HIGH = 0.693147180369123816490  # ln 2 in two parts, so that x - k ln 2 kee
 _LN2_LOW = 1.90821492927058770002e-10
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def exponentials(x, out, scratch):
     """``out = exp(x)`` in vector instructions: Taylor to degree 13 on |r| <= ln 2 / 2, times 2^k.
 
@@ -56,7 +56,7 @@ def exponentials(x, out, scratch):
 SHORT_EXPONENT = 0.25
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def short_exponentials(x, out):
     """``out = exp(x)`` for ``|x| <= SHORT_EXPONENT``: Taylor to degree 10."""
     for i in range(x.shape[0]):
@@ -74,7 +74,7 @@ def short_exponentials(x, out):
         out[i] = p * value + 1.0
 
 
-@compiled(fastmath=FAST, forceinline=True)
+@inlined(fastmath=FAST)
 def exp_coefficients(e, parent, variable, power, n_terms, out):
     """Coefficients of ``exp(e'z)``."""
     out[0] = 1.0
@@ -82,7 +82,7 @@ def exp_coefficients(e, parent, variable, power, n_terms, out):
         out[a] = out[parent[a]] * e[variable[a]] / power[a]
 
 
-@compiled(forceinline=True)
+@inlined()
 def degree_of_means(length, largest, norms, highest):
     """Smallest degree at which the series of the means may be cut, or -1.
 
@@ -97,7 +97,7 @@ def degree_of_means(length, largest, norms, highest):
     return -1
 
 
-@compiled(forceinline=True)
+@inlined()
 def degree_of_squares(length, largest, norms, ratio, highest):
     """Like ``_degree_of_means`` for the sums of the variance: ``exp(2 e'z)`` and two more z."""
     bound = math.exp(2.0 * length * largest) * ratio
@@ -108,7 +108,7 @@ def degree_of_squares(length, largest, norms, ratio, highest):
     return -1
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def add_moments(table, coefficients, minus, n_coefficients, n_terms, sums):
     """``sums[b, s] = sum w exp(e'z) z^b`` over the cells of a stratum, b as far as sums go."""
     sums[:, :] = 0.0
@@ -121,7 +121,7 @@ def add_moments(table, coefficients, minus, n_coefficients, n_terms, sums):
                     sums[b, s] += coefficient * table[a, s]
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def second_moments(table, coefficients, minus, n_coefficients, n_terms, rate, contracted, second):
     """``second[t, v] = sum_s rate_s sum w exp(e'z) z_t z_v`` over the controls, t <= v.
 
@@ -147,7 +147,7 @@ def second_moments(table, coefficients, minus, n_coefficients, n_terms, rate, co
             b += 1
 
 
-@compiled(fastmath=FAST)
+@inlined(fastmath=FAST)
 def weighted_coefficients(a, coefficients, minus, n_coefficients, weight, n_numeric):
     """Coefficients of ``z^a`` in ``f``, ``(c'z) f`` and ``(c'z)^2 f``, those of f being given."""
     constant = coefficients[a] if a < n_coefficients else 0.0

@@ -1,0 +1,239 @@
+"""Compiled sums over the cells of one perturbation, and over its controls (see ``_pairs``)."""
+
+from __future__ import annotations
+
+import math
+
+from argen.glm._compile import inner
+from argen.glm._series import (
+    FAST,
+    SHORT_EXPONENT,
+    exponentials,
+    short_exponentials,
+    weighted_coefficients,
+)
+from argen.glm._zeros import integers, vector
+
+
+@inner(fastmath=FAST)
+def predict(layout, response):
+    """``base_i = C_i exp(alpha_g + phi'F_s + beta'z_i)``: the controls' fit, of perturbed cells."""
+    z, stratum, indicators = layout.perturbed_z, layout.perturbed_stratum, layout.indicators
+    (n_numeric, n), n_levels = z.shape, layout.n_levels
+    n_indicators, n_combinations = indicators.shape
+    slopes, shift = response.slopes, vector(n_combinations * n_levels)
+    for c in range(n_combinations):
+        of_indicators = 0.0
+        for h in range(n_indicators):
+            of_indicators += slopes[n_numeric + h] * indicators[h, c]
+        for g in range(n_levels):
+            shift[c * n_levels + g] = response.level_shift[g] + of_indicators
+    log_mean, base, scratch = vector(n), vector(n), integers(n)
+    for i in range(n):
+        log_mean[i] = layout.perturbed_log_size[i] + shift[stratum[i]]
+    for t in range(n_numeric):
+        for i in range(n):
+            log_mean[i] += slopes[t] * z[t, i]
+    exponentials(log_mean, base, scratch)
+    return base
+
+
+@inner(fastmath=FAST)
+def means_of_cells(layout, response, base, out):
+    """Means of the controls, then of the perturbed; 0 in a level without control counts."""
+    n_levels, n_controls, start = layout.n_levels, response.weights.shape[0], layout.control_start
+    for s in range(start.shape[0] - 1):
+        used = 1.0 if response.level_counts[s % n_levels] > 0.0 else 0.0
+        for i in range(start[s], start[s + 1]):
+            out[i] = used * response.weights[i]
+    for i in range(base.shape[0]):
+        used = response.level_counts[layout.perturbed_stratum[i] % n_levels] > 0.0
+        out[n_controls + i] = base[i] if used else 0.0
+
+
+@inner(fastmath=FAST)
+def observe(begin, end, y, base, z, stratum, indicators, seen, level_counts, observed):
+    """Add counts of the perturbed cells to T_g and to the sums of y z, y F and y D.
+
+    Returns the count of the perturbed cells and the count that was to be expected.
+    """
+    n_numeric, n_levels = z.shape[0], level_counts.shape[0]
+    n_indicators, n_combinations = indicators.shape
+    own, predicted, strata = y[begin:end], base[begin:end], stratum[begin:end]
+    total, expected = 0.0, 0.0
+    for i in range(own.shape[0]):
+        total += own[i]
+        expected += predicted[i]
+    seen[:] = 0.0
+    for i in range(own.shape[0]):
+        seen[strata[i]] += own[i]
+    for c in range(n_combinations):
+        count = 0.0
+        for g in range(n_levels):
+            level_counts[g] += seen[c * n_levels + g]
+            count += seen[c * n_levels + g]
+        for h in range(n_indicators):
+            observed[n_numeric + h] += indicators[h, c] * count
+    for t in range(n_numeric):
+        row, moment = z[t, begin:end], 0.0
+        for i in range(own.shape[0]):
+            moment += own[i] * row[i]
+        observed[t] += moment
+    observed[n_numeric + n_indicators] = total
+    return total, expected
+
+
+@inner(fastmath=FAST)
+def perturbed_means(begin, end, e, z, length, base, exponent, means, scratch):
+    """``m_i = base_i exp(e'z_i + d)``, without what indicators and levels add.
+
+    ``length`` is the largest that e'z_i can be.
+    """
+    predicted, n = base[begin:end], end - begin
+    size = math.exp(e[e.shape[0] - 1])
+    if length == 0.0:
+        for i in range(n):
+            means[i] = size * predicted[i]
+        return
+    exponent[:n] = 0.0
+    for t in range(z.shape[0]):
+        row = z[t, begin:end]
+        for i in range(n):
+            exponent[i] += e[t] * row[i]
+    if length <= SHORT_EXPONENT:
+        short_exponentials(exponent[:n], means)
+    else:
+        exponentials(exponent[:n], means, scratch)
+    for i in range(n):
+        means[i] *= size * predicted[i]
+
+
+@inner(fastmath=FAST)
+def add_perturbed(begin, end, means, z, stratum, own, sums):
+    """Add ``sum m_i z_i^b`` over the perturbed cells of a stratum to ``sums``, b up to degree 1.
+
+    ``own`` gets those of b = 0 alone.
+    """
+    strata, n = stratum[begin:end], end - begin
+    own[:] = 0.0
+    for i in range(n):
+        own[strata[i]] += means[i]
+    for t in range(z.shape[0]):
+        row = z[t, begin:end]
+        for i in range(n):
+            sums[1 + t, strata[i]] += means[i] * row[i]
+    for s in range(own.shape[0]):
+        sums[0, s] += own[s]
+
+
+@inner(fastmath=FAST)
+def add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_moments, second):
+    """Add ``sum mu_i z_it z_iv`` over the perturbed cells, ``mu_i = rate_s m_i``, to ``second``.
+
+    ``own_moments`` gets ``sum mu_i`` and ``sum mu_i z_i``, ``fitted`` the means.
+    """
+    strata, n, total = stratum[begin:end], end - begin, 0.0
+    for i in range(n):
+        fitted[i] = rate[strata[i]] * means[i]
+        total += fitted[i]
+    own_moments[0] = total
+    for t in range(z.shape[0]):
+        row, total = z[t, begin:end], 0.0
+        for i in range(n):
+            total += fitted[i] * row[i]
+        own_moments[1 + t] = total
+        for v in range(t, z.shape[0]):
+            other, total = z[v, begin:end], 0.0
+            for i in range(n):
+                total += fitted[i] * row[i] * other[i]
+            second[t, v] += total
+
+
+@inner(fastmath=FAST)
+def influences(by_level, indicators, weight, n_numeric, influence):
+    """``k_s = c_F'F_s - c'f_g / M_g``, so that cell i weighs ``r_i (k_s + c_z'z_i + c_d D_i)``."""
+    n_indicators, n_combinations = indicators.shape
+    n_levels = by_level.shape[1]
+    common = by_level[0]  # the means are not needed any more
+    common[:] = 0.0
+    for a in range(weight.shape[0]):
+        for g in range(n_levels):
+            common[g] -= weight[a] * by_level[2 + a, g]
+    for c in range(n_combinations):
+        shift = 0.0
+        for h in range(n_indicators):
+            shift += weight[n_numeric + h] * indicators[h, c]
+        for g in range(n_levels):
+            influence[c * n_levels + g] = shift + common[g]
+
+
+@inner(fastmath=FAST)
+def perturbed_variance(begin, end, y, fitted, z, stratum, influence, weight, at):
+    """``sum_i (y_i - mu_i)^2 (k_s + c_z'z_i + c_d)^2`` over the perturbed cells."""
+    own, strata, n = y[begin:end], stratum[begin:end], end - begin
+    for i in range(n):
+        at[i] = weight[weight.shape[0] - 1] + influence[strata[i]]
+    for t in range(z.shape[0]):
+        row = z[t, begin:end]
+        for i in range(n):
+            at[i] += weight[t] * row[i]
+    variance = 0.0
+    for i in range(n):
+        variance += ((own[i] - fitted[i]) * at[i]) ** 2
+    return variance
+
+
+@inner(fastmath=FAST)
+def control_variance(squares, cross, mean_squares, coefficients, doubled, minus, n_coefficients,
+                      n_terms, weight, n_numeric, influence, rate):  # fmt: skip
+    """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, by the series.
+
+    ``mu_i = rate_s w_i exp(e'z_i)``; ``doubled`` are the coefficients of ``exp(2 e'z)``.
+    """
+    variance = 0.0
+    for a in range(squares.shape[0]):  # as a series of the first coefficient, 1
+        constant, linear, quadratic = weighted_coefficients(
+            a, coefficients, minus, 1, weight, n_numeric
+        )
+        for s in range(influence.shape[0]):
+            k = influence[s]
+            variance += squares[a, s] * (quadratic + k * (2.0 * linear + k * constant))
+    for a in range(n_terms):
+        constant, linear, quadratic = weighted_coefficients(
+            a, coefficients, minus, n_coefficients, weight, n_numeric
+        )
+        constant_2, linear_2, quadratic_2 = weighted_coefficients(
+            a, doubled, minus, n_coefficients, weight, n_numeric
+        )
+        for s in range(influence.shape[0]):
+            k, b = influence[s], rate[s]
+            once = quadratic + k * (2.0 * linear + k * constant)
+            twice = quadratic_2 + k * (2.0 * linear_2 + k * constant_2)
+            variance += b * (b * mean_squares[a, s] * twice - 2.0 * cross[a, s] * once)
+    return variance
+
+
+@inner(fastmath=FAST)
+def means_of_controls(weights, e, n_numeric, powers, means):
+    """Means of the controls at e, cell by cell: where no series will do."""
+    n = weights.shape[0]
+    exponent, scratch = vector(n), integers(n)
+    for t in range(n_numeric):
+        for i in range(n):
+            exponent[i] += e[t] * powers[1 + t, i]
+    exponentials(exponent, means, scratch)
+    for i in range(n):
+        means[i] *= weights[i]
+
+
+@inner(fastmath=FAST)
+def control_variance_afresh(y, means, powers, start, influence, rate, weight, n_numeric):
+    """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, cell by cell."""
+    variance = 0.0
+    for s in range(start.shape[0] - 1):
+        for i in range(start[s], start[s + 1]):
+            at = influence[s]
+            for t in range(n_numeric):
+                at += weight[t] * powers[1 + t, i]
+            variance += ((y[i] - rate[s] * means[i]) * at) ** 2
+    return variance

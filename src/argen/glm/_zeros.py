@@ -1,0 +1,56 @@
+"""New arrays of compiled code, from one place: each kind of them takes its time to compile."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from argen.glm._compile import inner
+
+
+@inner()
+def vector(n):
+    """``np.zeros(n)``."""
+    return np.zeros(n)
+
+
+@inner()
+def matrix(n, m):
+    """``np.zeros((n, m))``."""
+    return np.zeros((n, m))
+
+
+@inner()
+def cube(n, m, k):
+    """``np.zeros((n, m, k))``."""
+    return np.zeros((n, m, k))
+
+
+@inner()
+def integers(n):
+    """``np.zeros(n, np.int64)``."""
+    return np.zeros(n, np.int64)
+
+
+@inner()
+def booleans(n):
+    """``np.zeros(n, np.bool_)``."""
+    return np.zeros(n, np.bool_)
+
+
+@inner()
+def sum_of(values):
+    """``np.sum(values)`` of a vector."""
+    summed = 0.0
+    for i in range(values.shape[0]):
+        summed += values[i]
+    return summed
+
+
+@inner()
+def count_of(flags):
+    """How many are true."""
+    n = 0
+    for i in range(flags.shape[0]):
+        if flags[i]:
+            n += 1
+    return n
