@@ -26,13 +26,14 @@ def main() -> None:
         covariates=["L"],
     )
     data = argen.read_perturbseq(path, options)
+    print(f"{data.summary()}\n", flush=True)
     network = argen.infer_network(data)
+    print(f"{network.summary()}\n", flush=True)
+
     naive = argen.method.infer_naive(data)
     found = argen.check(network, data, n_null_tests=5000)
     argen.write_results(network, RESULTS)
     report = argen.write_report(network, RESULTS / "report.html", diagnostics=found)
-
-    print(f"{data.summary()}\n\n{network.summary()}\n")
     print("True and estimated direct effects (two common causes of these genes are hidden):")
     print(compare(truth, network, naive).to_string(index=False, na_rep="-"))
     print(f"\nThe results are in {RESULTS}/; look again with: .venv/bin/argen show {RESULTS}")
