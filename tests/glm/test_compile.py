@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import argen
-from argen.glm._compile import compiled, inner, on_compiling, sources_digest
+from argen.glm._compile import inner, sources_digest
 
 
 def double(x):
@@ -56,6 +56,7 @@ print(caller(3), caller(4))
 
 
 def test_what_is_compiled_is_kept(package):
+    """And compiling is told once, however many kernels there are to compile."""
     assert run_python(CALL, package).split() == ["compiling", "7", "9"]
     assert run_python(CALL, package).split() == ["7", "9"]
 
@@ -99,13 +100,6 @@ def test_the_digest_is_that_of_all_modules(package):
     (folder / "callee.py").write_text("")
     sources_digest.cache_clear()
     assert sources_digest(folder) != before
-
-
-def test_compiling_is_told_once():
-    told = []
-    on_compiling(lambda: told.append(True))
-    assert [compiled()(double)(2), compiled()(double)(2.0)] == [4, 4.0]
-    assert told == [True]
 
 
 def test_python_can_call_what_kernels_call():
