@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := demo
 
-.PHONY: demo test lint types bench docs clean
+.PHONY: demo quick test lint types bench docs clean
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("argen needs Python 3.11 or newer: name one, as in make demo PYTHON=python3.12")'
@@ -21,8 +21,14 @@ BIN := .venv/bin
 demo: .venv/.installed ## from simulated counts to network, results folder and report
 	$(BIN)/python examples/demo.py
 
+# Files stay whole, so that what a file simulates and fits once is done by one worker.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope
+
+quick: .venv/.with-test ## after every edit: no rates over many screens, no processes, no browser
+	$(PYTEST) -m "not rates and not process and not browser"
+
 test: .venv/.with-test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: .venv/.with-lint
 	$(BIN)/ruff check .

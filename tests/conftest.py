@@ -1,9 +1,28 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests, and how many cores tests in parallel take."""
+
+import os
 
 import numpy as np
 import pytest
 
+# Tests in parallel share the cores among their workers. Two threads each, and not one, since tests
+# compare runs on one thread with runs on two. Libraries read this once, when they are imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "2")
+
 import argen
+from argen.machine import usable_cores
+
+# The slowest files and what every worker loads leave nothing to more.
+MOST_WORKERS = 8
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker for each core that a container grants, where pytest-xdist counts the machine's."""
+    named = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return int(named) if named else min(usable_cores(), MOST_WORKERS)
 
 
 @pytest.fixture

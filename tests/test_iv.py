@@ -49,6 +49,7 @@ def test_is_what_the_parent_search_computes(paper_screen):
     np.testing.assert_allclose(estimates["std_error"], candidates["std_error"], rtol=1e-7)
 
 
+@pytest.mark.rates
 def test_coverage_of_the_interval(rng):
     """Of 200 intervals at 95 % between 180 and 199 hold the truth (4 standard errors)."""
     covered = 0

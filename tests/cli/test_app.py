@@ -98,6 +98,7 @@ def test_a_random_screen_can_be_fitted_as_printed(tmp_path, capsys):
     assert network.candidates.equals(argen.infer_network(data).candidates)
 
 
+@pytest.mark.process
 def test_study_of_the_paper_in_processes(tmp_path):
     command = [sys.executable, "-m", "argen", "study", "paper", "--replicates", "2"]
     command += ["--workers", "2", "--out", str(tmp_path)]
@@ -342,6 +343,7 @@ def test_help_knows_debug(command, capsys):
     assert "--debug" in capsys.readouterr().out
 
 
+@pytest.mark.process
 def test_module_and_version():
     command = [sys.executable, "-m", "argen", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -103,6 +103,7 @@ def noisy(**changes):
     )  # fmt: skip
 
 
+@pytest.mark.rates
 def test_size_with_false_candidates_and_a_hidden_confounder():
     """4,080 null tests; see benchmarks/null_calibration.py for many more."""
     apart = np.arange(20) - np.arange(20)[:, None]
@@ -114,6 +115,7 @@ def test_size_with_false_candidates_and_a_hidden_confounder():
         assert abs(np.mean(p < level) - level) < error
 
 
+@pytest.mark.rates
 def test_few_cells_hide_parents_from_wald_and_not_from_this_test():
     model = noisy(n_parents=2, cells_per_node=60, mean_count=1.0)
     found = {test: p_values(model, test, 12, None) for test in ("null-variance", "wald")}

@@ -199,6 +199,7 @@ def null_p_values(screen_test: str, n_screens: int) -> np.ndarray:
     return np.concatenate(found)
 
 
+@pytest.mark.rates
 def test_size_at_strict_levels():
     """Under hidden confounding with few counts, where Wald's test rejects too often."""
     p_value = null_p_values("saddlepoint", 20)  # 31,200 tests
@@ -208,6 +209,7 @@ def test_size_at_strict_levels():
     assert np.mean(wald < 0.001) > 3 * 0.001
 
 
+@pytest.mark.rates
 @pytest.mark.parametrize("engine", [SharedEngine(), ExactEngine()])
 def test_few_counts_of_the_controls_say_little(engine):
     """Sixty controls, a count or two among them, and a covariate that seems to explain them.

@@ -185,6 +185,7 @@ def test_tiles_are_kept_and_used_again(screen, tmp_path, monkeypatch):
     assert changed.checksum() == read(screen).checksum() != first.checksum()
 
 
+@pytest.mark.process
 def test_objects_leave_nothing_behind(tmp_path):
     """The files of an object, and those without a named folder, go with the process."""
     lines = [
@@ -202,6 +203,7 @@ def test_objects_leave_nothing_behind(tmp_path):
     assert [p.name for p in tmp_path.rglob("*")] == ["named"]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="needs the peak that Linux tells"
 )

@@ -118,6 +118,7 @@ def test_formulas_that_are_refused(screen, read, formula, words):
     assert "\x1b" not in str(caught.value)
 
 
+@pytest.mark.process
 def test_the_order_of_columns_is_that_of_the_formula_in_every_process():
     # Sets of texts are ordered by a hash that changes from process to process.
     script = (

@@ -11,6 +11,8 @@ import argen
 from tests.networks import HOSTILE, made_up_network
 from tests.report.browser import chromium
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture(scope="module")
 def browser():

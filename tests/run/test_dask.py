@@ -14,6 +14,7 @@ from argen.run.dask import DaskExecutor
 from tests.screens import assert_same_network, dense_screen
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture

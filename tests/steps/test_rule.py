@@ -24,6 +24,7 @@ def scores(model: ScreenModel, config: argen.InferenceConfig, n_screens: int) ->
     return np.array(found)
 
 
+@pytest.mark.rates
 def test_controls_false_edges_where_the_published_rule_does_not():
     """Strong hidden confounding and few cells: the default holds its level, and finds more."""
     default, published = (
@@ -35,6 +36,7 @@ def test_controls_false_edges_where_the_published_rule_does_not():
     assert default[:, 1].mean() > published[:, 1].mean() + 0.1
 
 
+@pytest.mark.rates
 def test_nothing_is_found_where_there_is_nothing():
     model = replace(MODEL, n_parents=0.0)
     called = []

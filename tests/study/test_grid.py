@@ -53,6 +53,7 @@ def test_summary_has_means_and_monte_carlo_errors(finished):
     assert (row["n"], row["n_failed"]) == (3, 0)
 
 
+@pytest.mark.process
 def test_workers_change_nothing(finished, tmp_path):
     same_numbers(run_grid(tmp_path, SETTINGS, TWO, n_replicates=3, workers=2), finished[1])
 

@@ -12,6 +12,8 @@ from argen.study.paper import (
     run_paper_study,
 )
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def study() -> PaperStudy:

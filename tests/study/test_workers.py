@@ -12,6 +12,7 @@ def with_process(task: int) -> tuple[int, int]:
     return task**2, os.getpid()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_task_comes_back_with_its_number(workers):
     found = dict(run_tasks(with_process, [3, 1, 2], workers=workers))

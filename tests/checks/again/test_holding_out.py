@@ -34,6 +34,7 @@ def chain(seed: int, *, drop: float = 1.0) -> tuple[argen.PerturbSeqData, pd.Ser
     return data, pd.Series(label, index=data.cells)
 
 
+@pytest.mark.rates
 def test_an_unseen_perturbation_is_predicted_from_where_it_enters():
     tables = []
     for seed in range(25):
@@ -107,6 +108,7 @@ def test_a_perturbation_left_out_makes_its_gene_a_sink():
     assert argen.infer_network(rest).nodes == rest.nodes
 
 
+@pytest.mark.rates
 def test_guides_are_predicted_from_their_own_gene():
     inside, spoke = [], 0
     for seed in range(12):

@@ -32,6 +32,7 @@ def table_of(seed: int, assignment: float, *, hide: bool) -> pd.DataFrame:
     return balance_table(build_design(data), data.covariates, columns if hide else nothing)
 
 
+@pytest.mark.rates
 def test_nominal_rate_where_chance_assigns():
     for hide in (True, False):
         table = pd.concat([table_of(seed, 0.0, hide=hide) for seed in range(6)])

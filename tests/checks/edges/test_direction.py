@@ -102,6 +102,7 @@ def test_without_edges_nothing_is_said():
     assert not len(direction_table(empty))
 
 
+@pytest.mark.rates
 def test_quiet_without_feedback():
     """Pairs are sure in at most one of twenty screens; near-ties are as rare."""
     spoke = {"no feedback": 0, "direction": 0}
@@ -114,6 +115,7 @@ def test_quiet_without_feedback():
     assert max(spoke.values()) <= stats.binom.isf(0.001, 40, 0.05)
 
 
+@pytest.mark.rates
 def test_speaks_of_feedback():
     spoke = 0
     for seed in range(6):

@@ -102,6 +102,7 @@ def test_errors_of_differences_in_closed_form():
         assert std_error[a, c] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.rates
 def test_nominal_rate_where_the_edges_are_the_true_ones():
     with_path, without = [], []
     for seed in range(40):
@@ -118,6 +119,7 @@ def test_nominal_rate_where_the_edges_are_the_true_ones():
         assert np.mean(p < 0.001) < 0.01
 
 
+@pytest.mark.rates
 def test_quiet_without_feedback():
     """At most one in twenty screens has an effect against the order, or a slope in reverse."""
     spoke = {"no feedback": 0, "direction": 0}
@@ -132,6 +134,7 @@ def test_quiet_without_feedback():
     assert max(spoke.values()) <= stats.binom.isf(0.001, 40, 0.05)
 
 
+@pytest.mark.rates
 def test_speaks_of_feedback():
     spoke = 0
     for seed in range(5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from scipy import stats
 
 import argen
@@ -43,6 +44,7 @@ def guided_screen(seed: int, off_target: float = 0.0) -> tuple[argen.PerturbSeqD
     return data, pd.Series(guide, index=data.cells)
 
 
+@pytest.mark.rates
 def test_nominal_rate_where_guides_act_through_their_gene():
     p_pairs, p_targets, estimates = [], [], []
     for seed in range(60):
@@ -76,6 +78,7 @@ def test_speaks_where_a_guide_acts_elsewhere():
     assert found.tables["overidentification"].set_index("target").loc["g2", "rejected"]
 
 
+@pytest.mark.rates
 def test_quiet_where_none_does():
     n_findings = 0
     for seed in range(5):
@@ -194,6 +197,7 @@ def heavy_tailed(seed: int) -> tuple[argen.PerturbSeqData, pd.Series]:
     return data, pd.Series(labels, index=data.cells)
 
 
+@pytest.mark.rates
 def test_quiet_where_tails_are_heavy():
     """Permuted guides ask for it: statistics as they come are too large."""
     raw, p_values, n_findings = [], [], 0
@@ -211,6 +215,7 @@ def test_quiet_where_tails_are_heavy():
     assert n_findings <= 1
 
 
+@pytest.mark.rates
 def test_an_off_target_guide_is_heard_through_heavy_tails():
     n_heard = 0
     for seed in range(3):

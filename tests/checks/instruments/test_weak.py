@@ -88,6 +88,7 @@ def test_shapes_of_the_set(statistic, expected):
     np.testing.assert_allclose(found, expected, rtol=0.03)
 
 
+@pytest.mark.rates
 def test_covers_where_perturbations_hardly_work():
     """Knock-downs of a few percent: the intervals are long, hold the truth, and tests keep size."""
     model = argen.ScreenModel(

@@ -28,6 +28,7 @@ def sparse_screen(seed: int) -> argen.PerturbSeqData:
     return argen.simulate_screen(model, rng=seed)[0]
 
 
+@pytest.mark.rates
 def test_quiet_with_the_default_test():
     config = argen.InferenceConfig()
     screens = null_screens(sparse_screen(1), config, n_tests=20_000, rng=np.random.default_rng(1))
@@ -41,6 +42,7 @@ def test_quiet_with_the_default_test():
     assert (np.abs(table["inflation"] - 1.0) < 0.1).all()
 
 
+@pytest.mark.rates
 def test_speaks_first_with_a_test_of_wrong_size():
     config = argen.InferenceConfig(screen_test="wald")
     data = sparse_screen(1)
@@ -108,6 +110,7 @@ def jackpots(seed: int) -> tuple[argen.PerturbSeqData, pd.Series]:
     return data, pd.Series([f"g{k}" for k in guide], index=data.cells)
 
 
+@pytest.mark.rates
 def test_cells_of_a_guide_that_go_together():
     """Guides that pose as perturbations show it, and the inflation that they ask for mends it."""
     data, guides = jackpots(1)

@@ -65,6 +65,7 @@ def direct(config: argen.InferenceConfig):
     return null_screens(data, config, n_tests=8000, rng=rng, left=left)[-1:]
 
 
+@pytest.mark.rates
 def test_quiet_with_the_default_test_of_direct_effects():
     config = argen.InferenceConfig()
     screens = direct(config)
@@ -78,6 +79,7 @@ def test_quiet_with_the_default_test_of_direct_effects():
     assert not calibration_findings(screens, config)
 
 
+@pytest.mark.rates
 def test_speaks_of_walds_test_of_direct_effects():
     config = argen.InferenceConfig(parent_test="wald")
     (finding,) = calibration_findings(direct(config), config)
