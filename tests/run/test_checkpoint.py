@@ -111,7 +111,9 @@ def test_a_folder_without_finished_blocks_is_free(data, tmp_path):
     end_with(1, data, tmp_path)
     for block in tmp_path.glob("*.npz"):
         block.unlink()
-    argen.infer_network(data, argen.InferenceConfig(alpha=0.01), checkpoint=tmp_path)
+    config = argen.InferenceConfig(alpha=0.01)
+    network = argen.infer_network(data, config, checkpoint=tmp_path)
+    assert_same_network(network, argen.infer_network(data, config))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
@@ -183,6 +185,7 @@ def result_of_many_genes(many_genes, tmp_path_factory):
     return argen.load(out)
 
 
+@pytest.mark.process
 def test_ended_again_and_again(many_genes, result_of_many_genes, tmp_path):
     folder = tmp_path / "checkpoint"
     written: dict[str, int] = {}

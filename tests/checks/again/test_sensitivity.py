@@ -119,6 +119,7 @@ def off_target_screen(seed: int, own: float) -> argen.PerturbSeqData:
     return screen_of(counts, node, pd.DataFrame(index=range(len(node))))
 
 
+@pytest.mark.rates
 def test_an_off_target_effect_is_what_it_takes():
     needed = []
     for seed in range(10):
@@ -145,6 +146,9 @@ def test_taking_the_off_target_effect_away_leaves_no_edge():
     rng = np.random.default_rng(1)
     counts[mine, 1] = rng.binomial(counts[mine, 1].astype(int), np.exp(-needed))
     again = argen.infer_network(screen_of(counts, data.node_of_cell, data.covariates))
-    pairs = again.candidates.set_index(["source", "target"])
-    if (data.nodes[0], data.nodes[1]) in pairs.index:
-        assert abs(pairs.loc[(data.nodes[0], data.nodes[1]), "z"]) < 3
+    pair = data.nodes[0], data.nodes[1]
+    called = [network.edges.set_index(["source", "target"]).index for network in (network, again)]
+    assert pair in called[0]
+    assert pair not in called[1]
+    total = again.total_effects().set_index(["source", "target"]).loc[pair]
+    assert abs(total["effect"]) < 3 * total["std_error"]
