@@ -29,6 +29,8 @@ from tests.screens import effects_of, screen_of
 
 pytestmark = pytest.mark.rates
 
+pytestmark = pytest.mark.rates
+
 LEVELS = (0.05, 0.01, 0.001)
 # Rates may stray from their expectation by this many Monte-Carlo standard errors: seeds are
 # fixed, so this is paid once, over some forty comparisons.
