@@ -92,3 +92,10 @@ def first_few(items: Iterable[object], n_shown: int = 3) -> str:
     shown = ", ".join(repr(str(item)) for item in listed[:n_shown])
     more = len(listed) - n_shown
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def listed(items: Iterable[object], n_shown: int = 5) -> str:
+    """Return the first of some items in words, and how many more there are."""
+    words = [str(item) for item in items]
+    more = f" and {len(words) - n_shown} more" if len(words) > n_shown else ""
+    return ", ".join(words[:n_shown]) + more

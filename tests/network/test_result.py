@@ -203,7 +203,7 @@ def test_edges_whose_interval_holds_zero_are_explained():
     held = edges[(edges["ci_low"] <= 0) & (edges["ci_high"] >= 0)]
     assert len(held) > 1
     first = f"{held['source'].iloc[0]} -> {held['target'].iloc[0]}"
-    assert f"the intervals of {len(held)} edges hold 0" in network.summary()
+    assert f"The intervals of {len(held)} edges hold 0" in network.summary()
     assert first in network.summary()
     wald = argen.infer_network(data, argen.InferenceConfig(parent_test="wald"))
     assert "hold 0" not in wald.summary()

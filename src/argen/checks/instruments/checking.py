@@ -13,7 +13,6 @@ from argen.checks.instruments.strength import (
     effective_cells,
     knockdown_findings,
     knockdown_table,
-    left_out_findings,
     strength_findings,
     strength_table,
 )
@@ -29,9 +28,9 @@ from argen.pvalues import critical_value
 
 
 def check_knockdowns(network: CausalNetwork) -> Diagnostics:
-    """Say what each perturbation did to its own gene, by the result alone."""
+    """Say what the network says by itself, and what each perturbation did to its own gene."""
     found = Found()
-    found.findings += left_out_findings(network.left_out)
+    found.findings += network.findings()
     _add_knockdown(found, knockdown_table(network))
     return found.all()
 
@@ -48,7 +47,7 @@ def check_instruments(
     knockdown = knockdown_table(network)
     knockdown.insert(1, "n_perturbed", data.n_perturbed)
     knockdown.insert(2, "effective_cells", effective_cells(design))
-    found.findings += left_out_findings(network.left_out)
+    found.findings += network.findings()
     _add_knockdown(found, knockdown)
     if not design.one_per_cell:
         found.measured.append(
