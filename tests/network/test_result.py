@@ -67,6 +67,24 @@ def test_save_and_load_give_the_same_network(paper_network, tmp_path):
     assert again.summary() == paper_network.summary()
 
 
+@pytest.mark.parametrize("method", ["argen", "naive"])
+def test_files_keep_whether_effects_come_from_two_stages(paper_screen, tmp_path, method):
+    network = argen.method.infer_by(method, paper_screen[0])
+    assert network.two_stages == (method == "argen")
+    # It is a fact, and not read from a name.
+    renamed = replace(network, provenance=network.provenance | {"method": "by hand"})
+    path = argen.save(renamed, tmp_path / "renamed")
+    assert argen.load(path).two_stages == network.two_stages
+    # Older files do not have it: there the name has to do.
+    path = argen.save(network, tmp_path / "older")
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(str(arrays["header"]))
+    del header["two_stages"]
+    np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
+    assert argen.load(path).two_stages == network.two_stages
+
+
 def test_load_refuses_what_is_no_network(paper_network, tmp_path):
     with pytest.raises(argen.InputError, match="There is no file"):
         argen.load(tmp_path / "absent.npz")

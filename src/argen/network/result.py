@@ -43,6 +43,9 @@ class CausalNetwork:
     """What of the input was not used: kind, name, n_cells, reason."""
     provenance: dict[str, Any]
     """Version, time, source, checksum, counts of cells, seconds per stage, command."""
+    two_stages: bool = True
+    """Whether direct effects come from the two-stage regression, whose errors rest on the screen;
+    those of other methods do not."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
