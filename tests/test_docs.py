@@ -18,9 +18,9 @@ MODULES = [argen, argen.analysis, argen.method, argen.checks, argen.plot, argen.
 # Handed out to the rooms above, not to users.
 FOR_OTHER_ROOMS = {
     "FEEDBACK", "MEDIAN_CHI2", "NEGATIVE", "NEUTRAL", "OTHER", "POSITIVE", "compare_strength",
-    "feedback_pairs", "intervention_table", "knockdown_table", "Method", "method_of", "new_figure",
-    "shown_p", "slope_and_agreement", "stability_table", "write_grid_figure", "write_grid_page",
-    "write_paper_figures",
+    "check_knockdowns", "intervention_table", "knockdown_table", "Method", "method_of",
+    "new_figure", "shown_p", "slope_and_agreement", "stability_table", "write_grid_figure",
+    "write_grid_page", "write_paper_figures",
 }  # fmt: skip
 
 

@@ -97,3 +97,10 @@ def first_few(items: Iterable[object], n_shown: int = 3) -> str:
 def first_line(error: Exception) -> str:
     """Return what an error of another library says, in one line."""
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+def listed(items: Iterable[object], n_shown: int = 5) -> str:
+    """Return the first of some items in words, and how many more there are."""
+    words = [str(item) for item in items]
+    more = f" and {len(words) - n_shown} more" if len(words) > n_shown else ""
+    return ", ".join(words[:n_shown]) + more

@@ -67,6 +67,24 @@ def test_save_and_load_give_the_same_network(paper_network, tmp_path):
     assert again.summary() == paper_network.summary()
 
 
+@pytest.mark.parametrize("method", ["argen", "naive"])
+def test_files_keep_whether_effects_come_from_two_stages(paper_screen, tmp_path, method):
+    network = argen.method.infer_by(method, paper_screen[0])
+    assert network.two_stages == (method == "argen")
+    # It is a fact, and not read from a name.
+    renamed = replace(network, provenance=network.provenance | {"method": "by hand"})
+    path = argen.save(renamed, tmp_path / "renamed")
+    assert argen.load(path).two_stages == network.two_stages
+    # Older files do not have it: there the name has to do.
+    path = argen.save(network, tmp_path / "older")
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(str(arrays["header"]))
+    del header["two_stages"]
+    np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
+    assert argen.load(path).two_stages == network.two_stages
+
+
 def test_load_refuses_what_is_no_network(paper_network, tmp_path):
     with pytest.raises(argen.InputError, match="There is no file"):
         argen.load(tmp_path / "absent.npz")
@@ -203,7 +221,7 @@ def test_edges_whose_interval_holds_zero_are_explained():
     held = edges[(edges["ci_low"] <= 0) & (edges["ci_high"] >= 0)]
     assert len(held) > 1
     first = f"{held['source'].iloc[0]} -> {held['target'].iloc[0]}"
-    assert f"the intervals of {len(held)} edges hold 0" in network.summary()
+    assert f"The intervals of {len(held)} edges hold 0" in network.summary()
     assert first in network.summary()
     wald = argen.infer_network(data, argen.InferenceConfig(parent_test="wald"))
     assert "hold 0" not in wald.summary()

@@ -17,7 +17,7 @@ from argen.analysis import degree_table, evidence
 from argen.checks.edges.validation import intervention_table, slope_and_agreement
 from argen.plot.effects import comparison_table, forest_table, heatmap_table, truth_table
 from argen.plot.graphs import centrality, stability_table
-from argen.plot.network import feedback_pairs, network_edges
+from argen.plot.network import network_edges
 from argen.plot.screens import expression_table, knockdown_table, qq_table, shown_p
 from argen.plot.style import shown_name
 from tests.networks import HOSTILE, made_up_network
@@ -186,7 +186,7 @@ def test_feedback_pairs(paper_network):
         for j, b in enumerate(screen.nodes)
         if i < j and screen.is_descendant[i, j] and screen.is_descendant[j, i]
     ]
-    assert list(feedback_pairs(paper_network).itertuples(index=False, name=None)) == both
+    assert list(paper_network.feedback_pairs().itertuples(index=False, name=None)) == both
 
 
 def test_networks_side_by_side_share_one_layout(fitted):

@@ -12,8 +12,9 @@ import pytest
 import argen
 from argen.checks import Diagnostics, Finding
 from argen.data.perturbseq import NOT_MEASURED, left_out_table
+from argen.errors import listed
 from argen.report import report_html
-from argen.report.content import methods_of, names_of, provenance_of, summary_of, warnings_of
+from argen.report.content import findings_shown, methods_of, provenance_of, summary_of
 from argen.report.page import MOST_EDGES, edge_columns
 from tests.networks import HOSTILE, made_up_network
 
@@ -131,10 +132,9 @@ def test_findings_stand_first_and_by_severity(paper_network):
         Finding("Guides hit one gene", "They do not.", "Drop them.", "serious"),
     ]
     diagnostics = Diagnostics.of(findings, {"knock_down": pd.DataFrame({"a": [1.5]})}, ["Looked."])
-    found = warnings_of(paper_network, diagnostics)
-    assert found[0].title == "Guides hit one gene"
-    assert found[0].text == "They do not. Drop them."
-    assert "Assumptions were not checked" not in [warned.title for warned in found]
+    found = findings_shown(paper_network, diagnostics)
+    assert found[0] == findings[1]
+    assert "Assumptions were not checked" not in [finding.assumption for finding in found]
     page = Page(report_html(paper_network, diagnostics=diagnostics))
     text = " ".join(page.texts)
     assert text.index("Guides hit one gene") < text.index("What was found")
@@ -142,32 +142,46 @@ def test_findings_stand_first_and_by_severity(paper_network):
     assert "Looked." in text
 
 
-def test_what_the_findings_say_is_not_said_again(paper_network):
+def test_what_the_network_says_is_said_once_and_everywhere(paper_network):
     rows = [
         ("node", "X9", 5, "no count"),
         ("target", "X8", 5, NOT_MEASURED),
+        ("target", "X7", 6, "other"),
         ("cells", "f", 9, "-"),
     ]
     network = dataclasses.replace(paper_network, left_out=left_out_table(rows))
-    titles = [warned.title for warned in warnings_of(network)]
-    assert {"1 gene dropped", "1 label left out, 5 cells"} <= set(titles)
-    titles = [warned.title for warned in warnings_of(network, argen.check(network))]
-    assert "1 filter of cells left out, 9 cells" in titles
-    assert not any(title.startswith(("1 gene dropped", "1 label")) for title in titles)
+    expected = [
+        "1 perturbed gene was dropped: X9 (no count).",
+        "1 label left out, 6 cells: X7 (other).",
+        "1 perturbation is not of measured genes: X8.",
+        "1 filter of cells left out 9 cells: f.",
+    ]
+    for found in (
+        network.findings(),
+        argen.check(network).findings,
+        findings_shown(network),
+        findings_shown(network, argen.check(network)),
+        findings_shown(network, Diagnostics.of([], {}, [])),
+    ):
+        said = [finding.evidence for finding in found]
+        assert len(said) == len(set(said))
+        assert set(expected) <= set(said)
+        assert set(network.findings()) <= set(found)
+    assert all(evidence in network.summary() for evidence in expected)
 
 
-def test_warnings_say_what_is_wrong():
-    """Guides that fail, and feedback, are named."""
+def test_findings_say_what_is_wrong():
+    """Guides that fail are named."""
     model = argen.ScreenModel(n_nodes=12, failed=0.2, n_feedback=2, mean_count=6.0)
     network = argen.infer_network(argen.simulate_screen(model, rng=1)[0])
-    said = {warned.title: warned.text for warned in warnings_of(network)}
+    said = [finding.evidence for finding in findings_shown(network)]
     own = network.screen.knockdown_frame().set_index("node")
-    [title] = [title for title in said if "may not work" in title]
-    named = re.findall(r"g\d+", said[title])
-    assert len(named) == int(title.split()[0]) > 0
+    [failed] = [text for text in said if "do not change their own gene" in text]
+    named = re.findall(r"(g\d+) \(", failed)
+    assert len(named) == int(failed.split()[0]) > 0
     for gene in named:
         assert own.loc[gene, "effect"] + 1.96 * own.loc[gene, "std_error"] > 0
-    assert "Assumptions were not checked" in said
+    assert "Assumptions were not checked" in [f.assumption for f in findings_shown(network)]
 
 
 def test_a_network_without_edges_is_a_page(paper_network):
@@ -177,7 +191,7 @@ def test_a_network_without_edges_is_a_page(paper_network):
         (candidates[:0], "Nothing could be tested"),
     ):
         empty = dataclasses.replace(paper_network, candidates=table)
-        assert title in [warned.title for warned in warnings_of(empty)]
+        assert any(f.evidence.startswith(title) for f in findings_shown(empty))
         assert json.loads(Page(report_html(empty)).data)["edges"]["source"] == []
 
 
@@ -221,8 +235,8 @@ def test_provenance_has_everything(paper_network):
 
 
 def test_long_lists_are_cut_and_counted():
-    assert names_of("abc") == "a, b, c"
-    assert names_of(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+    assert listed("abc") == "a, b, c"
+    assert listed(range(10), 8) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
 
 
 def test_a_report_is_html(tmp_path, paper_network):

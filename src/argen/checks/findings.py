@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
-Severity = Literal["serious", "warning", "note"]
+from argen.network import Finding, Severity
+
 _SEVERITIES: tuple[Severity, ...] = ("serious", "warning", "note")
-
-
-def listed(items: Iterable[object], n_shown: int = 5) -> str:
-    """Return the first of some items in words, and how many more there are."""
-    words = [str(item) for item in items]
-    more = f" and {len(words) - n_shown} more" if len(words) > n_shown else ""
-    return ", ".join(words[:n_shown]) + more
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to know before an edge is trusted."""
-
-    assumption: str
-    """What the method assumes, in a few words."""
-    evidence: str
-    """What in the data speaks against it, with the numbers."""
-    advice: str
-    """What to do."""
-    severity: Severity
-    """"serious": p-values or edges are wrong; "warning": some are in doubt; "note": good to know,
-    or a check that could not be done."""
-
-    def __str__(self) -> str:
-        return f"[{self.severity}] {self.assumption}: {self.evidence} {self.advice}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

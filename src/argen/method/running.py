@@ -20,5 +20,6 @@ class HowToRun(TypedDict, total=False):
 
 
 def named(network: CausalNetwork, method: str, **about: object) -> CausalNetwork:
-    """Return the network with the method that made it, and more about it, in its provenance."""
-    return replace(network, provenance=network.provenance | {"method": method} | about)
+    """Return a network of another method, with its name and more about it in its provenance."""
+    provenance = network.provenance | {"method": method} | about
+    return replace(network, provenance=provenance, two_stages=False)

@@ -1,6 +1,7 @@
 """The result, and functions of it: files, views, joint errors, prediction, paths."""
 
 from argen.network.files import load, save, write_results
+from argen.network.findings import ACYCLIC, STRONG, WORKS, Finding, Severity
 from argen.network.joint_errors import JointErrors, joint_errors
 from argen.network.paths import EffectPaths, paths
 from argen.network.prediction import Change, predict, propagated
@@ -8,10 +9,15 @@ from argen.network.result import CausalNetwork
 from argen.network.views import to_anndata, to_networkx
 
 __all__ = [
+    "ACYCLIC",
+    "STRONG",
+    "WORKS",
     "CausalNetwork",
     "Change",
     "EffectPaths",
+    "Finding",
     "JointErrors",
+    "Severity",
     "joint_errors",
     "load",
     "paths",

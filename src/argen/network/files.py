@@ -3,7 +3,7 @@
 The network file, format version 1, is a NumPy ``.npz`` archive without pickled objects:
 
 - ``header``: JSON text with ``format``, ``version``, ``genes`` (the nodes, then the sinks),
-  ``config``, ``provenance``, ``fits`` and the columns of the two tables;
+  ``config``, ``provenance``, ``fits``, ``two_stages`` and the columns of the two tables;
 - ``candidates/<column>`` and ``left_out/<column>``: one array per column of a table;
 - ``screen/<field>``: matrices (n_nodes, n_genes), [source, target], and
   ``knockdown/<field>``: vectors (n_nodes,);
@@ -51,6 +51,7 @@ def save(network: CausalNetwork, path: str | Path) -> Path:
         "config": network.config.to_dict(),
         "provenance": network.provenance,
         "fits": network.screen.fits,
+        "two_stages": network.two_stages,
         "tables": {name: list(table.columns) for name, table in tables.items()},
     }
     arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
@@ -128,7 +129,13 @@ def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
         config=InferenceConfig(**header["config"]),
         left_out=left_out_table(list(tables["left_out"].itertuples(index=False, name=None))),
         provenance=header["provenance"],
+        two_stages=header.get("two_stages", _was_by_argen(header["provenance"])),
     )
+
+
+def _was_by_argen(provenance: dict[str, Any]) -> bool:
+    """Tell from the name of the method, as files of before 0.1.0 say nothing else."""
+    return str(provenance.get("method", "argen")).startswith("argen")
 
 
 def _network_file(path: Path) -> Path:

@@ -103,10 +103,9 @@ def joint_errors(network: CausalNetwork, *, as_in_table: bool = True) -> JointEr
     effect, std_error = (table[name].to_numpy(dtype=np.float64) for name in ("effect", "std_error"))
     selected = np.flatnonzero(table["selected"])
     order = _checked_order(network, source[selected], target[selected], effect[selected])
-    by_screen = str(network.provenance.get("method", "argen")).startswith("argen")
     variance = _screen_variances(network)
     parts: dict[int, tuple[IntArray, FloatArray]] = {}
-    for t in np.unique(target[selected]).tolist() if by_screen else []:
+    for t in np.unique(target[selected]).tolist() if network.two_stages else []:
         members = np.asarray(np.flatnonzero((target == t) & np.isfinite(effect)), dtype=np.int64)
         columns, values = _derivatives(network, source[members], t, effect[members])
         with np.errstate(invalid="ignore"):  # effects of groups without counts

@@ -11,6 +11,14 @@ import pandas as pd
 
 from argen.config import InferenceConfig
 from argen.errors import FitStatus, InputError, first_few, nearest
+from argen.network.findings import (
+    STRONG,
+    Finding,
+    edge_findings,
+    feedback_findings,
+    fit_findings,
+    left_out_findings,
+)
 from argen.steps import CausalOrder, DescendantScreen
 
 
@@ -35,6 +43,9 @@ class CausalNetwork:
     """What of the input was not used: kind, name, n_cells, reason."""
     provenance: dict[str, Any]
     """Version, time, source, checksum, counts of cells, seconds per stage, command."""
+    two_stages: bool = True
+    """Whether direct effects come from the two-stage regression, whose errors rest on the screen;
+    those of other methods do not."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -114,7 +125,7 @@ class CausalNetwork:
             f"  selection  {run.get('selection', self._rule())}",
             f"  order      {_shorten(self.order)}",
         ]
-        lines += [f"  note       {note}" for note in self._notes()]
+        lines += [f"  {f.severity:<9}  {f.evidence} {f.advice}" for f in self.findings()]
         if len(edges):
             shown = edges.sort_values("log10_p").head(10)
             columns = ["source", "target", "effect", "std_error", "log10_p"]
@@ -128,35 +139,24 @@ class CausalNetwork:
             return f"two-level at {config.level_of_edges:g}, family {config.family}"
         return f"{config.edge_adjustment} at {config.level_of_edges:g}, family {config.family}"
 
-    def _notes(self) -> list[str]:
-        notes = []
-        unusual = self.unusual_fits()
-        for (stage, status), rows in unusual.groupby(["stage", "status"], sort=False):
-            fits = "1 fit" if len(rows) == 1 else f"{len(rows)} fits"
-            advice = FitStatus[str(status)].advice
-            notes.append(f"{fits} of the {stage} ended as {status}: {advice}")
-        between_nodes = self.screen.is_descendant[:, : len(self.nodes)]
-        mutual = np.triu(between_nodes & between_nodes.T)
-        if mutual.any():
-            pairs = [f"{self.nodes[a]} and {self.nodes[b]}" for a, b in np.argwhere(mutual)]
-            notes.append(
-                f"{len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} of genes affect each "
-                "other both ways (feedback, or a false positive), and the order keeps one "
-                f"direction: {first_few(pairs)}"
-            )
-        edges = self.edges
-        doubtful = edges[(edges["ci_low"] <= 0.0) & (edges["ci_high"] >= 0.0)]
-        if len(doubtful) and self.config.test_of_parents == "null-variance":
-            names = [f"{row.source} -> {row.target}" for row in doubtful.itertuples()]
-            notes.append(
-                f"the intervals of {len(names)} {'edge' if len(names) == 1 else 'edges'} hold 0, "
-                "since the perturbation of the source is weak: the p-value speaks for an effect, "
-                f"whose size is uncertain (argen check has better intervals): {first_few(names)}"
-            )
-        for row in self.left_out.itertuples(index=False):
-            if row.kind == "node":
-                notes.append(f"gene {row.name} ({row.n_cells} cells) was dropped: {row.reason}")
-        return notes
+    def feedback_pairs(self) -> pd.DataFrame:
+        """Return the pairs of genes that affect each other both ways: first, second."""
+        between = self.screen.is_descendant[:, : len(self.nodes)]
+        first, second = np.nonzero(np.triu(between & between.T))
+        names = np.array(self.nodes, dtype=object)
+        return pd.DataFrame({"first": names[first], "second": names[second]})
+
+    def findings(self) -> list[Finding]:
+        """Return what the network says by itself of how far its edges can be trusted."""
+        edges = edge_findings(self.candidates)
+        if self.config.test_of_parents == "wald":  # whose p-values say the same as intervals
+            edges = [finding for finding in edges if finding.assumption != STRONG]
+        return [
+            *edges,
+            *feedback_findings(self.feedback_pairs()),
+            *fit_findings(self.unusual_fits(), self.edges),
+            *left_out_findings(self.left_out),
+        ]
 
     def __repr__(self) -> str:
         return (

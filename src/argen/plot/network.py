@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray
-from argen.checks import feedback_pairs
 from argen.errors import InputError
 from argen.network import CausalNetwork
 from argen.plot.layout import LayeredLayout, layered_layout
@@ -88,7 +87,7 @@ def draw_network(
     height = max(4.0, min(10.0, 1.5 + 0.9 * float(np.ptp(layout.y)))) if len(layout.y) else 4.0
     ax = axes_or_new(ax, width, height)
     place = layout.place
-    feedback = feedback_pairs(network)
+    feedback = network.feedback_pairs()
     drawn = feedback["first"].isin(layout.genes) & feedback["second"].isin(layout.genes)
     _draw_feedback(ax, feedback[drawn], place)
     (_draw_arrows if len(edges) <= MOST_HEADS else _draw_lines)(ax, edges, place)

@@ -1,27 +1,18 @@
-"""What a report says: warnings, a summary in plain words, methods, and where all came from."""
+"""What a report says: findings, a summary in plain words, methods, and where all came from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from argen.checks import Diagnostics, feedback_pairs
+from argen.checks import Diagnostics, Finding, check_knockdowns
 from argen.config import InferenceConfig
-from argen.errors import FitStatus
 from argen.network import CausalNetwork
-from argen.plot import knockdown_table, shown_p
+from argen.plot import shown_p
 
-Severity = Literal["serious", "warning", "note"]
 CITATION = (
     "Park and Li (2026). Causal network recovery in Perturb-seq experiments using proxy and "
     "instrumental variables. arXiv:2601.01830."
 )
-# Names in a sentence; the tables have the others.
-MOST_NAMES = 8
 
 _ADJUSTMENTS = {
     "bh": "the method of Benjamini and Hochberg",
@@ -33,119 +24,25 @@ _ADJUSTMENTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """One thing to know before the edges are read."""
-
-    severity: Severity
-    title: str
-    text: str
-
-
-def warnings_of(network: CausalNetwork, diagnostics: Diagnostics | None = None) -> list[Warned]:
-    """Return what to know before the edges are read, the most severe first."""
-    found = [*_findings(diagnostics), *_of_edges(network)]
-    left_out = network.left_out
-    if diagnostics is None:  # which speak of these too
-        found += [*_of_perturbations(network), *_of_feedback(network)]
-    else:
-        left_out = left_out[~left_out["kind"].isin(["node", "target"])]
-    found += [*_of_fits(network), *_of_what_is_left_out(left_out)]
-    severities = ("serious", "warning", "note")
-    return sorted(found, key=lambda warned: severities.index(warned.severity))
+_NOT_CHECKED = Finding(
+    "Assumptions were not checked",
+    "This report has no checks of balance, off-target guides or calibration.",
+    "argen check makes them.",
+    "note",
+)
 
 
-def _findings(diagnostics: Diagnostics | None) -> Iterable[Warned]:
-    if diagnostics is None:
-        yield Warned(
-            "note",
-            "Assumptions were not checked",
-            "This report has no checks of balance, off-target guides or calibration. argen check "
-            "makes them.",
-        )
-        return
-    for finding in diagnostics.findings:
-        text = f"{finding.evidence} {finding.advice}"
-        yield Warned(finding.severity, finding.assumption, text)
+def findings_shown(
+    network: CausalNetwork, diagnostics: Diagnostics | None = None
+) -> tuple[Finding, ...]:
+    """Return what to know before the edges are read, the most severe first.
 
-
-def _of_edges(network: CausalNetwork) -> Iterable[Warned]:
-    if not len(network.candidates):
-        yield Warned(
-            "warning",
-            "Nothing could be tested",
-            "The screen found no perturbation that changes another gene, so that no pair was a "
-            "candidate. More cells, or stronger guides, may find some.",
-        )
-    elif not len(network.edges):
-        yield Warned(
-            "warning",
-            "No edge passed",
-            f"{_many(len(network.candidates), 'candidate')} tested, and none had enough evidence. "
-            "That does not say that there is no effect.",
-        )
-
-
-def _of_perturbations(network: CausalNetwork) -> Iterable[Warned]:
-    table = knockdown_table(network)
-    finite = np.isfinite(table["effect"])
-    weak = table.loc[finite & ~(table["ci_high"] < 0), "node"]
-    if len(weak):
-        yield Warned(
-            "warning",
-            f"{_many(len(weak), 'perturbation')} may not work",
-            f"The own expression of {names_of(weak)} is not surely lowered by its perturbation. "
-            "Edges out of such a gene have little to stand on.",
-        )
-    unknown = table.loc[table["effect"].isna(), "node"]
-    if len(unknown):
-        yield Warned(
-            "warning",
-            f"{_many(len(unknown), 'knock-down')} unknown",
-            f"The effect of the perturbation on its own gene could not be estimated for "
-            f"{names_of(unknown)}.",
-        )
-
-
-def _of_feedback(network: CausalNetwork) -> Iterable[Warned]:
-    pairs = feedback_pairs(network)
-    if len(pairs):
-        shown = [f"{a} and {b}" for a, b in pairs.itertuples(index=False)]
-        yield Warned(
-            "warning",
-            f"{_many(len(pairs), 'pair')} of genes with effects both ways",
-            f"{names_of(shown)}. That is feedback, or one direction is a false positive. The "
-            "network has no cycles, and keeps at most one of the two.",
-        )
-
-
-def _of_fits(network: CausalNetwork) -> Iterable[Warned]:
-    edges = set(network.edges[["source", "target"]].itertuples(index=False, name=None))
-    unusual = network.unusual_fits()
-    for (stage, name), rows in unusual.groupby(["stage", "status"], sort=False):
-        status = FitStatus[str(name)]
-        pairs = rows[["source", "target"]].itertuples(index=False, name=None)
-        n_edges = sum(pair in edges for pair in pairs) if stage == "parent search" else 0
-        touched = f" {_many(n_edges, 'edge')} among them." if n_edges else ""
-        yield Warned(
-            "warning" if n_edges else "note",
-            f"{_many(len(rows), 'fit')} of the {stage}: {status.name}",
-            f"{status.advice}{touched}",
-        )
-
-
-def _of_what_is_left_out(left_out: pd.DataFrame) -> Iterable[Warned]:
-    for reason, rows in left_out[left_out["kind"] == "node"].groupby("reason", sort=False):
-        names = names_of(rows["name"])
-        yield Warned("note", f"{_many(len(rows), 'gene')} dropped", f"{names}: {reason}.")
-    for kind in ("target", "sink", "cells"):
-        rows = left_out[left_out["kind"] == kind]
-        if len(rows):
-            n_cells = int(rows["n_cells"].sum())
-            cells = f", {_many(n_cells, 'cell')}" if n_cells else ""
-            what = {"target": "label", "sink": "sink", "cells": "filter of cells"}[kind]
-            reasons = "; ".join(sorted(set(rows["reason"])))
-            yield Warned("note", f"{_many(len(rows), what)} left out{cells}", f"{reasons}.")
+    That is what was checked, and what the network says by itself, each once.
+    """
+    checked = [_NOT_CHECKED] if diagnostics is None else diagnostics.findings
+    alone = check_knockdowns(network).findings
+    more = [finding for finding in alone if finding not in checked]
+    return Diagnostics.of([*checked, *more], {}, []).findings
 
 
 def summary_of(network: CausalNetwork) -> list[str]:
@@ -268,14 +165,5 @@ def _as_text(value: Any) -> str:
     return "not given" if value is None else str(value)
 
 
-def names_of(names: Iterable[object]) -> str:
-    """Return the first names of many, and how many more there are."""
-    listed = [str(name) for name in names]
-    more = len(listed) - MOST_NAMES
-    shown = ", ".join(listed[:MOST_NAMES])
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
 def _many(number: int, what: str) -> str:
-    plural = what.replace("filter of", "filters of") if " of " in what else f"{what}s"
-    return f"{number:,} {what if number == 1 else plural}"
+    return f"{number:,} {what if number == 1 else f'{what}s'}"

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.checks import Diagnostics, feedback_pairs
+from argen.checks import Diagnostics
 from argen.errors import InputError
 from argen.network import CausalNetwork
 from argen.plot import knockdown_table, layered_layout, stability_table
 from argen.pvalues import adjust
-from argen.report.content import methods_of, provenance_of, summary_of, warnings_of
+from argen.report.content import findings_shown, methods_of, provenance_of, summary_of
 from argen.report.figures import bokeh_script, diagnostic_figures, graph_figure
 
 # A page with more edges would be slow; those with the strongest evidence are kept.
@@ -40,7 +40,7 @@ def write_report(
     path
         File to write (.html).
     diagnostics
-        From ``argen.checks.check``; its findings stand among the warnings.
+        From ``argen.checks.check``; its findings stand first.
     stability
         Columns source, target and frequency, from 0 to 1: the share of resamples that have the
         edge; shown beside each edge, and one can filter by it.
@@ -80,7 +80,7 @@ def report_html(
     data = {
         "genes": gene_columns(network, edges),
         "edges": _columns(edges),
-        "feedback": feedback_pairs(network).to_numpy().tolist(),
+        "feedback": network.feedback_pairs().to_numpy().tolist(),
         "graph": json_item(graph_figure()),
         "figures": {name: json_item(figure) for name, (_, figure) in figures.items()},
     }
@@ -95,7 +95,7 @@ def report_html(
         n_edges_left_out=len(network.edges) - len(edges),
         has_stability=stability is not None,
         confidence=f"{100 * network.config.confidence:g} %",
-        warnings=warnings_of(network, diagnostics),
+        findings=findings_shown(network, diagnostics),
         summary=summary_of(network),
         methods=methods_of(network),
         provenance=provenance_of(network),

@@ -15,7 +15,6 @@ from argen.checks.edges.direction import (
     direction_findings,
     direction_line,
     direction_table,
-    feedback_pairs,
     feedback_table,
     groups_table,
 )
@@ -92,7 +91,7 @@ def test_groups_are_cycles_of_any_length():
     assert max(map(len, networkx.strongly_connected_components(graph))) == 3
     (note,) = [f for f in findings_of(looped) if "groups of three" in f.evidence]
     assert note.severity == "note"
-    assert not len(feedback_pairs(looped))
+    assert not len(looped.feedback_pairs())
 
 
 def test_without_edges_nothing_is_said():

@@ -188,6 +188,6 @@ def test_genes_that_could_not_be_nodes_are_named():
     network = argen.infer_network(data)
     for found in (check(data), argen.check(network)):
         named = {f.severity: f for f in found.findings if "changes its own gene" in f.assumption}
-        assert "1 perturbed genes are no nodes: X3 (no count in any" in named["warning"].evidence
-        assert "1 perturbations are not of measured genes: X5." in named["note"].evidence
+        assert "1 perturbed gene was dropped: X3 (no count in any" in named["warning"].evidence
+        assert "1 perturbation is not of measured genes: X5." in named["note"].evidence
         assert "--held-out" in named["note"].advice

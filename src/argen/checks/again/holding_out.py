@@ -17,11 +17,11 @@ import pandas as pd
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.checks.again.scores import score_findings, score_line, score_table
 from argen.checks.cells import guides_of
-from argen.checks.findings import Diagnostics, listed
+from argen.checks.findings import Diagnostics
 from argen.checks.guides import FEWEST_CELLS, GroupEffects, group_effects
 from argen.config import InferenceConfig
 from argen.data import CONTROL, PerturbSeqData, only_cells, without_perturbation
-from argen.errors import InputError, nearest
+from argen.errors import InputError, listed, nearest
 from argen.method import infer_network
 from argen.network import CausalNetwork, joint_errors, propagated
 from argen.pvalues import adjust, critical_value, two_sided

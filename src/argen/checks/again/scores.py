@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from argen.checks.edges import correlation, number, slope_and_agreement
-from argen.checks.findings import Finding, listed
+from argen.errors import listed
+from argen.network import Finding
 from argen.pvalues import adjust
 
 # Of the difference between what guides do and what is predicted, by Holm's method over all. In

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from argen.checks.cells import LIBRARY_SIZE, refuse_others_network, rows_of
-from argen.checks.findings import Diagnostics, Finding, listed
+from argen.checks.findings import Diagnostics
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData, is_categorical, only_cells, without_gene
-from argen.errors import InputError, first_few
+from argen.errors import InputError, first_few, listed
 from argen.method import method_of
-from argen.network import CausalNetwork
+from argen.network import CausalNetwork, Finding
 from argen.run import Progress
 
 # What each level that is in force is set to beside what it was.

@@ -10,11 +10,11 @@ from scipy import sparse
 
 from argen.arrays import BoolArray, IntArray
 from argen.checks.cells import refuse_others_network
-from argen.checks.findings import Diagnostics, Finding, listed
+from argen.checks.findings import Diagnostics
 from argen.data import PerturbSeqData, only_cells
-from argen.errors import InputError, first_few, nearest
+from argen.errors import InputError, first_few, listed, nearest
 from argen.method import method_of
-from argen.network import CausalNetwork
+from argen.network import CausalNetwork, Finding
 from argen.run import Progress
 
 Scheme = Literal["subsample", "bootstrap"]

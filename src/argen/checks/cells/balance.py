@@ -7,9 +7,9 @@ import pandas as pd
 from scipy.special import chdtrc, expit
 
 from argen.arrays import FloatArray
-from argen.checks.findings import Finding, Severity, listed
 from argen.data import PerturbSeqData, encode_covariates
-from argen.errors import InputError
+from argen.errors import InputError, listed
+from argen.network import Finding, Severity
 from argen.pvalues import adjust, quantile_table
 
 IMBALANCE_ALPHA = 0.05

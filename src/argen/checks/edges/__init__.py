@@ -1,7 +1,6 @@
 """What edges say of each other: direction, and total effects that they imply."""
 
 from argen.checks.edges.checking import check_edges
-from argen.checks.edges.direction import feedback_pairs
 from argen.checks.edges.validation import (
     correlation,
     intervention_table,
@@ -12,7 +11,6 @@ from argen.checks.edges.validation import (
 __all__ = [
     "check_edges",
     "correlation",
-    "feedback_pairs",
     "intervention_table",
     "number",
     "slope_and_agreement",

@@ -7,22 +7,13 @@ import pandas as pd
 from scipy.special import ndtri_exp
 
 from argen.arrays import BoolArray, FloatArray
-from argen.checks.findings import Finding, listed
-from argen.network import CausalNetwork
+from argen.errors import listed
+from argen.network import ACYCLIC, CausalNetwork, Finding
 from argen.pvalues import adjust
 
 # Two independent |z| that differ by less do not differ at 5 %, as their difference has variance 2.
 NEAR_TIE = 1.96 * np.sqrt(2.0)
-_ACYCLIC = "no feedback (no two genes act on each other)"
 _DIRECTION = "direction (the screen tells source from target)"
-
-
-def feedback_pairs(network: CausalNetwork) -> pd.DataFrame:
-    """Return the pairs of genes that affect each other both ways in the screen: first, second."""
-    between = network.screen.is_descendant[:, : len(network.nodes)]
-    first, second = np.nonzero(np.triu(between & between.T))
-    names = np.array(network.nodes, dtype=object)
-    return pd.DataFrame({"first": names[first], "second": names[second]})
 
 
 def feedback_table(network: CausalNetwork) -> pd.DataFrame:
@@ -33,7 +24,7 @@ def feedback_table(network: CausalNetwork) -> pd.DataFrame:
     screens. ``edge``: ``"forward"`` when first acts on second in the network, ``"reverse"``, or
     ``""``.
     """
-    screen, pairs = network.screen, feedback_pairs(network)
+    screen, pairs = network.screen, network.feedback_pairs()
     at = _places(network, pairs["first"], pairs["second"])
     back = at[::-1]
     sure = _beyond_doubt(network)
@@ -146,7 +137,7 @@ def direction_findings(
     if len(sure):
         findings.append(
             Finding(
-                _ACYCLIC,
+                ACYCLIC,
                 f"{len(sure)} pairs affect each other both ways beyond doubt (by Holm's method): "
                 f"{listed(_both_ways(sure))}.",
                 "A network without cycles keeps one direction at most, and its effect is a mixture "
@@ -181,7 +172,7 @@ def direction_findings(
         ]
         findings.append(
             Finding(
-                _ACYCLIC,
+                ACYCLIC,
                 f"{len(large)} groups of three genes or more reach each other both ways in the "
                 f"screen: {listed(parts, 3)}.",
                 "Within a group the strongest pairs decide the order. Where table groups does not "

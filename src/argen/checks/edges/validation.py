@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.special import stdtr
 
 from argen.arrays import FloatArray
-from argen.checks.findings import Finding, listed
-from argen.network import CausalNetwork, JointErrors, joint_errors
+from argen.errors import listed
+from argen.network import CausalNetwork, Finding, JointErrors, joint_errors
 from argen.pvalues import adjust, two_sided
 
 DISAGREEMENT_ALPHA = 0.05

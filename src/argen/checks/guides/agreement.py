@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.checks.findings import Finding, listed
 from argen.checks.guides import by_guide
 from argen.checks.guides.by_guide import GuideEffects, guide_effects, permuted_guides
 from argen.checks.guides.group_effects import EffectRegression, GroupEffects, regress_effects
 from argen.data import PerturbSeqData
-from argen.network import CausalNetwork
+from argen.errors import listed
+from argen.network import CausalNetwork, Finding
 from argen.pvalues import adjust, inflation_needed, less_inflated, two_sided
 
 DISAGREEMENT_ALPHA = 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from argen.checks.findings import Diagnostics, Found, listed
+from argen.checks.findings import Diagnostics, Found
 from argen.checks.guides.agreement import (
     MOST_CANDIDATES,
     agreement_table,
@@ -17,6 +17,7 @@ from argen.checks.guides.agreement import (
 )
 from argen.checks.guides.by_guide import FEWEST_CELLS, compared_pairs, guide_effects, guide_table
 from argen.data import PerturbSeqData
+from argen.errors import listed
 from argen.network import CausalNetwork
 
 

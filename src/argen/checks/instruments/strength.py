@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray, IntArray
-from argen.checks.findings import Finding, listed
 from argen.checks.guides import GroupEffects, GroupFits, regress_effects
 from argen.checks.instruments.two_stages import MOST_CANDIDATES
-from argen.data import NOT_MEASURED, PerturbSeqData
-from argen.network import CausalNetwork
+from argen.data import PerturbSeqData
+from argen.errors import listed
+from argen.network import WORKS, CausalNetwork, Finding
 from argen.pvalues import adjust, critical_value
 
 # A first-stage F below it is weak (Staiger and Stock 1997); Sanderson and Windmeijer (2016)
@@ -26,7 +26,6 @@ _COLUMNS = [
     "source", "target", "n_candidates", "smallest_singular_value", "conditional_f", "weak",
 ]  # fmt: skip
 
-_WORKS = "relevance (each perturbation changes its own gene)"
 _APART = "relevance given the other candidates"
 
 
@@ -86,7 +85,7 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
         ]
         findings.append(
             Finding(
-                _WORKS,
+                WORKS,
                 f"{len(failed)} of {len(table)} perturbations do not change their own gene "
                 f"(adjusted p >= {KNOCKDOWN_ALPHA:g}): {listed(shown)}.",
                 "Effects of these genes rest on nothing: leave them out of the nodes, or check "
@@ -98,50 +97,9 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
     if len(raised):
         findings.append(
             Finding(
-                _WORKS,
+                WORKS,
                 f"{len(raised)} perturbations raise their own gene: {listed(raised['node'])}.",
                 "Expected of activation; otherwise check the labels.",
-                "note",
-            )
-        )
-    return findings
-
-
-def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
-    """Name the perturbed genes that could not be nodes, and those that are not measured."""
-    findings = []
-    dead = left_out[left_out["kind"] == "node"]
-    if len(dead):
-        shown = [f"{row.name} ({row.reason})" for row in dead.itertuples(index=False)]
-        findings.append(
-            Finding(
-                _WORKS,
-                f"{len(dead)} perturbed genes are no nodes: {listed(shown)}.",
-                "Nothing can be said of them, and what they pass on counts as direct effects of "
-                "others: choose genes that are expressed, or sequence deeper.",
-                "warning",
-            )
-        )
-    labels = left_out[left_out["kind"] == "target"]
-    for reason, rows in labels[labels["reason"] != NOT_MEASURED].groupby("reason", sort=False):
-        findings.append(
-            Finding(
-                _WORKS,
-                f"{len(rows)} labels are no nodes, and their {int(rows['n_cells'].sum()):,} cells "
-                f"were left out: {listed(rows['name'])} ({reason}).",
-                "Nothing to do, unless they were meant to be used.",
-                "note",
-            )
-        )
-    unmeasured = labels[labels["reason"] == NOT_MEASURED]
-    if len(unmeasured):
-        findings.append(
-            Finding(
-                _WORKS,
-                f"{len(unmeasured)} perturbations are not of measured genes: "
-                f"{listed(unmeasured['name'])}.",
-                "What they pass on counts as direct effects of others. Their cells can test the "
-                "network: argen check --held-out predicts them.",
                 "note",
             )
         )

@@ -10,8 +10,9 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from argen.arrays import BoolArray
-from argen.checks.findings import Finding, listed
 from argen.checks.instruments.two_stages import EdgesOfTarget, TwoStages
+from argen.errors import listed
+from argen.network import STRONG, Finding
 
 # In standard errors.
 INFINITY = 1e6
@@ -19,7 +20,6 @@ INFINITY = 1e6
 N_ANGLES = 81
 _OF_EDGE = ["source", "target", "effect", "ci_low", "ci_high"]
 INTERVAL_COLUMNS = [*_OF_EDGE, "ar_low", "ar_high", "ar_p_value", "shape", "one_sign"]
-_STRONG = "strong instruments (each interval assumes that they are)"
 
 
 def confidence_set(
@@ -113,7 +113,7 @@ def weak_instrument_findings(table: pd.DataFrame) -> list[Finding]:
     ]
     return [
         Finding(
-            _STRONG,
+            STRONG,
             f"{len(lost)} of the {len(table)} edges looked at have an Anderson-Rubin set that "
             f"holds 0, or both signs: {listed(shown)}.",
             "Do not rely on them: their usual intervals are short because they take the first "

@@ -22,7 +22,6 @@ from scipy import sparse
 from scipy.special import chdtri
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.checks.findings import Finding
 from argen.checks.guides import FEWEST_CELLS
 from argen.checks.null.thinning import false_candidates, thinned
 from argen.config import InferenceConfig
@@ -33,6 +32,7 @@ from argen.data import (
     only_cells,
     perturbations_of,
 )
+from argen.network import Finding
 from argen.pvalues import adjust, inflation_needed, quantile_table
 from argen.steps import call_edges, order_genes, screen_descendants, search_parents
 

@@ -1,0 +1,129 @@
+"""What is to be known before edges are trusted, and what a network says of that by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from argen.data import NOT_MEASURED
+from argen.errors import FitStatus, listed
+
+Severity = Literal["serious", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know before an edge is trusted."""
+
+    assumption: str
+    """What the method assumes, in a few words."""
+    evidence: str
+    """What in the data speaks against it, with the numbers."""
+    advice: str
+    """What to do."""
+    severity: Severity
+    """"serious": p-values or edges are wrong; "warning": some are in doubt; "note": good to know,
+    or a check that could not be done."""
+
+    def __str__(self) -> str:
+        return f"[{self.severity}] {self.assumption}: {self.evidence} {self.advice}"
+
+
+# Assumptions that checks speak of as well.
+WORKS = "relevance (each perturbation changes its own gene)"
+ACYCLIC = "no feedback (no two genes act on each other)"
+STRONG = "strong instruments (each interval assumes that they are)"
+_POWER = "power (there are cells enough to find edges)"
+_FITTED = "fits (each converges, and every group has counts)"
+_USED = "input (all of it is used)"
+
+
+def edge_findings(candidates: pd.DataFrame) -> list[Finding]:
+    """Say when there is no edge, and which edges have an interval that holds 0."""
+    if not len(candidates):
+        evidence = "Nothing could be tested: no perturbation was found to change another gene."
+        advice = "More cells, or stronger guides, may find some."
+        return [Finding(_POWER, evidence, advice, "warning")]
+    edges = candidates[candidates["selected"]]
+    if not len(edges):
+        evidence = (
+            f"No edge passed: none of {_many(len(candidates), 'candidate')} had enough evidence."
+        )
+        return [Finding(_POWER, evidence, "That does not say that there is no effect.", "warning")]
+    held = edges[(edges["ci_low"] <= 0.0) & (edges["ci_high"] >= 0.0)]
+    if not len(held):
+        return []
+    shown = [f"{row.source} -> {row.target}" for row in held.itertuples()]
+    evidence = f"The intervals of {_many(len(held), 'edge')} hold 0, since the perturbation of the"
+    evidence += f" source is weak: {listed(shown)}."
+    advice = "The p-value speaks for an effect, whose size is uncertain: argen check has better "
+    return [Finding(STRONG, evidence, advice + "intervals.", "note")]
+
+
+def feedback_findings(pairs: pd.DataFrame) -> list[Finding]:
+    """Name the pairs of genes that the screen finds to affect each other."""
+    if not len(pairs):
+        return []
+    shown = [f"{first} and {second}" for first, second in pairs.itertuples(index=False)]
+    evidence = f"{_many(len(pairs), 'pair')} of genes affect each other both ways: {listed(shown)}."
+    advice = "That is feedback, or a false positive; the network keeps one direction at most."
+    return [Finding(ACYCLIC, evidence, advice, "note")]
+
+
+def fit_findings(unusual: pd.DataFrame, edges: pd.DataFrame) -> list[Finding]:
+    """Say how many fits failed or needed help, and how many edges rest on them."""
+    known = set(zip(edges["source"], edges["target"], strict=True))
+    found = []
+    for (stage, status), rows in unusual.groupby(["stage", "status"], sort=False):
+        pairs = zip(rows["source"], rows["target"], strict=True)
+        n_edges = sum(pair in known for pair in pairs) if stage == "parent search" else 0
+        touched = f", {_many(n_edges, 'edge')} among them" if n_edges else ""
+        evidence = f"{_many(len(rows), 'fit')} of the {stage} ended as {status}{touched}."
+        severity: Severity = "warning" if n_edges else "note"
+        found.append(Finding(_FITTED, evidence, FitStatus[str(status)].advice, severity))
+    return found
+
+
+def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
+    """Name the perturbed genes that could not be nodes, and what else was not used."""
+    findings = []
+    dead = left_out[left_out["kind"] == "node"]
+    if len(dead):
+        shown = [f"{row.name} ({row.reason})" for row in dead.itertuples(index=False)]
+        advice = "Nothing can be said of them, and what they pass on counts as direct effects of "
+        advice += "others: choose genes that are expressed, or sequence deeper."
+        was = "gene was" if len(dead) == 1 else "genes were"
+        evidence = f"{len(dead)} perturbed {was} dropped: {listed(shown)}."
+        findings.append(Finding(WORKS, evidence, advice, "warning"))
+    labels = left_out[left_out["kind"] == "target"]
+    for reason, rows in labels[labels["reason"] != NOT_MEASURED].groupby("reason", sort=False):
+        evidence = f"{_many(len(rows), 'label')} left out, {_cells(rows)}: {listed(rows['name'])} "
+        advice = "Nothing to do, unless they were meant to be used."
+        findings.append(Finding(_USED, f"{evidence}({reason}).", advice, "note"))
+    unmeasured = labels[labels["reason"] == NOT_MEASURED]
+    if len(unmeasured):
+        of = "perturbation is" if len(unmeasured) == 1 else "perturbations are"
+        evidence = f"{len(unmeasured)} {of} not of measured genes: {listed(unmeasured['name'])}."
+        advice = "What they pass on counts as direct effects of others. Their cells can test the "
+        advice += "network: argen check --held-out predicts them."
+        findings.append(Finding(WORKS, evidence, advice, "note"))
+    for kind, what in (("sink", "sink"), ("cells", "filter")):
+        rows = left_out[left_out["kind"] == kind]
+        if len(rows):
+            cells = f" of cells left out {_cells(rows)}" if kind == "cells" else " left out"
+            evidence = f"{_many(len(rows), what)}{cells}: {listed(rows['name'])}"
+            advice = "Nothing to do, unless they were meant to be used."
+            reasons = "; ".join(sorted({reason for reason in rows["reason"] if reason != "-"}))
+            evidence += f" ({reasons})." if reasons else "."
+            findings.append(Finding(_USED, evidence, advice, "note"))
+    return findings
+
+
+def _cells(rows: pd.DataFrame) -> str:
+    return _many(int(rows["n_cells"].sum()), "cell")
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what if number == 1 else f'{what}s'}"
