@@ -55,12 +55,14 @@ print(caller(3), caller(4))
 """
 
 
+@pytest.mark.process
 def test_what_is_compiled_is_kept(package):
     """And compiling is told once, however many kernels there are to compile."""
     assert run_python(CALL, package).split() == ["compiling", "7", "9"]
     assert run_python(CALL, package).split() == ["7", "9"]
 
 
+@pytest.mark.process
 def test_an_edited_callee_is_compiled_anew_with_its_callers(package):
     run_python(CALL, package)
     callee = package / "argen" / "glm" / "callee.py"
@@ -68,6 +70,7 @@ def test_an_edited_callee_is_compiled_anew_with_its_callers(package):
     assert run_python(CALL, package).split() == ["compiling", "16", "21"]
 
 
+@pytest.mark.process
 def test_a_callee_that_another_process_compiled_meanwhile_is_called(package):
     run_python(CALL, package)
     other = package / "other"
@@ -82,6 +85,7 @@ def test_a_callee_that_another_process_compiled_meanwhile_is_called(package):
     assert run_python(CALL, package).split() == ["7", "9"]
 
 
+@pytest.mark.process
 def test_without_a_place_for_the_cache(package):
     nowhere = package / "file"
     nowhere.touch()

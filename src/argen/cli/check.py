@@ -13,7 +13,7 @@ from argen import checks
 from argen.cli import console
 from argen.cli.findings import show_findings
 from argen.cli.options import CHECKS, INPUT, METHOD, OUTPUT
-from argen.cli.reading import read_screen, split_list
+from argen.cli.reading import announce_compiling, read_screen, split_list
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
@@ -99,6 +99,7 @@ def check(
     screen = screen or _refuse_screen(file)
     if out is not None:
         console.make_folder(out)
+    announce_compiling()
     data = read_screen(file, screen)
     columns = _Columns.read(file, options)
     with console.progress() as shown:

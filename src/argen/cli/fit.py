@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from argen.cli import console
 from argen.cli.options import INPUT, METHOD, OUTPUT, RunOptions
-from argen.cli.reading import read_screen
+from argen.cli.reading import announce_compiling, read_screen
 from argen.config import InferenceConfig
 from argen.errors import InputError
 from argen.method import Method, infer_by
@@ -55,6 +55,7 @@ def fit(
     """
     console.make_folder(out)
     _refuse_to_begin_again(out, resume=run.resume)
+    announce_compiling(quiet=quiet)
     with _executor(run, config) as executor:
         data = read_screen(file, screen)
         if not quiet:

@@ -10,11 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from argen.cli import console
 from argen.data import PerturbSeqData
 from argen.errors import InputError
+from argen.glm import on_compiling
 from argen.network import CausalNetwork
 from argen.read import ReadOptions, read_perturbseq
 from argen.simulate import Truth
+
+# What compiling takes on one core of a laptop.
+COMPILING = "about 20 s"
 
 
 def read_screen(file: Path, typed: ReadOptions) -> PerturbSeqData:
@@ -27,6 +32,12 @@ def read_screen(file: Path, typed: ReadOptions) -> PerturbSeqData:
     if sinks is not None and sinks != "all":
         sinks = gene_list(sinks, "--sinks")
     return read_perturbseq(file, replace(typed, covariates=covariates, nodes=nodes, sinks=sinks))
+
+
+def announce_compiling(*, quiet: bool = False) -> None:
+    """Have it said at the terminal, once, when a first run waits for the compiler."""
+    if console.err.is_terminal and not quiet:
+        on_compiling(lambda: console.err.print(f"compiling for this machine, once: {COMPILING}"))
 
 
 def split_list(text: str) -> list[str]:

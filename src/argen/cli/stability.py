@@ -11,7 +11,7 @@ from argen import checks
 from argen.cli import console
 from argen.cli.findings import show_findings
 from argen.cli.options import INPUT, METHOD, OUTPUT
-from argen.cli.reading import read_screen
+from argen.cli.reading import announce_compiling, read_screen
 from argen.config import InferenceConfig
 from argen.method import infer_network
 from argen.read import ReadOptions
@@ -49,6 +49,7 @@ def stability(
     """
     if out is not None:
         console.make_folder(out)
+    announce_compiling()
     data = read_screen(file, screen)
     network = infer_network(data, config)
     with console.progress() as shown:

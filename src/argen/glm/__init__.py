@@ -1,6 +1,6 @@
 """Count regressions on plain arrays: Poisson and negative binomial, robust and two-stage."""
 
-from argen.glm._compile import compiled
+from argen.glm._compile import compiled, on_compiling
 from argen.glm._controls import Layout
 from argen.glm._kernels import weighted_cross
 from argen.glm._pairs import FITTED, FITTED_AFRESH, NO_FIT, NO_PERTURBED_COUNTS, fit_pairs
@@ -33,6 +33,7 @@ __all__ = [
     "fit_two_stage",
     "group_layout",
     "monomials",
+    "on_compiling",
     "pearson_dispersion",
     "prepare_responses",
     "weighted_cross",

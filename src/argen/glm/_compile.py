@@ -13,7 +13,7 @@ import gc
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -92,13 +92,12 @@ class _Inner(_Kernel):
         """Keep from Python what it cannot call."""
 
     def _compile_for_args(self, *_: Any, **__: Any) -> Any:
+        return self._called_from_python
+
+    @cached_property
+    def _called_from_python(self) -> Any:
         kernel = self
-
-        @nb.njit
-        def called_from_python(*arguments):  # type: ignore[no-untyped-def]
-            return kernel(*arguments)
-
-        return called_from_python
+        return nb.njit(lambda *arguments: kernel(*arguments))
 
 
 def _kernel(kind: type[_Kernel], function: Callable[..., Any], options: dict[str, Any]) -> _Kernel:
