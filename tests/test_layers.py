@@ -24,12 +24,11 @@ ROOT_FILES = {"__init__", "__main__", "arrays", "config", "errors", "iv", "machi
 FOREIGN_TO_KERNELS = {"anndata", "dask", "distributed", "matplotlib", "networkx", "pandas", "rich"}
 
 
-def sources(package: Path = PACKAGE) -> dict[str, str]:
-    """Every module by its dotted name below the package, with its text."""
-    return {
-        ".".join(path.relative_to(package).with_suffix("").parts): path.read_text("utf-8")
-        for path in package.rglob("*.py")
-    }
+# Every module by its dotted name below the package, with its text.
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path.read_text("utf-8")
+    for path in PACKAGE.rglob("*.py")
+}
 
 
 def imports(source: str) -> list[tuple[str, str | None, bool]]:
@@ -123,7 +122,7 @@ def _public(source: str) -> set[str]:
 
 
 def test_the_house_keeps_its_rules():
-    assert not faults(sources())
+    assert not faults(SOURCES)
 
 
 def test_the_root_is_small():
@@ -152,7 +151,7 @@ def test_the_root_is_small():
     ],
 )  # fmt: skip
 def test_a_planted_fault_is_found(module, line, said):
-    found = faults(sources() | {module: line})
+    found = faults(SOURCES | {module: line})
     assert len(found) >= 1
     assert any(said in fault and "planted" in fault for fault in found), found
 
@@ -162,12 +161,12 @@ def test_a_planted_circle_is_found():
         "glm.one": "from argen.glm.other import x",
         "glm.other": "from argen.glm.one import y",
     }
-    assert any("circle" in fault for fault in faults(sources() | planted))
+    assert any("circle" in fault for fault in faults(SOURCES | planted))
 
 
-@pytest.mark.parametrize("module", sorted(sources()))
+@pytest.mark.parametrize("module", sorted(SOURCES))
 def test_foreign_packages_stay_where_they_belong(module):
-    foreign = {imported.split(".")[0] for imported, _, _ in imports(sources()[module])}
+    foreign = {imported.split(".")[0] for imported, _, _ in imports(SOURCES[module])}
     if room(module)[0] in {"glm", "arrays", "errors"}:
         assert not foreign & FOREIGN_TO_KERNELS
     if module != "run.dask":
@@ -191,9 +190,9 @@ def exits_or_prints(source: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", sorted(sources()))
+@pytest.mark.parametrize("module", sorted(SOURCES))
 def test_only_the_command_line_exits_or_prints(module):
-    assert module.startswith("cli.") or not exits_or_prints(sources()[module])
+    assert module.startswith("cli.") or not exits_or_prints(SOURCES[module])
 
 
 @pytest.mark.parametrize(

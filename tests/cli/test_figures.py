@@ -129,7 +129,8 @@ def test_truth_of_a_file_is_that_of_the_simulator(fitted):
 def test_hostile_names_are_text_in_every_file(tmp_path):
     network = made_up_network(len(HOSTILE), 20, names=HOSTILE)
     argen.write_results(network, tmp_path)
-    assert run("plot", tmp_path, "--out", tmp_path / "figures") == 0
+    figures = ["--figures", "network,knockdown", "--out", tmp_path / "figures"]
+    assert run("plot", tmp_path, *figures) == 0
     assert run("report", tmp_path) == 0
     pairs = network.edges[["source", "target"]]
     for table in (tmp_path / "edges.tsv", tmp_path / "figures" / "network.tsv"):

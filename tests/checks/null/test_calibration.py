@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import norm
 
 import argen
+from argen.checks.null import calibration
 from argen.checks.null.calibration import (
     MOST_GENES,
     calibration_findings,
@@ -71,7 +72,8 @@ def test_null_screens_without_n_tests_or_with_many_genes():
     assert all(len(p) == 3 * MOST_GENES for each in screens for p in each.p_values)
 
 
-def test_the_same_seed_gives_the_same_null_screens():
+def test_the_same_seed_gives_the_same_null_screens(monkeypatch):
+    monkeypatch.setattr(calibration, "FEWEST_SCREENS", 3)
     data = sparse_screen(2)
     network = argen.infer_network(data)
     tables = [argen.check(network, data, n_null_tests=1, rng=4).tables for _ in range(2)]
