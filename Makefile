@@ -38,7 +38,8 @@ types: .venv/.with-lint
 	$(BIN)/mypy
 
 bench: .venv/.with-bench
-	$(BIN)/python benchmarks/fit_time.py
+	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/first_fit.py --functions
 	$(BIN)/python benchmarks/reading.py
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py --more-covariates

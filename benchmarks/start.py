@@ -1,8 +1,7 @@
 """Processor time to start: imports, and what the command line does without a screen.
 
 Each is the median of several processes, by itself and as a share of ``import pandas``, which every
-user of the field waits for anyway. What is compiled is in the cache by the second run of a fit, so
-the first is shown apart: see ``first_fit.py``.
+user of the field waits for anyway. A first fit, which compiles, is that of ``first_fit.py``.
 
 Usage: start.py [--runs 9]
 """

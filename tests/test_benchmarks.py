@@ -16,6 +16,17 @@ def output_of(*command: str) -> str:
     return subprocess.run(full, capture_output=True, text=True, check=True).stdout
 
 
+def test_start():
+    shown = output_of("start.py", "--runs", "1")
+    assert "argen --version" in shown
+
+
+def test_first_fit():
+    shown = output_of("first_fit.py", "--runs", "1")
+    assert "first fit: median" in shown
+    assert "next fit: median" in shown
+
+
 def test_reading():
     shown = output_of("reading.py", "--cells", "500", "--genes", "60")
     assert shown.count("argen, kept before") == 2
