@@ -90,7 +90,10 @@ def fit(
         Print nothing but warnings and errors.
     """
     from argen import infer_by, write_report
+    from argen.glm._compile import on_compiling
 
+    if not quiet:
+        on_compiling(lambda: _err.print("Compiling for this machine, once: about 20 seconds."))
     _make_folder(out)
     _refuse_to_begin_again(out, resume=run.resume)
     with _executor(run, config) as executor:
