@@ -40,9 +40,18 @@ def inner(**options: Any) -> Decorator:
     return lambda function: _kernel(_Inner, function, options)
 
 
+def loops(**options: Any) -> Decorator:
+    """Compile a function that kernels call and that makes no arrays.
+
+    References to its arrays are not counted, which would take as long as a short loop.
+    """
+    return inner(_nrt=False, **options)
+
+
 def inlined(**options: Any) -> Decorator:
     """Compile a function into whoever calls it: one so short that the call would take longer."""
-    return nb.njit(nogil=True, forceinline=True, **options)  # type: ignore[no-any-return]
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+    return lambda function: _kernel(_Inlined, function, options)
 
 
 def on_compiling(tell: Callable[[], None]) -> None:
@@ -98,6 +107,16 @@ class _Inner(_Kernel):
     def _called_from_python(self) -> Any:
         kernel = self
         return nb.njit(lambda *arguments: kernel(*arguments))
+
+
+class _Inlined(_Inner):
+    """A function that callers take in, so that nothing of it need be kept."""
+
+    def enable_caching(self) -> None:
+        """Keep nothing."""
+
+    def add_overload(self, cres: Any) -> None:
+        CPUDispatcher.add_overload(self, cres)
 
 
 def _kernel(kind: type[_Kernel], function: Callable[..., Any], options: dict[str, Any]) -> _Kernel:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from argen.arrays import FloatArray, IntArray
-from argen.glm._compile import inlined, inner
+from argen.glm._compile import inlined, inner, loops
 from argen.glm._kernels import cholesky_dropping, solve_kept
+from argen.glm._scratch import booleans, cube, matrix, unset, unset_integers, unset_matrix, vector
 from argen.glm._series import FAST, add_moments, exponentials, second_moments
-from argen.glm._zeros import booleans, cube, integers, matrix, vector
 
 # The fit is where the series start, and it predicts the count of perturbed cells without one.
 CONTROL_STEP = 1e-6
@@ -75,7 +75,7 @@ class Response(NamedTuple):
     usable: bool
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def segment_sums(weights, powers, start, out):
     """``out[k, a, s] = sum_{i in s} weights[k, i] powers[a, i]``, for the first rows of powers."""
     for s in range(out.shape[2]):
@@ -89,7 +89,7 @@ def segment_sums(weights, powers, start, out):
                 out[k, a, s] = total
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate):
     """Profile the level intercepts out, given the moments of each stratum.
 
@@ -132,7 +132,7 @@ def profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate
             rate[c * n_levels + g] = scale[c] * by_level[1, g]
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def newton_system(level_counts, indicators, observed, sums, own, own_moments, second, by_level,
                   rate, score, information):  # fmt: skip
     """Fill score and information of u = (e, d), the level intercepts being profiled out.
@@ -214,7 +214,7 @@ def _fit_slopes(layout, y, level_counts, observed, products, rate):
     n_indicators, n_combinations = indicators.shape
     n_slopes, n_low = n_numeric + n_indicators, layout.minus.shape[1]
     n_strata = n_combinations * n_levels
-    log_mean, scratch = vector(n_controls), integers(n_controls)
+    log_mean, scratch = unset(n_controls), unset_integers(n_controls)
     slopes, step, score = vector(n_slopes), vector(n_slopes), vector(n_slopes)
     information, lower = matrix(n_slopes, n_slopes), matrix(n_slopes, n_slopes)
     kept = booleans(n_slopes)
@@ -280,7 +280,7 @@ def fit_controls(layout, y):
             total += y[i] * powers[1 + t, i]
         observed[t] = total
 
-    products, rate = matrix(3, n_controls), vector(n_levels)
+    products, rate = unset_matrix(3, n_controls), vector(n_levels)
     slopes, found = _fit_slopes(layout, y, level_counts, observed, products, rate)
     weights = products[0]
     # A level without control counts gets the common rate: any finite value serves as a start.
@@ -319,7 +319,7 @@ def fit_controls(layout, y):
     segment_sums(products, powers, start, tables)
     norms = _weighted_norms(weights, layout.control_norms)
     square_norms = _weighted_norms(products[2], layout.control_norms)
-    squared_counts, squares = matrix(1, n_controls), cube(1, layout.minus.shape[1], n_strata)
+    squared_counts, squares = unset_matrix(1, n_controls), cube(1, layout.minus.shape[1], n_strata)
     for i in range(n_controls):
         squared_counts[0, i] = y[i] * y[i]
     segment_sums(squared_counts, powers, start, squares)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from argen.glm._compile import compiled, inner
+from argen.glm._compile import compiled, inner, loops
 from argen.glm._controls import largest_component
 from argen.glm._group_sums import (
     add_all_cells,
@@ -28,8 +28,8 @@ from argen.glm._group_sums import (
     series_reach,
 )
 from argen.glm._kernels import cholesky_dropping, solve_kept
+from argen.glm._scratch import booleans, count_of, matrix, sum_of, unset, unset_integers, vector
 from argen.glm._series import FAST
-from argen.glm._zeros import booleans, count_of, integers, matrix, sum_of, vector
 
 FITTED, NOT_CONVERGED, CONFOUNDED = 0, 1, 2
 SQUARES, MEANS, MEAN_SQUARES = 0, 1, 2
@@ -43,7 +43,7 @@ LONG_STEP = 0.02
 IDENTIFIED_SHARE = 1e-10
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def _take_away(vectors, weights, matrix):
     """``matrix -= sum_g weights_g vectors_g vectors_g'``."""
     n = matrix.shape[0]
@@ -119,14 +119,14 @@ def fit_groups(layout, series, own, is_own, own_counts, base_count, observed, us
     others = others_than(is_own)
     n_cells, n_own_cells = layout.start[-1], cells_of(layout, own)[0]
     direct = 2 * n_own_cells > n_cells
-    w = vector(n_cells if direct else n_own_cells)
-    scratch = integers(w.shape[0])
+    w = unset(n_cells if direct else n_own_cells)
+    scratch = unset_integers(w.shape[0])
     longest = LONGEST_STEP
     for _ in range(MAX_STEPS):
         change = change_of_slopes(gamma, series.slopes)
         with_series = not direct and series_reach(layout, change, 1.0)
         if not with_series and w.shape[0] < n_cells:
-            w, scratch = vector(n_cells), integers(n_cells)
+            w, scratch = unset(n_cells), unset_integers(n_cells)
         if not fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used,
                             factor, w, scratch, masses, moments, sums, with_series):  # fmt: skip
             return CONFOUNDED
@@ -157,7 +157,7 @@ def fit_groups(layout, series, own, is_own, own_counts, base_count, observed, us
     return NOT_CONVERGED
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def _fill(kind, layout, g, y, w, used, rate, values):
     """Write r^2, mu or mu^2 of the cells of a group; returns their sum."""
     if kind == SQUARES:
@@ -181,7 +181,7 @@ def _sum_cells(kind, layout, series, y, own, others, own_counts, is_half, used, 
     """
     base_rate = math.exp(log_rates[0])
     largest = max(cells_of(layout, own)[1], cells_of(layout, others)[1])
-    values, nowhere = vector(largest), vector(xi.shape[1])
+    values, nowhere = unset(largest), vector(xi.shape[1])
     if with_series and kind == SQUARES:
         add_by_stratum(series.counts, used, 1, 1.0, sums)
         add_all_cells(layout, series.cross, change, factor, 1, -2.0 * base_rate, sums)
@@ -208,7 +208,7 @@ def _sum_cells(kind, layout, series, y, own, others, own_counts, is_half, used, 
             at += layout.start[g + 1] - layout.start[g]
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def _add_scaled(sums, factor, other):
     """Add ``factor`` times other sums to all sums."""
     for s in range(sums[0].shape[0]):
@@ -274,8 +274,8 @@ def group_variance(layout, series, y, own, is_own, own_counts, is_half, base_cou
     others = others_than(is_own)
     n_cells, n_own_cells = layout.start[-1], cells_of(layout, own)[0]
     with_series = 2 * n_own_cells <= n_cells and series_reach(layout, change, 2.0)
-    w = vector(n_own_cells if with_series else n_cells)
-    scratch = integers(w.shape[0])
+    w = unset(n_own_cells if with_series else n_cells)
+    scratch = unset_integers(w.shape[0])
     fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used, factor, w,
                  scratch, masses, moments, sums, with_series)  # fmt: skip
     information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)

@@ -23,9 +23,9 @@ import math
 from typing import NamedTuple
 
 from argen.arrays import FloatArray, IntArray
-from argen.glm._compile import compiled, inner
+from argen.glm._compile import compiled, inner, loops
+from argen.glm._scratch import matrix, sum_of, unset, unset_integers, vector
 from argen.glm._series import FAST, add_moments, exp_coefficients, exponentials
-from argen.glm._zeros import integers, matrix, sum_of, vector
 
 # Largest remainder of the series, relative to the sum over all cells that it stands for.
 REMAINDER = 1e-11
@@ -78,13 +78,13 @@ def series_of(layout, y, slopes):
     parent, variable, numeric = layout.parent, layout.variable, layout.numeric
     sizes, cross = matrix(n_strata, n_monomials), matrix(n_strata, n_monomials)
     squares, counts = matrix(n_strata, n_monomials), matrix(n_strata, n_low)
-    log_weights, weights = vector(n_cells), vector(n_cells)
+    log_weights, weights = unset(n_cells), unset(n_cells)
     for i in range(n_cells):
         log_weights[i] = layout.log_size[i]
     for t in range(n_numeric):
         for i in range(n_cells):
             log_weights[i] += slopes[t] * numeric[t, i]
-    exponentials(log_weights, weights, integers(n_cells))
+    exponentials(log_weights, weights, unset_integers(n_cells))
     monomial = vector(n_monomials)
     monomial[0] = 1.0
     for run in range(layout.run_stratum.shape[0]):
@@ -134,7 +134,7 @@ def _weights(start, log_size, stratum, numeric, groups, factor, slopes, w, scrat
     ``factor`` is what the indicators contribute in each stratum, 0 where it is not used. Returns
     the number of cells.
     """
-    at, log_w = 0, vector(w.shape[0])  # in place, exponentials would not be vectorised
+    at, log_w = 0, unset(w.shape[0])  # in place, exponentials would not be vectorised
     for k in range(groups.shape[0]):
         begin, n = start[groups[k]], start[groups[k] + 1] - start[groups[k]]
         for i in range(n):
@@ -156,7 +156,7 @@ def _weights(start, log_size, stratum, numeric, groups, factor, slopes, w, scrat
     return at
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def residuals_of_group(layout, g, y, w, used, rate, squares):
     """Squares of ``y - rate w`` in the strata that are used; returns their sum."""
     begin, total = layout.start[g], 0.0
@@ -167,7 +167,7 @@ def residuals_of_group(layout, g, y, w, used, rate, squares):
     return total
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def add_group(layout, g, scale, v, sums, own_scale, own):
     """Add what the cells of a group contribute.
 
@@ -210,7 +210,7 @@ def no_sums(layout):
             vector(n_numeric * (n_numeric + 1) // 2))  # fmt: skip
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def scale_sums(sums, factor):
     """Multiply all sums."""
     zeroth, first, second = sums
@@ -234,7 +234,7 @@ def covariate_sums(zeroth, first, columns, n_indicators, out):
             out[n_indicators + t] += first[t, s]
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def products(layout, sums, out):
     """``sum_i v_i x_i x_i'``."""
     zeroth, first, second = sums
@@ -269,7 +269,7 @@ def change_of_slopes(gamma, slopes):
     return change
 
 
-@inner()
+@loops()
 def series_reach(layout, change, length_factor):
     """Whether ``exp(length_factor change'z)`` cut at the degree is exact enough for every cell."""
     length = 0.0
@@ -296,7 +296,7 @@ def add_all_cells(layout, table, change, factor, power, scale, sums):
     add_by_stratum(moments, factor, power, scale, sums)
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def add_by_stratum(moments, factor, power, scale, sums):
     """Add the low moments of each stratum, times ``scale factor_s^power``."""
     zeroth, first, second = sums
@@ -310,7 +310,7 @@ def add_by_stratum(moments, factor, power, scale, sums):
             second[a] += whole * moments[1 + n_numeric + a, s]
 
 
-@inner()
+@loops()
 def _indicator_factors(columns, gamma, used, factor):
     """``exp(F_s' gamma)``, what the indicators contribute in each stratum; 0 where not used."""
     for s in range(columns.shape[0]):
@@ -324,7 +324,7 @@ def _indicator_factors(columns, gamma, used, factor):
 @inner()
 def others_than(is_own):
     """List the groups of the baseline."""
-    others = integers(is_own.shape[0])
+    others = unset_integers(is_own.shape[0])
     n_others = 0
     for g in range(is_own.shape[0]):
         if not is_own[g]:
@@ -333,7 +333,7 @@ def others_than(is_own):
     return others[:n_others]
 
 
-@inner()
+@loops()
 def cells_of(layout, groups):
     """How many cells some groups have, and the largest of them."""
     n_cells, largest = 0, 0
@@ -391,7 +391,7 @@ def fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used
     return True
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def rest_for_baseline(layout, sums, own):
     """``own[0] = sum_i v_i x_i`` over all cells, less the rows of the other groups."""
     covariate_sums(sums[0], sums[1], layout.columns, layout.n_indicators, own[0])

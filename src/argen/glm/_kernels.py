@@ -16,7 +16,7 @@ import numba
 import numpy as np
 
 from argen.arrays import FloatArray
-from argen.glm._compile import compiled, inner
+from argen.glm._compile import compiled, inner, loops
 
 EXCLUDED, OBSERVED, PSEUDO = 0, 1, 2
 
@@ -34,7 +34,7 @@ ROUNDING = 1e-12
 LOWEST_LOG_MEAN = -600.0
 
 
-@inner()
+@loops()
 def cholesky_dropping(matrix, lower, kept):
     """Factor ``matrix = lower lower'``, dropping columns that the earlier ones explain."""
     n = matrix.shape[0]
@@ -56,7 +56,7 @@ def cholesky_dropping(matrix, lower, kept):
             lower[i, j] = entry / lower[j, j]
 
 
-@inner()
+@loops()
 def solve_kept(lower, kept, right, solution):
     """Solve ``lower lower' solution = right`` on the kept columns; the others get 0."""
     n = lower.shape[0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from argen.glm._compile import inner
+from argen.glm._compile import inlined, inner, loops
+from argen.glm._scratch import unset, unset_integers, vector
 from argen.glm._series import (
     FAST,
     SHORT_EXPONENT,
@@ -12,7 +13,6 @@ from argen.glm._series import (
     short_exponentials,
     weighted_coefficients,
 )
-from argen.glm._zeros import integers, vector
 
 
 @inner(fastmath=FAST)
@@ -28,7 +28,7 @@ def predict(layout, response):
             of_indicators += slopes[n_numeric + h] * indicators[h, c]
         for g in range(n_levels):
             shift[c * n_levels + g] = response.level_shift[g] + of_indicators
-    log_mean, base, scratch = vector(n), vector(n), integers(n)
+    log_mean, base, scratch = unset(n), unset(n), unset_integers(n)
     for i in range(n):
         log_mean[i] = layout.perturbed_log_size[i] + shift[stratum[i]]
     for t in range(n_numeric):
@@ -51,7 +51,7 @@ def means_of_cells(layout, response, base, out):
         out[n_controls + i] = base[i] if used else 0.0
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def observe(begin, end, y, base, z, stratum, indicators, seen, level_counts, observed):
     """Add counts of the perturbed cells to T_g and to the sums of y z, y F and y D.
 
@@ -83,7 +83,7 @@ def observe(begin, end, y, base, z, stratum, indicators, seen, level_counts, obs
     return total, expected
 
 
-@inner(fastmath=FAST)
+@inlined(fastmath=FAST)
 def perturbed_means(begin, end, e, z, length, base, exponent, means, scratch):
     """``m_i = base_i exp(e'z_i + d)``, without what indicators and levels add.
 
@@ -108,7 +108,7 @@ def perturbed_means(begin, end, e, z, length, base, exponent, means, scratch):
         means[i] *= size * predicted[i]
 
 
-@inner(fastmath=FAST)
+@inlined(fastmath=FAST)
 def add_perturbed(begin, end, means, z, stratum, own, sums):
     """Add ``sum m_i z_i^b`` over the perturbed cells of a stratum to ``sums``, b up to degree 1.
 
@@ -126,7 +126,7 @@ def add_perturbed(begin, end, means, z, stratum, own, sums):
         sums[0, s] += own[s]
 
 
-@inner(fastmath=FAST)
+@inlined(fastmath=FAST)
 def add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_moments, second):
     """Add ``sum mu_i z_it z_iv`` over the perturbed cells, ``mu_i = rate_s m_i``, to ``second``.
 
@@ -149,7 +149,7 @@ def add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_momen
             second[t, v] += total
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def influences(by_level, indicators, weight, n_numeric, influence):
     """``k_s = c_F'F_s - c'f_g / M_g``, so that cell i weighs ``r_i (k_s + c_z'z_i + c_d D_i)``."""
     n_indicators, n_combinations = indicators.shape
@@ -167,7 +167,7 @@ def influences(by_level, indicators, weight, n_numeric, influence):
             influence[c * n_levels + g] = shift + common[g]
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def perturbed_variance(begin, end, y, fitted, z, stratum, influence, weight, at):
     """``sum_i (y_i - mu_i)^2 (k_s + c_z'z_i + c_d)^2`` over the perturbed cells."""
     own, strata, n = y[begin:end], stratum[begin:end], end - begin
@@ -183,7 +183,7 @@ def perturbed_variance(begin, end, y, fitted, z, stratum, influence, weight, at)
     return variance
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def control_variance(squares, cross, mean_squares, coefficients, doubled, minus, n_coefficients,
                       n_terms, weight, n_numeric, influence, rate):  # fmt: skip
     """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, by the series.
@@ -217,7 +217,7 @@ def control_variance(squares, cross, mean_squares, coefficients, doubled, minus,
 def means_of_controls(weights, e, n_numeric, powers, means):
     """Means of the controls at e, cell by cell: where no series will do."""
     n = weights.shape[0]
-    exponent, scratch = vector(n), integers(n)
+    exponent, scratch = vector(n), unset_integers(n)
     for t in range(n_numeric):
         for i in range(n):
             exponent[i] += e[t] * powers[1 + t, i]
@@ -226,7 +226,7 @@ def means_of_controls(weights, e, n_numeric, powers, means):
         means[i] *= weights[i]
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def control_variance_afresh(y, means, powers, start, influence, rate, weight, n_numeric):
     """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, cell by cell."""
     variance = 0.0

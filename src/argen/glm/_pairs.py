@@ -46,6 +46,7 @@ from argen.glm._pair_sums import (
     perturbed_variance,
     predict,
 )
+from argen.glm._scratch import booleans, cube, matrix, unset, unset_integers, unset_matrix, vector
 from argen.glm._series import (
     FAST,
     add_moments,
@@ -54,7 +55,6 @@ from argen.glm._series import (
     exp_coefficients,
     second_moments,
 )
-from argen.glm._zeros import booleans, cube, integers, matrix, vector
 
 # Outcomes of a pair.
 FITTED, FITTED_AFRESH, NO_PERTURBED_COUNTS, NO_FIT = 0, 1, 2, 3
@@ -103,8 +103,8 @@ def fit_pairs(layout, y_control, y, effect, variance, expected, outcome, fitted_
     longest_group = 0
     for j in range(n_sources):
         longest_group = max(longest_group, start[j + 1] - start[j])
-    means, fitted = vector(longest_group), vector(longest_group)
-    scratch = integers(longest_group)
+    means, fitted = unset(longest_group), unset(longest_group)
+    scratch = unset_integers(longest_group)
     level_counts, observed = vector(n_levels), vector(n_slopes + 1)
     size = n_slopes + 1
     e, step, score, weight = vector(size), vector(size), vector(size), vector(size)
@@ -117,7 +117,7 @@ def fit_pairs(layout, y_control, y, effect, variance, expected, outcome, fitted_
     by_level, rate = matrix(2 + size, n_levels), vector(n_strata)
     scale, seen, influence = vector(n_combinations), vector(n_strata), vector(n_strata)
     coefficients, doubled = vector(minus.shape[0]), vector(minus.shape[0])
-    control_means, fresh = matrix(1, weights.shape[0]), cube(1, minus.shape[1], n_strata)
+    control_means, fresh = unset_matrix(1, weights.shape[0]), cube(1, minus.shape[1], n_strata)
 
     for j in range(n_sources):
         begin, end = start[j], start[j + 1]

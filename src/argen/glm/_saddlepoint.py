@@ -30,10 +30,18 @@ from typing import NamedTuple
 import numpy as np
 
 from argen.arrays import FloatArray, IntArray
-from argen.glm._compile import compiled, inner
+from argen.glm._compile import compiled, inlined, inner
 from argen.glm._kernels import cholesky_dropping, solve_kept
+from argen.glm._scratch import (
+    booleans,
+    count_of,
+    matrix,
+    unset,
+    unset_integers,
+    unset_matrix,
+    vector,
+)
 from argen.glm._series import FAST, exponentials
-from argen.glm._zeros import booleans, count_of, integers, matrix, vector
 
 # Moment estimates of the dispersion beyond these say more of single cells than of the gene.
 LEAST_DISPERSION, LARGEST_DISPERSION = 0.05, 20.0
@@ -240,7 +248,7 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
     """
     start, n_cells = layout.start, y.shape[0]
     n_groups, n_shared = layout.means.shape[0], layout.means.shape[1]
-    psi, own = vector(n_cells), matrix(2, n_cells)
+    psi, own = unset(n_cells), unset_matrix(2, n_cells)
     spread, psi_means, own_means = vector(n_groups), vector(n_groups), matrix(2, n_groups)
     if not _log_residuals(start, y, mu, psi, own[0], own[1], spread):
         return 0.0
@@ -279,7 +287,7 @@ def _tabulate(residuals, k, table, weights, scratch):
     largest = -np.inf
     for i in range(residuals.shape[0]):
         largest = max(largest, s * residuals[i])
-    tilted = vector(residuals.shape[0])
+    tilted = unset(residuals.shape[0])
     for i in range(residuals.shape[0]):
         tilted[i] = s * residuals[i] - largest
     exponentials(tilted, weights, scratch)
@@ -294,7 +302,7 @@ def _tabulate(residuals, k, table, weights, scratch):
     table[k, 2] = max(second / total - mean * mean, 0.0)
 
 
-@inner()
+@inlined()
 def _cumulants(residuals, s, table, weights, scratch):
     """K_0, K_0' and K_0'' at s, by the polynomial of degree 5 between two knots.
 
@@ -332,7 +340,7 @@ def deviates(start, shift, scale, error, residuals, control_variance, out):
     """Fill the standard normal deviate of every group's S."""
     table = matrix(2 * N_KNOTS + 1, 3)
     table[:, :] = np.nan
-    weights, scratch = vector(residuals.shape[0]), integers(residuals.shape[0])
+    weights, scratch = unset(residuals.shape[0]), unset_integers(residuals.shape[0])
     for j in range(shift.shape[0]):
         n, c, v, observed = start[j + 2] - start[j + 1], scale[j], error[j], shift[j]
         variance = n * c * c * control_variance + v

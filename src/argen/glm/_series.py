@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from argen.glm._compile import inlined, inner
+from argen.glm._compile import inlined, inner, loops
 
 # Sums may be reassociated, so that they use vector instructions; the bits still depend on
 # nothing but the data, because every sum is taken by one thread in one order.
@@ -56,7 +56,7 @@ def exponentials(x, out, scratch):
 SHORT_EXPONENT = 0.25
 
 
-@inner(fastmath={"contract"})
+@loops(fastmath={"contract"})
 def short_exponentials(x, out):
     """``out = exp(x)`` for ``|x| <= SHORT_EXPONENT``: Taylor to degree 10."""
     for i in range(x.shape[0]):
@@ -108,7 +108,7 @@ def degree_of_squares(length, largest, norms, ratio, highest):
     return -1
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def add_moments(table, coefficients, minus, n_coefficients, n_terms, sums):
     """``sums[b, s] = sum w exp(e'z) z^b`` over the cells of a stratum, b as far as sums go."""
     sums[:, :] = 0.0
@@ -121,7 +121,7 @@ def add_moments(table, coefficients, minus, n_coefficients, n_terms, sums):
                     sums[b, s] += coefficient * table[a, s]
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def second_moments(table, coefficients, minus, n_coefficients, n_terms, rate, contracted, second):
     """``second[t, v] = sum_s rate_s sum w exp(e'z) z_t z_v`` over the controls, t <= v.
 

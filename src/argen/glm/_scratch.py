@@ -26,9 +26,21 @@ def cube(n, m, k):
 
 
 @inner()
-def integers(n):
-    """``np.zeros(n, np.int64)``."""
-    return np.zeros(n, np.int64)
+def unset(n):
+    """``np.empty(n)``, for vectors as long as there are cells."""
+    return np.empty(n)
+
+
+@inner()
+def unset_matrix(n, m):
+    """``np.empty((n, m))``."""
+    return np.empty((n, m))
+
+
+@inner()
+def unset_integers(n):
+    """``np.empty(n, np.int64)``."""
+    return np.empty(n, np.int64)
 
 
 @inner()
