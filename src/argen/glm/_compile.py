@@ -31,6 +31,7 @@ _symbols: dict[str, tuple[str, str, tuple[types.Type, ...]]] = {}
 
 def compiled(**options: Any) -> Decorator:
     """Compile a function that Python calls."""
+    options |= {"no_cfunc_wrapper": True}
     return lambda function: _kernel(_Kernel, function, options)
 
 
