@@ -1,4 +1,4 @@
-"""What the machine grants this process: cores and memory."""
+"""How many cores and how much memory this process may use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run is, for people: a bar in a terminal, a line now and then elsewhere."""
+"""How far a run is: a bar in a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever computes the regressions that the steps of the method ask for."""
+"""Engines: how the regressions of each step are computed."""
 
 from argen.engine.exact import ExactEngine, ExactParentTester
 from argen.engine.grouped import Genes

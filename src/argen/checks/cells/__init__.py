@@ -1,8 +1,8 @@
 """Columns of the cells: whether chance decided which cell got which guide."""
 
-from argen.checks.cells.alignment import guides_of, others_of, refuse_others_network, rows_of
 from argen.checks.cells.balance import LIBRARY_SIZE
 from argen.checks.cells.checking import check_balance
+from argen.checks.cells.columns import guides_of, others_of, refuse_others_network, rows_of
 
 __all__ = [
     "LIBRARY_SIZE",

@@ -7,6 +7,11 @@ from dataclasses import replace
 import pandas as pd
 
 from argen.checks.findings import Diagnostics, Found
+from argen.checks.instruments.anderson_rubin import (
+    INTERVAL_COLUMNS,
+    interval_rows,
+    weak_instrument_findings,
+)
 from argen.checks.instruments.off_target import off_target_rows, off_target_table
 from argen.checks.instruments.strength import (
     MOST_NODES,
@@ -17,11 +22,6 @@ from argen.checks.instruments.strength import (
     strength_table,
 )
 from argen.checks.instruments.two_stages import MOST_CANDIDATES, edges_by_target
-from argen.checks.instruments.weak import (
-    INTERVAL_COLUMNS,
-    interval_rows,
-    weak_instrument_findings,
-)
 from argen.data import PerturbSeqData
 from argen.network import STRONG, CausalNetwork
 from argen.pvalues import critical_value

@@ -15,8 +15,9 @@ from argen.errors import listed
 from argen.network import WORKS, CausalNetwork, Finding
 from argen.pvalues import adjust, critical_value
 
-# A first-stage F below it is weak (Staiger and Stock 1997); Sanderson and Windmeijer (2016)
-# compare the conditional F of one of several regressors with such bounds.
+# A candidate with a conditional F below it is weak. The bound is that of a single first stage
+# (Staiger and Stock 1997); Sanderson and Windmeijer (2016) use such bounds for one of several
+# regressors.
 WEAK_F = 10.0
 # Of the knock-downs, adjusted over the nodes by Benjamini and Hochberg.
 KNOCKDOWN_ALPHA = 0.05

@@ -8,11 +8,11 @@ import pytest
 from scipy.optimize import minimize
 
 import argen
-from argen.checks.instruments import checking, strength, two_stages, weak
+from argen.checks.instruments import anderson_rubin, checking, strength, two_stages
+from argen.checks.instruments.anderson_rubin import confidence_set
 from argen.checks.instruments.checking import tables_of_edges
 from argen.checks.instruments.strength import effective_cells
 from argen.checks.instruments.two_stages import TwoStages
-from argen.checks.instruments.weak import confidence_set
 from argen.study.oracle import infer_knowing_ancestors
 from tests.screens import screen_of
 
@@ -183,7 +183,7 @@ def test_a_set_with_values_of_both_signs():
     """A candidate that is hardly moved, and a target that surely is: anything but little."""
     noise = np.array([[[0.01]], [[1.0]]])
     stages = TwoStages(np.array([[0.5]]), np.array([1.0]), noise)
-    low, _, p_value, shape, one_sign = weak._ends(stages, 0, BOUND)
+    low, _, p_value, shape, one_sign = anderson_rubin._ends(stages, 0, BOUND)
     assert shape == "gap"
     assert low > 0
     assert not one_sign

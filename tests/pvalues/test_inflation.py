@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from argen.pvalues.quantiles import inflation_needed, less_inflated, quantile_table
+from argen.pvalues.inflation import inflation_needed, less_inflated, quantile_table
 
 LEVELS = (0.05, 0.001)
 

@@ -1,4 +1,4 @@
-"""P-values against those of no effect: quantiles, and what their statistics are divided by."""
+"""Observed beside null p-values: quantiles, and the factor that corrects inflated statistics."""
 
 from __future__ import annotations
 

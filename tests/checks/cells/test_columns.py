@@ -10,7 +10,7 @@ import pytest
 
 import argen
 from argen.checks import check, held_out, sensitivity, stability
-from argen.checks.cells.alignment import MOST_LEVELS, guides_of, others_of
+from argen.checks.cells.columns import MOST_LEVELS, guides_of, others_of
 from argen.data import only_cells
 
 
