@@ -24,8 +24,8 @@ demo: .venv/.installed ## from simulated counts to network, results folder and r
 # Files stay whole, so that what a file simulates and fits once is done by one worker.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope
 
-quick: .venv/.with-test ## after every edit: no rates over many screens, no processes, no browser
-	$(PYTEST) -m "not rates and not process and not browser"
+quick: .venv/.with-test ## after every edit: no rates over many screens, processes, browser, nor whole ways through
+	$(PYTEST) -m "not rates and not process and not browser and not whole"
 
 test: .venv/.with-test
 	$(PYTEST)

@@ -44,6 +44,7 @@ def test_howto_explains_every_status():
     assert explained == {status.name for status in argen.FitStatus}
 
 
+@pytest.mark.whole
 def test_formats_page_has_every_file_and_column(tmp_path):
     data, _ = argen.simulate_paper_screen(rng=1, n_cells=2000)
     folder = argen.write_results(argen.infer_network(data), tmp_path)
@@ -56,6 +57,7 @@ def test_formats_page_has_every_file_and_column(tmp_path):
     assert "input_sha256" in json.loads((folder / "run.json").read_text("utf-8"))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "module",
     [

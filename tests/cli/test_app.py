@@ -98,6 +98,7 @@ def test_what_is_typed_becomes_options_of_reading(typed, expected, tmp_path, mon
     assert seen == [argen.ReadOptions(target="gene", **expected)]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("method", ["naive", "inverse-sparse"])
 def test_other_methods_by_name(method, screen, tmp_path, capsys):
     assert run("fit", str(screen), *COLUMNS, "--method", method, "--out", str(tmp_path)) == 0
@@ -105,6 +106,7 @@ def test_other_methods_by_name(method, screen, tmp_path, capsys):
     assert argen.load(tmp_path).provenance["method"] == method
 
 
+@pytest.mark.whole
 def test_a_random_screen_can_be_fitted_as_printed(tmp_path, capsys):
     path = tmp_path / "random.h5ad"
     options = [
@@ -142,6 +144,7 @@ def test_study_of_the_paper_in_processes(tmp_path):
     assert files == tables | {"networks.png", "effects.png"}
 
 
+@pytest.mark.whole
 def test_study_of_a_toy_grid_goes_on(tmp_path, capsys):
     command = ["study", "grid", "--settings", "p8-base", "--replicates", "1", "--workers", "1"]
     assert run(*command, "--methods", "screen", "--out", str(tmp_path)) == 0
@@ -159,6 +162,7 @@ def test_studies_without_matplotlib_say_what_is_missing(tmp_path, capsys, monkey
     assert "without figures (Figures need matplotlib" in capsys.readouterr().out
 
 
+@pytest.mark.whole
 def test_check(screen, tmp_path, capsys):
     few = ["--null-tests", "500"]  # no rate is looked at here
     assert run("check", str(screen), *COLUMNS, *few, "--out", str(tmp_path / "check")) == 0
@@ -168,6 +172,7 @@ def test_check(screen, tmp_path, capsys):
     assert (tmp_path / "check" / "knockdown.tsv").is_file()
 
 
+@pytest.mark.whole
 def test_stability(screen, tmp_path, capsys):
     assert run("stability", str(screen), *COLUMNS, "--resamples", "3", "--out", str(tmp_path)) == 0
     assert "stability (3 resamples, 0.5 of the cells)" in capsys.readouterr().out
@@ -176,6 +181,7 @@ def test_stability(screen, tmp_path, capsys):
     assert "stability at least" in (tmp_path / "report.html").read_text("utf-8")
 
 
+@pytest.mark.whole
 def test_check_under_other_choices(screen, tmp_path, capsys):
     quick = [str(screen), *COLUMNS, "--null-tests", "0", "--sensitivity", "--out", str(tmp_path)]
     assert run("check", *quick) == 0
@@ -191,6 +197,7 @@ def test_check_under_other_choices(screen, tmp_path, capsys):
     assert "--other-sizes has choices of --sensitivity: add it" in capsys.readouterr().err
 
 
+@pytest.mark.whole
 def test_check_a_result(screen, tmp_path, capsys):
     assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 0
     capsys.readouterr()
@@ -208,6 +215,7 @@ def test_check_a_result(screen, tmp_path, capsys):
     assert "is no result of argen fit" in capsys.readouterr().err
 
 
+@pytest.mark.whole
 def test_check_with_perturbations_held_out(screen, tmp_path, capsys):
     quick = [str(screen), *COLUMNS, "--null-tests", "0"]
     hidden = ["--nodes", "X1,X2,X3,X4,X5", "--held-out", "X6,X1", "--out", str(tmp_path)]
@@ -242,6 +250,7 @@ def test_predict(result, tmp_path, capsys):
     pd.testing.assert_frame_equal(pd.read_csv(table, sep="\t"), expected)
 
 
+@pytest.mark.whole
 def test_predict_with_any_names(tmp_path, capsys):
     network = made_up_network(12, 20, names=HOSTILE)
     path = argen.save(network, tmp_path / "any.npz")
@@ -383,6 +392,7 @@ def test_module_and_version():
     assert done.stdout.strip() == argen.__version__
 
 
+@pytest.mark.whole
 def test_fit_with_sinks_and_kept_counts(screen, tmp_path, capsys):
     """The same tables from either side of the memory limit."""
     options = ["--nodes", "X1,X2,X3", "--sinks", "X4,X5", "--scratch", str(tmp_path / "scratch")]

@@ -12,6 +12,8 @@ from argen.cli import main
 from argen.cli.reading import read_truth
 from tests.networks import HOSTILE, made_up_network
 
+pytestmark = pytest.mark.whole
+
 COLUMNS = ["--target", "perturbation", "--control", "non-targeting"]
 COLUMNS += ["--library-size", "library_size", "--covariates", "L"]
 

@@ -43,6 +43,7 @@ def assert_same_network(network: argen.CausalNetwork, case: Case) -> None:
     np.testing.assert_array_equal(both["selected"], both["selected_reference"])
 
 
+@pytest.mark.whole
 @needs_reference
 @every_case
 @every_engine

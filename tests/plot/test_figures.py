@@ -79,6 +79,7 @@ def all_draws(network):
     }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("size", [(5, 0), (5, 4), (60, 90), (500, 2500)], ids=str)
 def test_every_figure_at_every_size(size):
     network = made_up_network(*size)
@@ -90,6 +91,7 @@ def test_every_figure_at_every_size(size):
         assert file.getvalue().startswith(b"%PDF")
 
 
+@pytest.mark.whole
 def test_hostile_names_are_text_in_vector_figures():
     network = made_up_network(len(HOSTILE), 20, names=HOSTILE)
     shown = [shown_name(name) for name in HOSTILE]

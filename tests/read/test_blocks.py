@@ -42,6 +42,7 @@ def write(adata: AnnData, path, suffix: str):
     return path
 
 
+@pytest.mark.whole
 @given(
     entries=st.integers(1, 2000),
     as_matrix=st.sampled_from(list(FORMATS.values())),

@@ -48,6 +48,7 @@ def hostile():
     return Page(report_html(network, title=HOSTILE[0])), network
 
 
+@pytest.mark.whole
 def test_hostile_names_are_text(hostile):
     page, network = hostile
     counts = pd.Series([tag for tag, _ in page.elements]).value_counts()
@@ -72,6 +73,7 @@ def test_nothing_is_loaded_from_elsewhere(hostile):
     assert policy.startswith("default-src 'none'")
 
 
+@pytest.mark.whole
 def test_size_of_a_large_report():
     page = report_html(made_up_network(400, 2000))
     assert len(page.encode()) < 6e6
@@ -119,6 +121,7 @@ def test_stability_is_joined_and_may_be_missing(paper_network):
     assert edges.isna().sum() == len(pairs) - 2
 
 
+@pytest.mark.whole
 def test_edges_beyond_the_page_are_counted():
     network = made_up_network(400, MOST_EDGES + 7)
     page = Page(report_html(network))

@@ -72,6 +72,7 @@ def test_library_sizes_that_are_all_alike_have_no_extremes(screen):
     assert not [name for name in names if "library size" in name]
 
 
+@pytest.mark.whole
 def test_other_library_sizes_are_taken_in_turn(screen):
     sizes = pd.DataFrame(
         {"n counts": 3.0 * screen.library_size, "flat": np.ones(screen.n_cells)},
@@ -133,6 +134,7 @@ def test_is_what_one_finds_by_hand(screen):
         assert row["share_called"] == pytest.approx(of_pair["called"].mean())
 
 
+@pytest.mark.whole
 def test_quiet_of_strong_edges_and_speaking_of_frail_ones():
     strong = replace(MODEL, mean_count=20.0, cells_per_node=400, effect=(0.7, 0.9), n_factors=0)
     data, _ = argen.simulate_screen(strong, rng=1)

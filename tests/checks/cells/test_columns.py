@@ -92,6 +92,7 @@ def test_without_the_screen_there_are_no_options(network):
         argen.check(network, guides=pd.Series(dtype=object))
 
 
+@pytest.mark.whole
 def test_networks_of_other_methods_are_inferred_by_these_again(data):
     for method in ("screen", "naive", "inverse-sparse"):
         network = argen.infer_by(method, data)

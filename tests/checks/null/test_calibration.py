@@ -58,6 +58,7 @@ def test_speaks_first_with_a_test_of_wrong_size():
     assert set(found.tables["calibration_qq"]["kind"]) == kinds
 
 
+@pytest.mark.whole
 def test_null_screens_without_n_tests_or_with_many_genes():
     rng = np.random.default_rng(5)
     node = np.repeat(np.arange(-1, 3), [200, 30, 30, 30])
@@ -72,6 +73,7 @@ def test_null_screens_without_n_tests_or_with_many_genes():
     assert all(len(p) == 3 * MOST_GENES for each in screens for p in each.p_values)
 
 
+@pytest.mark.whole
 def test_the_same_seed_gives_the_same_null_screens(monkeypatch):
     monkeypatch.setattr(calibration, "FEWEST_SCREENS", 3)
     data = sparse_screen(2)
@@ -141,6 +143,7 @@ def test_cells_of_a_guide_that_go_together():
     assert not any("INFLATED" in f.evidence for f in checked.findings)
 
 
+@pytest.mark.whole
 def test_guides_of_the_controls_are_three_or_none():
     data, guides = jackpots(1)
     named = guides.where(~guides.isin([f"g{k}" for k in range(2, 12)]), "others")
@@ -152,6 +155,7 @@ def test_guides_of_the_controls_are_three_or_none():
     assert len(two) == 2
 
 
+@pytest.mark.whole
 def test_guides_where_genes_are_many():
     """The cells of genes that have no part in null screens are left out, and their guides."""
     node = np.repeat(np.arange(-1, MOST_GENES + 5), [200, *[12] * (MOST_GENES + 5)])
