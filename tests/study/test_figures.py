@@ -16,6 +16,8 @@ from argen.study.figures import (
 )
 from argen.study.paper import published_estimates
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture
 def study() -> PaperStudy:

@@ -14,6 +14,8 @@ from argen.data.parts import without_perturbation
 from tests.checks.guides.test_agreement import guided_screen
 from tests.screens import screen_of
 
+pytestmark = pytest.mark.whole
+
 TRUE = {(0, 1): 0.6, (1, 2): 0.7, (2, 3): -0.6}
 
 

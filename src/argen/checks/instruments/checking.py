@@ -123,8 +123,8 @@ def tables_of_edges(
 def _add_knockdown(found: Found, knockdown: pd.DataFrame) -> None:
     found.tables["knockdown"] = knockdown
     found.findings += knockdown_findings(knockdown)
-    left = knockdown["percent_remaining"]
+    remaining = knockdown["percent_remaining"]
     found.measured.append(
-        f"knock-down: {left.min():.0f} to {left.max():.0f} % of each gene's expression left "
-        f"(median {left.median():.0f} %)"
+        f"knock-down: {remaining.min():.0f} to {remaining.max():.0f} % of each gene's expression "
+        f"left (median {remaining.median():.0f} %)"
     )
