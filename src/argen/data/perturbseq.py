@@ -37,11 +37,8 @@ def perturbations_of(node_of_cell: IntArray, n_nodes: int) -> sparse.csc_array:
     """
     cells = np.flatnonzero(node_of_cell != CONTROL)
     ones = np.ones(len(cells), dtype=np.int8)
-    matrix = sparse.csc_array(
-        (ones, (cells, node_of_cell[cells])), shape=(len(node_of_cell), n_nodes), dtype=np.int8
-    )
-    matrix.sort_indices()
-    return matrix
+    entries, shape = (ones, (cells, node_of_cell[cells])), (len(node_of_cell), n_nodes)
+    return _sorted(sparse.csc_array(entries, shape=shape, dtype=np.int8))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
