@@ -49,16 +49,8 @@ def assert_like_dense(screen, own, halved, rtol=1e-9, model_share=0.0):
     fit = gene.fit(np.array(own), halved=halved)
     expected, covariance, status = dense_fit(*screen, own, halved, model_share)
     np.testing.assert_allclose(fit.coefficients[:halved], expected, rtol=0, atol=1e-9)
-    parts = gene.covariance(fit, model_share=model_share).first(halved)
-    np.testing.assert_allclose(
-        parts.matrix(), covariance, rtol=0, atol=rtol * np.abs(covariance).max()
-    )
-    combinations = np.random.default_rng(1).normal(size=(3, halved))
-    np.testing.assert_allclose(
-        parts.variances(combinations),
-        np.diagonal(combinations @ covariance @ combinations.T),
-        rtol=1e-8,
-    )
+    found = gene.covariance(fit, model_share=model_share)[:halved, :halved]
+    np.testing.assert_allclose(found, covariance, rtol=0, atol=rtol * np.abs(covariance).max())
     assert fit.is_half.any() == (status == FitStatus.HALF_COUNT)
 
 

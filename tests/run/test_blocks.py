@@ -72,12 +72,14 @@ def test_progress_counts_tests():
         ([5], [1]),
         ([2] * (MOST_JOBS + 1), [MOST_JOBS, 1]),
         # The job that fills a block still belongs to it.
-        ([2000, 2000, 2000], [2, 1]),
-        ([1999, 2000, 1, 3000, 1], [4, 1]),
+        ([3000, 3001, 3002, 3003], [3, 1]),
+        ([4471, 4472, 1, 3000, 1], [2, 3]),
+        # A set of candidates counts once.
+        ([4000, 4000, 4000], [3]),
     ],
 )
 def test_blocks_of_jobs(n_candidates, sizes):
-    assert MOST_PAIRS_OF_CANDIDATES == 2 * 2000**2
+    assert MOST_PAIRS_OF_CANDIDATES == 20_000_000
     jobs = [ParentJob(target, np.arange(n)) for target, n in enumerate(n_candidates)]
     blocks = blocks_of_jobs(jobs)
     assert [len(block) for block in blocks] == sizes

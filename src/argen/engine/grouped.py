@@ -14,25 +14,33 @@ rows w_j, and ``variances`` [j, k] is w_j' V_k w_j, for each of the sandwiches i
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy.linalg import lapack
 
-from argen.arrays import BoolArray, FloatArray
-from argen.config import InferenceConfig, ParentTest
+from argen.arrays import FloatArray, IntArray
+from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.engine.exact import ExactParentTester
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
-from argen.glm import GeneReference, GroupedGene, GroupFit, group_layout
+from argen.glm import (
+    BlockOfFits,
+    GroupedGene,
+    GroupFit,
+    Reference,
+    fit_block,
+    group_layout,
+    vary_block,
+)
 
 # Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
 SMALLEST_CONDITION = 1e-10
+# Neighbouring genes that a thread takes together, since their counts are read together.
+GENES_OF_A_TURN = 8
 
 
 class Genes:
@@ -46,47 +54,24 @@ class Genes:
             group, data.n_nodes + 1, data.offset, block.factors, block.numeric
         )
         self.place = np.argsort(cells)
-        self.references: dict[int, GeneReference] = {}
+        self.n_columns = self.layout.n_indicators + len(self.layout.numeric)
+        self.references: dict[int, Reference] = {}
 
-    def prepare(self, gene: int) -> GroupedGene:
-        """Prepare one gene; what is costly in it is kept for the next time."""
-        counts = np.empty(len(self.place))
-        self.data.counts.scatter(gene, self.place, counts)
-        prepared = GroupedGene(self.layout, counts, self.references.get(gene))
-        if gene < self.data.n_nodes:
+    def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:
+        """Prepare some genes, one after another; what is costly in it is kept for the next time."""
+        block = self.data.counts.block(genes)
+        for row, gene in enumerate(genes.tolist()):
+            counts = np.empty(len(self.place))
+            block.scatter(row, self.place, counts)
+            prepared = GroupedGene(self.layout, counts, self.references.get(gene))
             self.references[gene] = prepared.reference
-        return prepared
+            yield prepared
 
     def fit_target(self, gene: GroupedGene, job: ParentJob) -> GroupFit:
         """Regress a target on the perturbations of its candidates and, if any, on its own."""
         is_node = job.target < self.data.n_nodes
         own = np.append(job.candidates, job.target) if is_node else job.candidates
         return gene.fit(own, halved=len(job.candidates))
-
-
-def _variances(
-    gene: GroupedGene, fit: GroupFit, combinations: FloatArray, shares: Sequence[float]
-) -> FloatArray:
-    """Variances of combinations (n, n_first) of the first coefficients of a fit: (n_shares, n)."""
-    n_first = combinations.shape[1]
-    covariances = [gene.covariance(fit, model_share=share).first(n_first) for share in shares]
-    return np.array([covariance.variances(combinations) for covariance in covariances])
-
-
-@dataclass(frozen=True, slots=True)
-class FirstStages:
-    """What the first stages of a set of candidates say."""
-
-    inverse: FloatArray  # (n, n)
-    variances: FloatArray  # (n_shares, n, n)
-    halves: BoolArray  # (n,): half a count was added
-
-    def effects(self, target: GroupFit, own_variances: FloatArray, test: ParentTest) -> Effects:
-        """Direct effects on a target, from its regression and the variances w_j' V_delta w_j."""
-        effect = self.inverse @ target.coefficients[: len(self.inverse)]
-        halves = self.halves | target.is_half.any()
-        status = np.where(halves, FitStatus.HALF_COUNT, FitStatus.OK).astype(np.int8)
-        return effects_with_tests(effect, own_variances, self.variances, test=test, status=status)
 
 
 class GroupedTester:
@@ -104,7 +89,7 @@ class GroupedTester:
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
         block = _Block(self.genes, jobs, self.exact.config)
-        block.fit_genes()
+        block.fit()
         block.invert()
         block.take_variances()
         return collect(jobs, [block.effects(place) for place in range(len(jobs))], self.exact)
@@ -113,81 +98,115 @@ class GroupedTester:
 class _Block:
     """A block of targets on its way; targets with the same candidates share their first stages.
 
-    Sets of candidates are known by their bytes.
+    Sets of candidates are known by their bytes. The coefficients of the first stages of a set of n
+    candidates are a square of n^2 places in one long vector, a row for each candidate, and those
+    of the targets lie behind all squares; variances have the same places.
     """
 
     def __init__(self, genes: Genes, jobs: Sequence[ParentJob], config: InferenceConfig) -> None:
-        self.genes = genes
-        self.config = config
-        self.jobs = jobs
-        self.set_of_job = [job.candidates.tobytes() for job in jobs]
-        self.sets = {key: job.candidates for key, job in zip(self.set_of_job, jobs, strict=True)}
-        # Where each gene has a part: (set, place in it) as a candidate, jobs as the target.
-        self.as_candidate: dict[int, list[tuple[bytes, int]]] = defaultdict(list)
-        self.as_target: dict[int, list[int]] = defaultdict(list)
-        for key, candidates in self.sets.items():
-            for k, candidate in enumerate(candidates.tolist()):
-                self.as_candidate[candidate].append((key, k))
-        for place, job in enumerate(jobs):
-            self.as_target[job.target].append(place)
-        self.firsts: dict[bytes, list[GroupFit | None]] = {
-            key: [None] * len(candidates) for key, candidates in self.sets.items()
-        }
-        self.targets: list[GroupFit | None] = [None] * len(jobs)
-        self.stages: dict[bytes, FirstStages] = {}
-        self.own_variances: list[FloatArray | None] = [None] * len(jobs)
+        self.genes, self.config = genes, config
+        number: dict[bytes, int] = {}
+        set_of_job = [number.setdefault(j.candidates.tobytes(), len(number)) for j in jobs]
+        self.set_of_job = np.array(set_of_job, dtype=np.int64)
+        sets = [np.frombuffer(key, dtype=np.int64) for key in number]
+        self.n_candidates = np.array([len(candidates) for candidates in sets], dtype=np.int64)
+        groups = np.concatenate(sets)
+        targets = np.array([job.target for job in jobs], dtype=np.int64)
+        gene = np.concatenate([groups, targets])
+        # Regressions are sorted by gene: ``row`` says where those of the sets, one candidate after
+        # another, and then those of the targets have come to lie.
+        by_gene = np.argsort(gene, kind="stable")
+        self.row, self.gene = np.argsort(by_gene), gene[by_gene]
+        of_set = np.repeat(np.arange(len(sets)), self.n_candidates)
+        n = self.n_candidates[np.append(of_set, self.set_of_job)]
+        place = np.cumsum(n) - n
+        self.of_job = place[len(groups) :]
+        self.fits = BlockOfFits(
+            groups=groups,
+            start=np.append(0, np.cumsum(self.n_candidates)),
+            square=np.cumsum(self.n_candidates**2) - self.n_candidates**2,
+            of_set=np.append(of_set, self.set_of_job)[by_gene],
+            extra=np.append(
+                np.full(len(groups), -1), np.where(targets < genes.data.n_nodes, targets, -1)
+            )[by_gene],
+            place=place[by_gene],
+            worked=np.zeros(len(gene), dtype=bool),
+            halved=np.zeros(len(gene), dtype=bool),
+            gamma=np.zeros((len(gene), genes.n_columns)),
+        )
+        self.coefficients = np.empty(n.sum())
+        self.variances = np.empty((len(config.model_shares), n.sum()))
+        self.inverted = np.zeros(len(sets), dtype=bool)
 
-    def fit_genes(self) -> None:
+    def fit(self) -> None:
         """Fit every gene wherever it is a candidate or a target."""
 
-        def fit(number: int) -> None:
-            gene = self.genes.prepare(number)
-            for key, k in self.as_candidate.get(number, ()):
-                candidates = self.sets[key]
-                self.firsts[key][k] = gene.fit(candidates, halved=len(candidates))
-            for place in self.as_target.get(number, ()):
-                self.targets[place] = self.genes.fit_target(gene, self.jobs[place])
+        def fit(gene: GroupedGene, first: int, last: int) -> None:
+            fit_block(*gene.parts, first, last, self.fits, self.coefficients)
 
-        in_threads(fit, sorted(self.as_candidate.keys() | self.as_target.keys()))
+        self._for_each_gene(fit)
+
+    def _for_each_gene(self, function: Callable[[GroupedGene, int, int], None]) -> None:
+        """Call a function with each gene and the range of its regressions, in threads."""
+        genes, first = np.unique(self.gene, return_index=True)
+        last = np.append(first[1:], len(self.gene))
+
+        def take(part: slice) -> None:
+            prepared = self.genes.prepare(genes[part])
+            for gene, a, b in zip(prepared, first[part], last[part], strict=True):
+                function(gene, a, b)
+
+        turns = range(0, len(genes), GENES_OF_A_TURN)
+        in_threads(take, [slice(turn, turn + GENES_OF_A_TURN) for turn in turns])
 
     def invert(self) -> None:
-        """Invert Pi' of every set whose first stages all worked."""
+        """Invert Pi' of every set whose first stages all worked, in place."""
+        worked = self.fits.worked[self.row]
+        start = self.fits.start
 
-        def invert(key: bytes) -> None:
-            fits = [fit for fit in self.firsts[key] if fit is not None]
-            if any(fit.status != FitStatus.OK for fit in fits):
-                return
-            inverse = _inverse(np.array([fit.coefficients for fit in fits]).T)
-            if inverse is not None:
-                halves = np.array([fit.is_half.any() for fit in fits])
-                variances = np.empty((len(self.config.model_shares), *inverse.shape))
-                self.stages[key] = FirstStages(inverse, variances, halves)
+        def invert(number: int) -> None:
+            if worked[start[number] : start[number + 1]].all():
+                square = self._square(self.coefficients, number)
+                inverse = _inverse(square.T)
+                if inverse is not None:
+                    square[:] = inverse
+                    self.inverted[number] = True
 
-        in_threads(invert, self.sets)
+        in_threads(invert, range(len(self.inverted)))
+
+    def _square(self, values: FloatArray, number: int) -> FloatArray:
+        """View the places of a set's first stages: (..., n, n)."""
+        n, first = int(self.n_candidates[number]), int(self.fits.square[number])
+        return values[..., first : first + n**2].reshape(*values.shape[:-1], n, n)
 
     def take_variances(self) -> None:
         """Fill in the variances of both stages, gene by gene."""
+        shares = np.array(self.config.model_shares)
 
-        def take(number: int) -> None:
-            gene, shares = self.genes.prepare(number), self.config.model_shares
-            for key, k in self.as_candidate.get(number, ()):
-                stage, fit = self.stages.get(key), self.firsts[key][k]
-                if stage is not None and fit is not None:
-                    stage.variances[:, :, k] = _variances(gene, fit, stage.inverse, shares)
-            for place in self.as_target.get(number, ()):
-                stage, fit = self.stages.get(self.set_of_job[place]), self.targets[place]
-                if stage is not None and fit is not None and fit.status == FitStatus.OK:
-                    self.own_variances[place] = _variances(gene, fit, stage.inverse, shares)
+        def take(gene: GroupedGene, first: int, last: int) -> None:
+            vary_block(
+                *gene.parts, first, last, self.fits, self.inverted, self.coefficients, shares,
+                self.variances,
+            )  # fmt: skip
 
-        in_threads(take, sorted(self.as_candidate.keys() | self.as_target.keys()))
+        self._for_each_gene(take)
 
-    def effects(self, place: int) -> Effects | None:
+    def effects(self, job: int) -> Effects | None:
         """Return the effects of a job; None when it must be fitted exactly."""
-        target, own_variances = self.targets[place], self.own_variances[place]
-        if target is None or own_variances is None:
+        number = self.set_of_job[job]
+        row, n_first = self.row[len(self.fits.groups) + job], self.fits.start
+        if not self.inverted[number] or not self.fits.worked[row]:
             return None
-        stage = self.stages[self.set_of_job[place]]
-        return stage.effects(target, own_variances, self.config.test_of_parents)
+        places = slice(self.of_job[job], self.of_job[job] + self.n_candidates[number])
+        halved = self.fits.halved[self.row[n_first[number] : n_first[number + 1]]]
+        status = np.where(halved | self.fits.halved[row], FitStatus.HALF_COUNT, FitStatus.OK)
+        return effects_with_tests(
+            self._square(self.coefficients, number) @ self.coefficients[places],
+            self.variances[:, places],
+            self._square(self.variances, number).transpose(0, 2, 1),
+            test=self.config.test_of_parents,
+            status=status.astype(np.int8),
+        )
 
 
 def collect(

@@ -2,11 +2,13 @@
 
 from argen.glm._compile import compiled, on_compiling
 from argen.glm._controls import Layout
+from argen.glm._group_blocks import BlockOfFits, fit_block, vary_block
+from argen.glm._group_sums import Reference
 from argen.glm._kernels import weighted_cross
 from argen.glm._pairs import FITTED, FITTED_AFRESH, NO_FIT, NO_PERTURBED_COUNTS, fit_pairs
 from argen.glm._saddlepoint import ResidualLayout, compare_groups, deviates
 from argen.glm.conditional import FEWEST_COUNTS, cautious_share, pearson_dispersion, zero_count_test
-from argen.glm.groups import GeneReference, GroupedGene, GroupFit, group_layout
+from argen.glm.groups import GroupedGene, GroupFit, group_layout, in_rounds
 from argen.glm.monomials import Monomials, monomials
 from argen.glm.regression import fit_regressions, prepare_responses
 from argen.glm.two_stage import TwoStageDesign, fit_two_stage
@@ -17,25 +19,29 @@ __all__ = [
     "FITTED_AFRESH",
     "NO_FIT",
     "NO_PERTURBED_COUNTS",
-    "GeneReference",
+    "BlockOfFits",
     "GroupFit",
     "GroupedGene",
     "Layout",
     "Monomials",
+    "Reference",
     "ResidualLayout",
     "TwoStageDesign",
     "cautious_share",
     "compare_groups",
     "compiled",
     "deviates",
+    "fit_block",
     "fit_pairs",
     "fit_regressions",
     "fit_two_stage",
     "group_layout",
+    "in_rounds",
     "monomials",
     "on_compiling",
     "pearson_dispersion",
     "prepare_responses",
+    "vary_block",
     "weighted_cross",
     "zero_count_test",
 ]

@@ -9,61 +9,76 @@ import math
 
 import numpy as np
 
-from argen.glm._compile import compiled, inner, loops
+from argen.glm._compile import compiled, inner
 from argen.glm._controls import largest_component
 from argen.glm._group_sums import (
+    MEANS,
+    REMAINDER,
+    SQUARED_MEANS,
+    SQUARES,
+    WEIGHTS,
+    Gene,
+    Reference,
     add_all_cells,
-    add_by_stratum,
-    add_group,
-    cells_of,
-    change_of_slopes,
+    add_cells,
+    add_sums,
+    at_rate,
+    count_sums,
     covariate_sums,
-    fitted_sums,
+    indicator_factors,
     no_sums,
     others_than,
     products,
-    residuals_of_group,
-    rest_for_baseline,
-    scale_sums,
     series_reach,
+    sums_at,
+    used_strata,
+    weigh_cells,
 )
 from argen.glm._kernels import cholesky_dropping, solve_kept
-from argen.glm._scratch import booleans, count_of, matrix, sum_of, unset, unset_integers, vector
+from argen.glm._scratch import (
+    booleans,
+    count_of,
+    cube,
+    matrix,
+    product,
+    product_of_columns,
+    sum_of,
+    unset_integers,
+    unset_matrix,
+    vector,
+)
 from argen.glm._series import FAST
 
 FITTED, NOT_CONVERGED, CONFOUNDED = 0, 1, 2
-SQUARES, MEANS, MEAN_SQUARES = 0, 1, 2
 MAX_STEPS = 40
 LONGEST_STEP = 3.0
-# A step this small is taken, and not looked at again: Newton leaves its square times a few.
-LAST_STEP = 1e-5
-# Above it the information has changed, and is computed again.
-LONG_STEP = 0.02
+# What is left after a step is about its length times the way since the information was taken. The
+# last step is taken, and not looked at again.
+LEFT_OVER = 2e-9
+# After a longer way the information is taken again: that costs less than another look at the cells.
+LONG_WAY = 1e-3
 # Share of a covariate's sum of squares that must be left within groups.
 IDENTIFIED_SHARE = 1e-10
-
-
-@loops(fastmath=FAST)
-def _take_away(vectors, weights, matrix):
-    """``matrix -= sum_g weights_g vectors_g vectors_g'``."""
-    n = matrix.shape[0]
-    for g in range(vectors.shape[0]):
-        if weights[g] != 0.0:
-            for a in range(n):
-                scaled = weights[g] * vectors[g, a]
-                for b in range(n):
-                    matrix[a, b] -= scaled * vectors[g, b]
+# The reference of a gene is where series start, so that its own need not be exact.
+REFERENCE_REMAINDER = 1e-2
 
 
 @inner(fastmath=FAST)
-def _information(layout, sums, moments, inverse_counts, information):
+def _information(layout, row, moments, inverse_counts, information):
     """``sum mu x x' - sum_g T_g m_g m_g'``; 0 for what does not vary within groups."""
-    products(layout, sums, information)
-    n_columns = information.shape[0]
-    uncentred = vector(n_columns)
+    products(row, layout.columns, layout.n_indicators, information)
+    n_groups, n_columns = moments.shape
+    uncentred, scaled = vector(n_columns), unset_matrix(n_groups, n_columns)
     for a in range(n_columns):
         uncentred[a] = information[a, a]
-    _take_away(moments, inverse_counts, information)
+    for g in range(n_groups):
+        root = math.sqrt(inverse_counts[g])
+        for a in range(n_columns):
+            scaled[g, a] = root * moments[g, a]
+    between = product_of_columns(scaled, scaled)
+    for a in range(n_columns):
+        for b in range(n_columns):
+            information[a, b] -= between[a, b]
     for a in range(n_columns):
         if not information[a, a] > IDENTIFIED_SHARE * uncentred[a]:
             for b in range(n_columns):
@@ -72,7 +87,7 @@ def _information(layout, sums, moments, inverse_counts, information):
 
 
 @inner(fastmath=FAST)
-def _confounded(layout, sums, moments, n_dropped):
+def _confounded(layout, row, moments, n_dropped):
     """Whether the groups explain a covariate that an intercept for all cells does not."""
     n_columns = moments.shape[1]
     information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
@@ -81,10 +96,26 @@ def _confounded(layout, sums, moments, n_dropped):
     for g in range(moments.shape[0]):
         for a in range(n_columns):
             total[0, a] += moments[g, a]
-    weight[0] = 1.0 / sum_of(sums[0])
-    _information(layout, sums, total, weight, information)
+    weight[0] = 1.0 / sum_of(row[: layout.columns.shape[0]])
+    _information(layout, row, total, weight, information)
     cholesky_dropping(information, lower, kept)
     return n_columns - count_of(kept) != n_dropped
+
+
+@inner()
+def _inverse(lower, kept):
+    """Return ``(lower lower')^-1``, with 0 for what is not kept; by columns, all at once."""
+    n = kept.shape[0]
+    rows = matrix(n, n)
+    for j in range(n):
+        if kept[j]:
+            rows[j, j] = 1.0
+            for a in range(j):
+                for i in range(a + 1):
+                    rows[j, i] -= lower[j, a] * rows[a, i]
+            for i in range(j + 1):
+                rows[j, i] /= lower[j, j]
+    return product_of_columns(rows, rows)
 
 
 @inner()
@@ -98,45 +129,158 @@ def _inverse_counts(own_counts, base_count):
     return inverse
 
 
-@compiled(fastmath=FAST)
-def fit_groups(layout, series, own, is_own, own_counts, base_count, observed, used, gamma,
-               log_rates):  # fmt: skip
+@inner(fastmath=FAST)
+def _share_counts(layout, gene, own, n_halved, own_counts, is_half, observed):
+    """Fill T_g of the groups and ``sum_i y_i x_i``; returns T_0, or -1 where there is no fit.
+
+    Of the groups, the first ``n_halved`` get half a count in proportion to exposure when they
+    have none (see ``prepare_responses``); the cells of the others without counts are left out.
+    """
+    n_indicators, n_numeric = layout.n_indicators, layout.numeric.shape[0]
+    observed[:] = 0.0
+    for s in range(layout.columns.shape[0]):
+        for f in range(layout.columns.shape[1]):
+            if layout.columns[s, f] >= 0:
+                observed[layout.columns[s, f]] += gene.by_stratum[s]
+    for t in range(n_numeric):
+        observed[n_indicators + t] = gene.by_numeric[t]
+    base_count = sum_of(gene.by_group)
+    for k in range(own.shape[0]):
+        g = own[k]
+        own_counts[k], is_half[k] = gene.by_group[g], False
+        base_count -= own_counts[k]
+        if own_counts[k] > 0.0 or k >= n_halved:
+            continue
+        exposure = 0.0
+        for i in range(layout.start[g], layout.start[g + 1]):
+            exposure += layout.size[i] * gene.used[layout.stratum[i]]
+        if exposure == 0.0:
+            return -1.0
+        own_counts[k], is_half[k] = 0.5, True
+        for i in range(layout.start[g], layout.start[g + 1]):
+            s = layout.stratum[i]
+            share = 0.5 * layout.size[i] * gene.used[s] / exposure
+            for f in range(layout.columns.shape[1]):
+                if layout.columns[s, f] >= 0:
+                    observed[layout.columns[s, f]] += share
+            for t in range(n_numeric):
+                observed[n_indicators + t] += share * layout.numeric[t, i]
+    return base_count
+
+
+@inner()
+def _cells_of(layout, groups):
+    """How many cells some groups have."""
+    n_cells = 0
+    for k in range(groups.shape[0]):
+        n_cells += layout.start[groups[k] + 1] - layout.start[groups[k]]
+    return n_cells
+
+
+@inner(fastmath=FAST)
+def _evaluate(layout, gene, y, weights, own, own_counts, is_half, base_count, gamma, with_series,
+              rates, totals, by_group, moments):  # fmt: skip
+    """Sum mu at gamma, and where ``totals`` has three rows of r^2 and mu^2 too.
+
+    ``totals`` gets those over all cells; ``by_group`` (n_rows, 1 + n_own) sum_g v and ``moments``
+    (n_rows, 1 + n_own, n_columns) sum_g v x, the baseline first; ``rates`` (1 + n_own,)
+    T_g / M_g, 0 for a group that is left out. Returns whether every group has a mass.
+    """
+    start, stratum, numeric = layout.start, layout.stratum, layout.numeric
+    slots, n_indicators, norm = layout.slots, layout.n_indicators, layout.largest_norm
+    n_strata, n_rows, n_columns = slots.shape[1], totals.shape[0], gamma.shape[0]
+    n_kinds = 1 if n_rows == 1 else 4
+    rest, cells = no_sums(n_kinds, layout), no_sums(n_kinds, layout)
+    derived = no_sums(n_rows, layout)
+    values, scratch = unset_matrix(4, layout.largest_group), unset_integers(layout.largest_group)
+    factor, change, summed = vector(n_strata), vector(numeric.shape[0]), vector(1 + n_columns)
+    indicator_factors(layout.columns, gamma, gene.used, factor)
+    for t in range(change.shape[0]):
+        change[t] = gamma[n_indicators + t] - gene.reference.gamma[n_indicators + t]
+    totals[:, :] = 0.0
+    if with_series:
+        add_all_cells(layout, gene.reference, change, factor, rest)
+    else:
+        for g in others_than(own, layout.start.shape[0] - 1):
+            add_cells(start[g], start[g + 1], y, weights, stratum, numeric, norm, factor, change,
+                      values, scratch, rest)  # fmt: skip
+    for k in range(own.shape[0]):
+        cells[:, :] = 0.0
+        g = own[k]
+        add_cells(start[g], start[g + 1], y, weights, stratum, numeric, norm, factor, change,
+                  values, scratch, cells)  # fmt: skip
+        if with_series:
+            add_sums(rest, -1.0, cells)
+        mass = sum_of(cells[WEIGHTS, :n_strata])
+        if own_counts[k] > 0.0 and mass <= 0.0:
+            return False
+        rates[1 + k] = own_counts[k] / mass if own_counts[k] > 0.0 else 0.0
+        at_rate(cells, rates[1 + k], is_half[k], derived)
+        add_sums(totals, 1.0, derived)
+        for v in range(n_rows):
+            by_group[v, 1 + k] = sum_of(derived[v, :n_strata])
+            covariate_sums(derived[v], slots, n_indicators, summed)
+            for a in range(n_columns):
+                moments[v, 1 + k, a] = summed[a]
+    mass = sum_of(rest[WEIGHTS, :n_strata])
+    if mass <= 0.0:
+        return False
+    rates[0] = base_count / mass
+    at_rate(rest, rates[0], False, derived)
+    add_sums(totals, 1.0, derived)
+    for v in range(n_rows):
+        by_group[v, 0] = sum_of(derived[v, :n_strata])
+        covariate_sums(derived[v], slots, n_indicators, summed)
+        for a in range(n_columns):
+            moments[v, 0, a] = summed[a]
+    return True
+
+
+@inner()
+def _has_series(layout, gene, own, gamma, length_factor, remainder):
+    """Whether sums over all cells may be taken by the series, and are worth it."""
+    if 2 * _cells_of(layout, own) > layout.start[-1]:
+        return False
+    change = vector(layout.numeric.shape[0])
+    for t in range(change.shape[0]):
+        at = layout.n_indicators + t
+        change[t] = gamma[at] - gene.reference.gamma[at]
+    return series_reach(layout, change, length_factor, remainder)
+
+
+@inner(fastmath=FAST)
+def newton(layout, gene, y, weights, own, n_halved, remainder, gamma, log_rates, own_counts,
+           is_half):  # fmt: skip
     """Newton on gamma; returns FITTED, NOT_CONVERGED or CONFOUNDED.
 
-    ``own`` (n_own,) are the groups with an intercept, ``own_counts`` their T_g (0: the group is
-    left out), ``observed`` is sum_i y_i x_i. ``gamma`` holds the start and gets the solution,
-    ``log_rates`` (1 + n_own,) the intercepts, the baseline's first.
+    ``own`` (n_own,) are the groups with an intercept, of which ``n_halved`` must have a count.
+    ``gamma`` holds the start and gets the solution, ``log_rates`` (1 + n_own,) the intercepts,
+    the baseline's first.
     """
+    n_columns, n_own = gamma.shape[0], own.shape[0]
+    observed, fitted, rates = vector(n_columns), vector(1 + n_columns), vector(1 + n_own)
+    base_count = _share_counts(layout, gene, own, n_halved, own_counts, is_half, observed)
     if base_count <= 0.0:
         return CONFOUNDED
-    n_columns, n_own = gamma.shape[0], own.shape[0]
-    masses, moments = vector(1 + n_own), matrix(1 + n_own, n_columns)
-    sums, factor = no_sums(layout), vector(layout.columns.shape[0])
-    information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
-    kept = booleans(n_columns)
-    score, step, fitted = vector(n_columns), vector(n_columns), vector(n_columns)
     inverse_counts = _inverse_counts(own_counts, base_count)
-    others = others_than(is_own)
-    n_cells, n_own_cells = layout.start[-1], cells_of(layout, own)[0]
-    direct = 2 * n_own_cells > n_cells
-    w = unset(n_cells if direct else n_own_cells)
-    scratch = unset_integers(w.shape[0])
-    longest = LONGEST_STEP
+    totals, by_group = no_sums(1, layout), matrix(1, 1 + n_own)
+    moments = cube(1, 1 + n_own, n_columns)
+    information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
+    kept, score, step = booleans(n_columns), vector(n_columns), vector(n_columns)
+    way = np.inf
     for _ in range(MAX_STEPS):
-        change = change_of_slopes(gamma, series.slopes)
-        with_series = not direct and series_reach(layout, change, 1.0)
-        if not with_series and w.shape[0] < n_cells:
-            w, scratch = unset(n_cells), unset_integers(n_cells)
-        if not fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used,
-                            factor, w, scratch, masses, moments, sums, with_series):  # fmt: skip
+        with_series = _has_series(layout, gene, own, gamma, 1.0, remainder)
+        if not _evaluate(layout, gene, y, weights, own, own_counts, is_half, base_count, gamma,
+                         with_series, rates, totals, by_group, moments):  # fmt: skip
             return CONFOUNDED
-        if longest > LONG_STEP:
-            _information(layout, sums, moments, inverse_counts, information)
+        if way > LONG_WAY:
+            way = 0.0
+            _information(layout, totals[0], moments[0], inverse_counts, information)
             cholesky_dropping(information, lower, kept)
             n_dropped = n_columns - count_of(kept)
-            if n_dropped > 0 and _confounded(layout, sums, moments, n_dropped):
+            if n_dropped > 0 and _confounded(layout, totals[0], moments[0], n_dropped):
                 return CONFOUNDED
-        covariate_sums(sums[0], sums[1], layout.columns, layout.n_indicators, fitted)
+        covariate_sums(totals[0], layout.slots, layout.n_indicators, fitted)
         for a in range(n_columns):
             score[a] = observed[a] - fitted[a]
         solve_kept(lower, kept, score, step)
@@ -144,119 +288,51 @@ def fit_groups(layout, series, own, is_own, own_counts, base_count, observed, us
         shrink = min(1.0, LONGEST_STEP / max(longest, LONGEST_STEP))
         for a in range(n_columns):
             gamma[a] += shrink * step[a]
-        if longest < LAST_STEP:
+        way += longest
+        if longest * way < LEFT_OVER:
             # The intercepts move with the last step to first order.
             for k in range(1 + n_own):
-                count = base_count if k == 0 else own_counts[k - 1]
-                log_rates[k] = -np.inf
-                if count > 0.0:
-                    log_rates[k] = math.log(count / masses[k])
-                    for a in range(n_columns):
-                        log_rates[k] -= moments[k, a] * step[a] / count
+                log_rates[k] = math.log(rates[k]) if rates[k] > 0.0 else -np.inf
+                for a in range(n_columns):
+                    log_rates[k] -= moments[0, k, a] * inverse_counts[k] * step[a]
             return FITTED
     return NOT_CONVERGED
 
 
-@loops(fastmath=FAST)
-def _fill(kind, layout, g, y, w, used, rate, values):
-    """Write r^2, mu or mu^2 of the cells of a group; returns their sum."""
-    if kind == SQUARES:
-        return residuals_of_group(layout, g, y, w, used, rate, values)
-    total = 0.0
-    for i in range(layout.start[g + 1] - layout.start[g]):
-        mean = rate * w[i]
-        values[i] = mean if kind == MEANS else mean * mean
-        total += values[i]
-    return total
-
-
-@inner(fastmath=FAST)
-def _sum_cells(kind, layout, series, y, own, others, own_counts, is_half, used, factor, change,
-               log_rates, w, with_series, sums, rho, xi):  # fmt: skip
-    """Sum v = r^2, mu or mu^2: to ``sums`` over all cells, ``rho`` sum_g v, ``xi`` sum_g v x.
-
-    With the series, sums over all cells at the rate of the baseline come first; then the cells
-    of the other groups are exchanged. A group with half a count has the variance of a Poisson
-    count, mu, in place of r^2, and nothing in place of mu^2. The baseline has no rho and xi yet.
-    """
-    base_rate = math.exp(log_rates[0])
-    largest = max(cells_of(layout, own)[1], cells_of(layout, others)[1])
-    values, nowhere = unset(largest), vector(xi.shape[1])
-    if with_series and kind == SQUARES:
-        add_by_stratum(series.counts, used, 1, 1.0, sums)
-        add_all_cells(layout, series.cross, change, factor, 1, -2.0 * base_rate, sums)
-    if with_series and kind != MEANS:
-        add_all_cells(layout, series.squares, change, factor, 2, base_rate**2, sums)
-    if with_series and kind == MEANS:
-        add_all_cells(layout, series.sizes, change, factor, 1, base_rate, sums)
-    at = 0
-    for k in range(own.shape[0]):
-        g = own[k]
-        if with_series:
-            _fill(kind, layout, g, y, w[at:], used, base_rate, values)
-            add_group(layout, g, -1.0, values, sums, 0.0, nowhere)
-        if own_counts[k] > 0.0 and not (is_half[k] and kind == MEAN_SQUARES):
-            rate = math.exp(log_rates[1 + k])
-            own_kind = MEANS if is_half[k] else kind
-            rho[1 + k] = _fill(own_kind, layout, g, y, w[at:], used, rate, values)
-            add_group(layout, g, 1.0, values, sums, 1.0, xi[1 + k])
-        at += layout.start[g + 1] - layout.start[g]
-    if not with_series:
-        for g in others:
-            _fill(kind, layout, g, y, w[at:], used, base_rate, values)
-            add_group(layout, g, 1.0, values, sums, 0.0, nowhere)
-            at += layout.start[g + 1] - layout.start[g]
-
-
-@loops(fastmath=FAST)
-def _add_scaled(sums, factor, other):
-    """Add ``factor`` times other sums to all sums."""
-    for s in range(sums[0].shape[0]):
-        sums[0][s] += factor * other[0][s]
-        for t in range(sums[1].shape[0]):
-            sums[1][t, s] += factor * other[1][t, s]
-    for a in range(sums[2].shape[0]):
-        sums[2][a] += factor * other[2][a]
-
-
-@inner(fastmath=FAST)
-def _variances(layout, series, y, own, others, own_counts, is_half, used, factor, change,
-               log_rates, w, with_series, model_share, sums, rho, xi):  # fmt: skip
-    """Sum v = r^2, of which ``model_share`` is replaced by ``mu + phi mu^2``; see ``_sum_cells``.
-
-    phi is the moment estimate over all cells, as in ``_kernels``.
-    """
-    _sum_cells(SQUARES, layout, series, y, own, others, own_counts, is_half, used, factor, change,
-               log_rates, w, with_series, sums, rho, xi)  # fmt: skip
-    if model_share > 0.0:
-        means, mean_squares = no_sums(layout), no_sums(layout)
-        own_means, own_mean_squares = vector(rho.shape[0]), vector(rho.shape[0])
-        n_rows, n_columns = xi.shape
-        x_means, x_mean_squares = matrix(n_rows, n_columns), matrix(n_rows, n_columns)
-        _sum_cells(MEANS, layout, series, y, own, others, own_counts, is_half, used, factor,
-                   change, log_rates, w, with_series, means, own_means, x_means)  # fmt: skip
-        _sum_cells(MEAN_SQUARES, layout, series, y, own, others, own_counts, is_half, used,
-                   factor, change, log_rates, w, with_series, mean_squares, own_mean_squares,
-                   x_mean_squares)  # fmt: skip
-        excess = sum_of(sums[0]) - sum_of(means[0])
-        phi = max(excess / sum_of(mean_squares[0]), 0.0)
-        scale_sums(sums, 1.0 - model_share)
-        _add_scaled(sums, model_share, means)
-        _add_scaled(sums, model_share * phi, mean_squares)
-        for k in range(rho.shape[0]):
-            expected = own_means[k] + phi * own_mean_squares[k]
-            rho[k] += model_share * (expected - rho[k])
-            for a in range(xi.shape[1]):
-                expected = x_means[k, a] + phi * x_mean_squares[k, a]
-                xi[k, a] += model_share * (expected - xi[k, a])
-    rho[0] = sum_of(sums[0]) - sum_of(rho[1:])
-    rest_for_baseline(layout, sums, xi)
+@compiled(fastmath=FAST)
+def prepare(layout, y, known, reference, weights):
+    """Sum the counts of a gene, find its reference unless it is ``known``, and weigh its cells."""
+    by_group, by_stratum, by_numeric = count_sums(layout, y)
+    used = used_strata(layout.columns, layout.n_indicators, by_stratum)
+    if not known:
+        n_columns = layout.n_indicators + layout.numeric.shape[0]
+        gamma, nobody = vector(n_columns), unset_integers(0)
+        none, no_counts = matrix(1, used.shape[0]), vector(0)
+        start = Reference(vector(n_columns), layout.exposure, none, none, none)
+        gene = Gene(by_group, by_stratum, by_numeric, used, start)
+        outcome = newton(layout, gene, y, layout.size, nobody, 0, REFERENCE_REMAINDER, gamma,
+                         vector(1), no_counts, booleans(0))  # fmt: skip
+        if outcome != FITTED:
+            gamma[:] = 0.0
+        weigh_cells(layout, gamma, weights)
+        reference = sums_at(layout, gamma, y, weights)
+    else:
+        weigh_cells(layout, reference.gamma, weights)
+    return Gene(by_group, by_stratum, by_numeric, used, reference)
 
 
 @compiled(fastmath=FAST)
-def group_variance(layout, series, y, own, is_own, own_counts, is_half, base_count, used, gamma,
-                   log_rates, model_share, own_squares, lever, tilt, meat):  # fmt: skip
-    """Sandwich covariance of ``alpha_g - alpha_0``, g in own, in parts; HC0 at ``model_share`` 0.
+def fit_groups(layout, gene, y, weights, own, n_halved, gamma, log_rates, own_counts, is_half):
+    """Fit one regression from the reference; see ``newton``."""
+    gamma[:] = gene.reference.gamma
+    return newton(layout, gene, y, weights, own, n_halved, REMAINDER, gamma, log_rates, own_counts,
+                  is_half)  # fmt: skip
+
+
+@compiled(fastmath=FAST)
+def sandwich(layout, gene, y, weights, own, n_halved, gamma, model_shares, own_squares, base, lever,
+             tilt, meat):  # fmt: skip
+    """Sandwich covariance of ``alpha_g - alpha_0``, g in own, in parts.
 
     The influence of cell i is ``[i in g] r_i / T_g - [i in 0] r_i / T_0 - L_g' (x_i - m) r_i``
     with ``L_g = H^-1 (m_g - m_0)``, H the information and m the mean of the cell's own group.
@@ -264,45 +340,81 @@ def group_variance(layout, series, y, own, is_own, own_counts, is_half, base_cou
 
         [g = k] v_g + v_0 - (h_g - h_0)'L_k - L_g'(h_k - h_0) + L_g' W L_k
 
-    ``own_squares`` gets v_g, ``lever`` L_g, ``tilt`` h_g - h_0 and ``meat``
-    ``W = sum_i r_i^2 (x_i - m)(x_i - m)'``; v_0 is returned.
+    For each of ``model_shares``, the share of r^2 that is replaced by ``mu + phi mu^2``, phi the
+    moment estimate over all cells as in ``_kernels`` (0: HC0), ``own_squares`` (n_shares, n_own)
+    gets v_g, ``base`` v_0, ``tilt`` (n_shares, n_own, n_columns) ``h_g - h_0`` and ``meat``
+    ``W = sum_i r_i^2 (x_i - m)(x_i - m)'``; ``lever`` (n_own, n_columns) gets L_g.
     """
     n_columns, n_own = gamma.shape[0], own.shape[0]
-    masses, moments = vector(1 + n_own), matrix(1 + n_own, n_columns)
-    sums, factor = no_sums(layout), vector(layout.columns.shape[0])
-    change = change_of_slopes(gamma, series.slopes)
-    others = others_than(is_own)
-    n_cells, n_own_cells = layout.start[-1], cells_of(layout, own)[0]
-    with_series = 2 * n_own_cells <= n_cells and series_reach(layout, change, 2.0)
-    w = unset(n_own_cells if with_series else n_cells)
-    scratch = unset_integers(w.shape[0])
-    fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used, factor, w,
-                 scratch, masses, moments, sums, with_series)  # fmt: skip
+    n_strata = layout.columns.shape[0]
+    own_counts, is_half, unused = vector(n_own), booleans(n_own), vector(n_columns)
+    base_count = _share_counts(layout, gene, own, n_halved, own_counts, is_half, unused)
+    inverse_counts = _inverse_counts(own_counts, base_count)
+    rates, totals, by_group = vector(1 + n_own), no_sums(3, layout), matrix(3, 1 + n_own)
+    moments = cube(3, 1 + n_own, n_columns)
+    with_series = _has_series(layout, gene, own, gamma, 2.0, REMAINDER)
+    _evaluate(layout, gene, y, weights, own, own_counts, is_half, base_count, gamma, with_series,
+              rates, totals, by_group, moments)  # fmt: skip
     information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
-    kept, inverse_counts = booleans(n_columns), _inverse_counts(own_counts, base_count)
-    _information(layout, sums, moments, inverse_counts, information)
+    kept, means = booleans(n_columns), moments[MEANS]
+    _information(layout, totals[MEANS], means, inverse_counts, information)
     cholesky_dropping(information, lower, kept)
-
-    scale_sums(sums, 0.0)
-    rho, xi = vector(1 + n_own), matrix(1 + n_own, n_columns)
-    _variances(layout, series, y, own, others, own_counts, is_half, used, factor, change,
-               log_rates, w, with_series, model_share, sums, rho, xi)  # fmt: skip
-    products(layout, sums, meat)
-    mean, unit = vector(n_columns), vector(n_columns)
     for k in range(1 + n_own):
         for a in range(n_columns):
-            mean[a] = moments[k, a] * inverse_counts[k]
+            means[k, a] *= inverse_counts[k]
+    distance = unset_matrix(n_own, n_columns)
+    for k in range(n_own):
+        for a in range(n_columns):
+            distance[k, a] = means[1 + k, a] - means[0, a]
+    lever[:, :] = product(distance, _inverse(lower, kept))
+
+    mean_sum = sum_of(totals[MEANS, :n_strata])
+    square_sum = sum_of(totals[SQUARED_MEANS, :n_strata])
+    phi = max((sum_of(totals[SQUARES, :n_strata]) - mean_sum) / square_sum, 0.0)
+    row, squares = no_sums(1, layout)[0], vector(1 + n_own)
+    own_moments, half = unset_matrix(1 + n_own, n_columns), unset_matrix(1 + n_own, n_columns)
+    for m in range(model_shares.shape[0]):
+        robust, share = 1.0 - model_shares[m], model_shares[m]
+        for a in range(row.shape[0]):
+            row[a] = robust * totals[SQUARES, a]
+            row[a] += share * (totals[MEANS, a] + phi * totals[SQUARED_MEANS, a])
+        products(row, layout.columns, layout.n_indicators, meat[m])
+        for k in range(1 + n_own):
+            squares[k] = robust * by_group[SQUARES, k]
+            squares[k] += share * (by_group[MEANS, k] + phi * by_group[SQUARED_MEANS, k])
+            count = 1.0 / inverse_counts[k] if inverse_counts[k] > 0.0 else 0.0
+            for a in range(n_columns):
+                expected = count * means[k, a] + phi * moments[SQUARED_MEANS, k, a]
+                own_moments[k, a] = robust * moments[SQUARES, k, a] + share * expected
+                half[k, a] = own_moments[k, a] - 0.5 * squares[k] * means[k, a]
+        between = product_of_columns(half, means)
         for a in range(n_columns):
             for b in range(n_columns):
-                meat[a, b] += mean[a] * (rho[k] * mean[b] - xi[k, b]) - xi[k, a] * mean[b]
-        for a in range(n_columns):  # h_g from here on
-            xi[k, a] = (xi[k, a] - rho[k] * mean[a]) * inverse_counts[k]
-    for k in range(n_own):
-        own_squares[k] = rho[1 + k] * inverse_counts[1 + k] ** 2
-        for a in range(n_columns):
-            tilt[k, a] = xi[1 + k, a] - xi[0, a]
-            mean[a] = moments[1 + k, a] * inverse_counts[1 + k] - moments[0, a] * inverse_counts[0]
-        solve_kept(lower, kept, mean, unit)
-        for a in range(n_columns):
-            lever[k, a] = unit[a]
-    return rho[0] * inverse_counts[0] ** 2
+                meat[m, a, b] -= between[a, b] + between[b, a]
+        base[m] = squares[0] * inverse_counts[0] ** 2
+        for k in range(1 + n_own):  # h_g from here on
+            for a in range(n_columns):
+                own_moments[k, a] -= squares[k] * means[k, a]
+                own_moments[k, a] *= inverse_counts[k]
+        for k in range(n_own):
+            own_squares[m, k] = squares[1 + k] * inverse_counts[1 + k] ** 2
+            for a in range(n_columns):
+                tilt[m, k, a] = own_moments[1 + k, a] - own_moments[0, a]
+
+
+@inner(fastmath=FAST)
+def combined_variances(combinations, own_squares, base, lever, tilt, meat, out):
+    """Variances of combinations (n, n_first) of the first coefficients, from a sandwich's parts."""
+    n, n_first = combinations.shape
+    n_columns = lever.shape[1]
+    levers = product(combinations, lever[:n_first])
+    for m in range(base.shape[0]):
+        tilts, spread = product(combinations, tilt[m, :n_first]), product(levers, meat[m])
+        for j in range(n):
+            total, own, rest = 0.0, 0.0, 0.0
+            for k in range(n_first):
+                total += combinations[j, k]
+                own += combinations[j, k] * combinations[j, k] * own_squares[m, k]
+            for a in range(n_columns):
+                rest += levers[j, a] * (spread[j, a] - 2.0 * tilts[j, a])
+            out[m, j] = own + base[m] * total * total + rest

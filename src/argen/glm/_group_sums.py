@@ -1,4 +1,4 @@
-"""Compiled regressions with one intercept a group, when a cell carries at most one perturbation.
+"""Compiled sums for regressions with one intercept a group, one perturbation in a cell at most.
 
 The cells of group g (those of one perturbation) have, with x the covariates of a cell::
 
@@ -13,8 +13,14 @@ controls belong. Given gamma the intercepts have a closed form, so Newton runs o
 
 The coefficient of a perturbation is ``alpha_g - alpha_0``. Cells that share all categorical
 covariates are a stratum; x is made of indicators, the same within a stratum, and of numeric
-covariates z. Sums of the baseline come from sums over all cells, kept for each stratum as series
-in the change of the slopes of z (see ``_series``), less those of the other groups.
+covariates z. Fits of a gene differ little from its reference, the fit without any group: their
+weights are those of the reference, times a factor for each stratum and ``exp(e'z)`` with small e.
+So sums over all cells are series in e (see ``_series``), and those of the baseline are what the
+groups, summed cell by cell, leave of them: a fit costs what its own groups cost.
+
+Sums of four kinds of values v by cell are taken: w, y w, w^2 and y^2, the last three for variances
+alone. Those of one kind are a row: the sums of v by stratum, of v z by stratum for each z, and of
+v z z' in total.
 """
 
 from __future__ import annotations
@@ -23,27 +29,44 @@ import math
 from typing import NamedTuple
 
 from argen.arrays import FloatArray, IntArray
-from argen.glm._compile import compiled, inner, loops
-from argen.glm._scratch import matrix, sum_of, unset, unset_integers, vector
-from argen.glm._series import FAST, add_moments, exp_coefficients, exponentials
+from argen.glm._compile import inlined, inner, loops
+from argen.glm._controls import StratumArray
+from argen.glm._scratch import matrix, unset, unset_integers, unset_matrix, vector
+from argen.glm._series import (
+    FAST,
+    SHORT_EXPONENT,
+    add_moments,
+    exp_coefficients,
+    exponentials,
+    short_exponentials,
+)
 
+# Kinds of sums over cells, and what follows from them at the rate of a group: mu, r^2 and mu^2.
+WEIGHTS, CROSS, SQUARED_WEIGHTS, SQUARED_COUNTS = 0, 1, 2, 3
+MEANS, SQUARES, SQUARED_MEANS = 0, 1, 2
 # Largest remainder of the series, relative to the sum over all cells that it stands for.
-REMAINDER = 1e-11
+REMAINDER = 1e-9
+# Where sums are over all cells, so many of them are in fast memory, sorted by stratum, of which so
+# many are taken together.
+CELLS_OF_A_PART, CELLS_AT_ONCE = 8192, 512
 
 
 class GroupLayout(NamedTuple):
-    """Cells sorted by group and stratum; everything that does not depend on the response."""
+    """Cells sorted by group; everything that does not depend on the response."""
 
     start: IntArray  # (n_groups + 1,): cells of group g are start[g]:start[g + 1]
-    log_size: FloatArray  # (n_cells,)
-    stratum: IntArray  # (n_cells,)
-    run_start: IntArray  # (n_runs + 1,): runs of cells of one group and one stratum
-    run_stratum: IntArray  # (n_runs,)
-    run_of_group: IntArray  # (n_groups + 1,): first run of each group
+    size: FloatArray  # (n_cells,): C
+    stratum: StratumArray  # (n_cells,); in a group, one cell of each stratum after the other
     numeric: FloatArray  # (n_numeric, n_cells): z
+    by_stratum: StratumArray  # (n_cells,): cells sorted by stratum, some thousands at a time
+    run_start: IntArray  # (n_runs + 1,): runs of one stratum there
+    run_stratum: IntArray  # (n_runs,)
     columns: IntArray  # (n_strata, n_factors): column of the level in x, -1 for the reference
+    slots: StratumArray  # (n_factors, n_strata): the same, with n_columns for the reference
     n_indicators: int
     largest_norm: float  # of z
+    largest_group: int  # cells of it
+    exposure: FloatArray  # (n_monomials, n_strata): sum of C z^a
     parent: IntArray  # the monomials, see argen.glm.monomials
     variable: IntArray
     power: FloatArray
@@ -51,74 +74,38 @@ class GroupLayout(NamedTuple):
     degree: int  # of the monomials
 
 
-class Series(NamedTuple):
-    """Sums over all cells of a stratum, at slopes from which those of a fit differ little."""
+class Reference(NamedTuple):
+    """The fit of a gene without any group, and sums over all cells of a stratum there."""
 
-    slopes: FloatArray  # (n_numeric,)
-    sizes: FloatArray  # (n_monomials, n_strata): sum of w z^a, w = C exp(slopes'z)
+    gamma: FloatArray  # (n_columns,), the slopes of z last
+    weights: FloatArray  # (n_monomials, n_strata): sum of w z^a, w = C exp(slopes'z)
     cross: FloatArray  # (n_monomials, n_strata): sum of y w z^a
-    squares: FloatArray  # (n_monomials, n_strata): sum of w^2 z^a
-    counts: FloatArray  # (n_low, n_strata): sum of y^2 z^a
+    squared_weights: FloatArray  # (n_monomials, n_strata): sum of w^2 z^a
+    squared_counts: FloatArray  # (n_low, n_strata): sum of y^2 z^a
 
 
-@inner()
-def _transposed(rows):
-    columns = matrix(rows.shape[1], rows.shape[0])
-    for i in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            columns[j, i] = rows[i, j]
-    return columns
+class Gene(NamedTuple):
+    """What the counts of a gene say before any fit."""
+
+    by_group: FloatArray  # (n_groups,): T_g
+    by_stratum: FloatArray  # (n_strata,)
+    by_numeric: FloatArray  # (n_numeric,): sum of y z
+    used: FloatArray  # (n_strata,): 0 where a level has no counts, and drops out with its cells
+    reference: Reference
 
 
-@compiled(fastmath=FAST)
-def series_of(layout, y, slopes):
-    """Take the sums over all cells of each stratum."""
-    n_cells, n_numeric, n_strata = y.shape[0], slopes.shape[0], layout.columns.shape[0]
-    n_monomials, n_low = layout.parent.shape[0], layout.minus.shape[1]
-    parent, variable, numeric = layout.parent, layout.variable, layout.numeric
-    sizes, cross = matrix(n_strata, n_monomials), matrix(n_strata, n_monomials)
-    squares, counts = matrix(n_strata, n_monomials), matrix(n_strata, n_low)
-    log_weights, weights = unset(n_cells), unset(n_cells)
-    for i in range(n_cells):
-        log_weights[i] = layout.log_size[i]
-    for t in range(n_numeric):
-        for i in range(n_cells):
-            log_weights[i] += slopes[t] * numeric[t, i]
-    exponentials(log_weights, weights, unset_integers(n_cells))
-    monomial = vector(n_monomials)
-    monomial[0] = 1.0
-    for run in range(layout.run_stratum.shape[0]):
-        s = layout.run_stratum[run]
-        for i in range(layout.run_start[run], layout.run_start[run + 1]):
-            w = weights[i]
-            for a in range(1, n_monomials):
-                monomial[a] = monomial[parent[a]] * numeric[variable[a], i]
-            for a in range(n_monomials):
-                sizes[s, a] += w * monomial[a]
-                squares[s, a] += w * w * monomial[a]
-            if y[i] != 0.0:
-                for a in range(n_monomials):
-                    cross[s, a] += y[i] * w * monomial[a]
-                for a in range(n_low):
-                    counts[s, a] += y[i] * y[i] * monomial[a]
-    return Series(
-        slopes, _transposed(sizes), _transposed(cross), _transposed(squares), _transposed(counts)
-    )
-
-
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def count_sums(layout, y):
     """Sum y by group, by stratum, and times each numeric covariate."""
     n_groups, n_numeric = layout.start.shape[0] - 1, layout.numeric.shape[0]
-    by_group = vector(n_groups)
-    by_stratum, by_numeric = vector(layout.columns.shape[0]), vector(n_numeric)
+    by_group, by_stratum = vector(n_groups), vector(layout.columns.shape[0])
+    by_numeric = vector(n_numeric)
     for g in range(n_groups):
-        for run in range(layout.run_of_group[g], layout.run_of_group[g + 1]):
-            total = 0.0
-            for i in range(layout.run_start[run], layout.run_start[run + 1]):
-                total += y[i]
-            by_group[g] += total
-            by_stratum[layout.run_stratum[run]] += total
+        total = 0.0
+        for i in range(layout.start[g], layout.start[g + 1]):
+            total += y[i]
+            by_stratum[layout.stratum[i]] += y[i]
+        by_group[g] = total
     for t in range(n_numeric):
         total = 0.0
         for i in range(y.shape[0]):
@@ -127,150 +114,188 @@ def count_sums(layout, y):
     return by_group, by_stratum, by_numeric
 
 
-@inner(fastmath=FAST)
-def _weights(start, log_size, stratum, numeric, groups, factor, slopes, w, scratch, masses):
-    """``w_i = C_i exp(x_i' gamma)`` of the cells of some groups, one after another, and their sums.
-
-    ``factor`` is what the indicators contribute in each stratum, 0 where it is not used. Returns
-    the number of cells.
-    """
-    at, log_w = 0, unset(w.shape[0])  # in place, exponentials would not be vectorised
-    for k in range(groups.shape[0]):
-        begin, n = start[groups[k]], start[groups[k] + 1] - start[groups[k]]
-        for i in range(n):
-            log_w[at + i] = log_size[begin + i]
-        for t in range(slopes.shape[0]):
-            for i in range(n):
-                log_w[at + i] += slopes[t] * numeric[t, begin + i]
-        at += n
-    exponentials(log_w[:at], w[:at], scratch)
-    at = 0
-    for k in range(groups.shape[0]):
-        begin, n = start[groups[k]], start[groups[k] + 1] - start[groups[k]]
-        mass = 0.0
-        for i in range(n):
-            w[at + i] *= factor[stratum[begin + i]]
-            mass += w[at + i]
-        masses[k] = mass
-        at += n
-    return at
+@inner()
+def used_strata(columns, n_indicators, by_stratum):
+    """Return 0 for strata of a level without counts, 1 for the others."""
+    used, by_level = vector(by_stratum.shape[0]), vector(1 + n_indicators)
+    used[:] = 1.0
+    for f in range(columns.shape[1]):
+        by_level[:] = 0.0
+        for s in range(columns.shape[0]):
+            by_level[1 + columns[s, f]] += by_stratum[s]
+        for s in range(columns.shape[0]):
+            if by_level[1 + columns[s, f]] == 0.0:
+                used[s] = 0.0
+    return used
 
 
-@loops(fastmath=FAST)
-def residuals_of_group(layout, g, y, w, used, rate, squares):
-    """Squares of ``y - rate w`` in the strata that are used; returns their sum."""
-    begin, total = layout.start[g], 0.0
-    for i in range(layout.start[g + 1] - begin):
-        residual = y[begin + i] - rate * w[i]
-        squares[i] = used[layout.stratum[begin + i]] * residual * residual
-        total += squares[i]
+@inlined(fastmath=FAST)
+def _dot(left, right, n):
+    total = 0.0
+    for i in range(n):
+        total += left[i] * right[i]
     return total
 
 
-@loops(fastmath=FAST)
-def add_group(layout, g, scale, v, sums, own_scale, own):
-    """Add what the cells of a group contribute.
-
-    To ``sums``, ``scale`` times the sums of v and v z by stratum and of v z z'; to ``own``,
-    ``own_scale sum_i v_i x_i``.
-    """
-    zeroth, first, second = sums
-    begin, n, n_numeric = layout.start[g], layout.start[g + 1] - layout.start[g], first.shape[0]
-    numeric, columns = layout.numeric, layout.columns
-    for run in range(layout.run_of_group[g], layout.run_of_group[g + 1]):
-        s = layout.run_stratum[run]
-        total = 0.0
-        for i in range(layout.run_start[run], layout.run_start[run + 1]):
-            total += v[i - begin]
-        zeroth[s] += scale * total
-        for f in range(columns.shape[1]):
-            if columns[s, f] >= 0:
-                own[columns[s, f]] += own_scale * total
+@inner(fastmath=FAST)
+def sums_at(layout, gamma, y, weights):
+    """Take the sums over all cells of each stratum, at weights ``C exp(slopes'z)``."""
+    n_numeric, n_strata = layout.numeric.shape[0], layout.columns.shape[0]
+    n_monomials, n_low = layout.parent.shape[0], layout.minus.shape[1]
+    by_weight, cross = matrix(n_monomials, n_strata), matrix(n_monomials, n_strata)
+    squared_weights, squared_counts = matrix(n_monomials, n_strata), matrix(n_low, n_strata)
+    w, count, w_count = unset(CELLS_AT_ONCE), unset(CELLS_AT_ONCE), unset(CELLS_AT_ONCE)
+    w_square, count_square = unset(CELLS_AT_ONCE), unset(CELLS_AT_ONCE)
+    monomials, z = unset_matrix(n_monomials, CELLS_AT_ONCE), unset_matrix(n_numeric, CELLS_AT_ONCE)
+    monomials[0] = 1.0
+    for run in range(layout.run_stratum.shape[0]):
+        s, first = layout.run_stratum[run], layout.run_start[run]
+        n = layout.run_start[run + 1] - first
+        cells = layout.by_stratum[first : first + n]
+        for i in range(n):
+            w[i] = weights[cells[i]]
+        for i in range(n):
+            count[i] = y[cells[i]]
         for t in range(n_numeric):
-            total = 0.0
-            for i in range(layout.run_start[run], layout.run_start[run + 1]):
-                total += v[i - begin] * numeric[t, i]
-            first[t, s] += scale * total
-            own[layout.n_indicators + t] += own_scale * total
-    at = 0
-    for t in range(n_numeric):
-        for u in range(t, n_numeric):
-            total = 0.0
+            z_of_cells = layout.numeric[t]
             for i in range(n):
-                total += v[i] * numeric[t, begin + i] * numeric[u, begin + i]
-            second[at] += scale * total
-            at += 1
+                z[t, i] = z_of_cells[cells[i]]
+        for i in range(n):
+            w_count[i], w_square[i], count_square[i] = w[i] * count[i], w[i] ** 2, count[i] ** 2
+        for a in range(n_monomials):
+            row = monomials[a]
+            if a > 0:
+                lower, factor = monomials[layout.parent[a]], z[layout.variable[a]]
+                for i in range(n):
+                    row[i] = lower[i] * factor[i]
+            by_weight[a, s] += _dot(w, row, n)
+            cross[a, s] += _dot(w_count, row, n)
+            squared_weights[a, s] += _dot(w_square, row, n)
+            if a < n_low:
+                squared_counts[a, s] += _dot(count_square, row, n)
+    return Reference(gamma, by_weight, cross, squared_weights, squared_counts)
+
+
+@inner(fastmath=FAST)
+def weigh_cells(layout, gamma, weights):
+    """``w = C exp(slopes'z)`` of all cells."""
+    n_cells, n_numeric = weights.shape[0], layout.numeric.shape[0]
+    exponent, scratch = unset(CELLS_AT_ONCE), unset_integers(CELLS_AT_ONCE)
+    for first in range(0, n_cells, CELLS_AT_ONCE):
+        n = min(CELLS_AT_ONCE, n_cells - first)
+        part = weights[first : first + n]
+        exponent[:n] = 0.0
+        for t in range(n_numeric):
+            slope, z = gamma[layout.n_indicators + t], layout.numeric[t, first : first + n]
+            for i in range(n):
+                exponent[i] += slope * z[i]
+        exponentials(exponent[:n], part, scratch)
+        for i in range(n):
+            part[i] *= layout.size[first + i]
 
 
 @inner()
-def no_sums(layout):
-    """Return zeros for the sums of v and v z by stratum and of v z z'."""
+def no_sums(n_kinds, layout):
+    """Return zeros for sums of so many kinds: (n_kinds, n_sums)."""
     n_strata, n_numeric = layout.columns.shape[0], layout.numeric.shape[0]
-    return (vector(n_strata), matrix(n_numeric, n_strata),
-            vector(n_numeric * (n_numeric + 1) // 2))  # fmt: skip
+    return matrix(n_kinds, (1 + n_numeric) * n_strata + n_numeric * (n_numeric + 1) // 2)
 
 
 @loops(fastmath=FAST)
-def scale_sums(sums, factor):
-    """Multiply all sums."""
-    zeroth, first, second = sums
-    for s in range(zeroth.shape[0]):
-        zeroth[s] *= factor
-        for t in range(first.shape[0]):
-            first[t, s] *= factor
-    for a in range(second.shape[0]):
-        second[a] *= factor
-
-
-@compiled(fastmath=FAST)
-def covariate_sums(zeroth, first, columns, n_indicators, out):
-    """``sum_i v_i x_i`` from the sums of v and v z by stratum."""
-    out[:] = 0.0
-    for s in range(zeroth.shape[0]):
-        for f in range(columns.shape[1]):
-            if columns[s, f] >= 0:
-                out[columns[s, f]] += zeroth[s]
-        for t in range(first.shape[0]):
-            out[n_indicators + t] += first[t, s]
+def add_sums(sums, scale, other):
+    """Add ``scale`` times other sums."""
+    for kind in range(sums.shape[0]):
+        for a in range(sums.shape[1]):
+            sums[kind, a] += scale * other[kind, a]
 
 
 @loops(fastmath=FAST)
-def products(layout, sums, out):
-    """``sum_i v_i x_i x_i'``."""
-    zeroth, first, second = sums
-    columns, n_indicators, n_numeric = layout.columns, layout.n_indicators, first.shape[0]
-    out[:, :] = 0.0
-    for s in range(zeroth.shape[0]):
-        for f in range(columns.shape[1]):
-            a = columns[s, f]
-            if a < 0:
-                continue
-            for h in range(columns.shape[1]):
-                if columns[s, h] >= 0:
-                    out[a, columns[s, h]] += zeroth[s]
-            for t in range(n_numeric):
-                out[a, n_indicators + t] += first[t, s]
-                out[n_indicators + t, a] += first[t, s]
-    at = 0
+def add_cells(begin, end, y, weights, stratum, numeric, largest_norm, factor, change, values,
+              scratch, sums):  # fmt: skip
+    """Add the sums over some cells, of as many kinds as ``sums`` has.
+
+    ``factor`` is what the indicators contribute in each stratum, 0 where it is not used, and
+    ``change`` by how much slopes differ from those of the weights; ``values`` (4, n) is room.
+    """
+    n, n_numeric, n_strata = end - begin, change.shape[0], factor.shape[0]
+    strata, w, exponent, length = stratum[begin:end], values[0], values[1], 0.0
     for t in range(n_numeric):
-        for u in range(t, n_numeric):
-            out[n_indicators + t, n_indicators + u] = second[at]
-            out[n_indicators + u, n_indicators + t] = second[at]
-            at += 1
+        length += change[t] * change[t]
+    length = math.sqrt(length) * largest_norm
+    if length > 0.0:
+        exponent[:n] = 0.0
+        for t in range(n_numeric):
+            z = numeric[t, begin:end]
+            for i in range(n):
+                exponent[i] += change[t] * z[i]
+        if length <= SHORT_EXPONENT:
+            short_exponentials(exponent[:n], w)
+        else:
+            exponentials(exponent[:n], w, scratch)
+    else:
+        w[:n] = 1.0
+    reference = weights[begin:end]
+    for i in range(n):
+        w[i] *= reference[i] * factor[strata[i]]
+    if sums.shape[0] > 1:
+        count = y[begin:end]
+        for i in range(n):
+            values[CROSS, i] = w[i] * count[i]
+            values[SQUARED_WEIGHTS, i] = w[i] * w[i]
+            values[SQUARED_COUNTS, i] = count[i] * count[i]
+    for kind in range(sums.shape[0]):
+        v, row = values[kind], sums[kind]
+        for i in range(n):
+            row[strata[i]] += v[i]
+        at = (1 + n_numeric) * n_strata
+        for t in range(n_numeric):
+            z, totals = numeric[t, begin:end], row[(1 + t) * n_strata :]
+            for i in range(n):
+                totals[strata[i]] += v[i] * z[i]
+            for u in range(t, n_numeric):
+                other, total = numeric[u, begin:end], 0.0
+                for i in range(n):
+                    total += v[i] * z[i] * other[i]
+                row[at] += total
+                at += 1
 
 
-@inner()
-def change_of_slopes(gamma, slopes):
-    """How far the last of gamma are from the slopes of a series."""
-    n = slopes.shape[0]
-    change = vector(n)
-    for t in range(n):
-        change[t] = gamma[gamma.shape[0] - n + t] - slopes[t]
-    return change
+@inner(fastmath=FAST)
+def add_all_cells(layout, reference, change, factor, sums):
+    """Add the sums over all cells, of as many kinds as ``sums`` has, by the series."""
+    n_strata = factor.shape[0]
+    scale = vector(n_strata)
+    _add_series(layout, reference.weights, change, 1.0, factor, sums[WEIGHTS])
+    if sums.shape[0] > 1:
+        _add_series(layout, reference.cross, change, 1.0, factor, sums[CROSS])
+        for s in range(n_strata):
+            scale[s] = factor[s] * factor[s]
+        _add_series(layout, reference.squared_weights, change, 2.0, scale, sums[SQUARED_WEIGHTS])
+        scale[:] = 1.0  # strata that are not used have no counts
+        _add_series(layout, reference.squared_counts, change, 0.0, scale, sums[SQUARED_COUNTS])
+
+
+@inner(fastmath=FAST)
+def _add_series(layout, table, change, power, scale, row):
+    """Add ``scale_s sum_s v exp(power change'z) z^b`` to the sums of one kind of values v."""
+    n_terms, n_numeric, n_strata = table.shape[0], change.shape[0], scale.shape[0]
+    coefficients, exponent = vector(n_terms), vector(n_numeric)
+    moments = matrix(layout.minus.shape[1], n_strata)
+    for t in range(n_numeric):
+        exponent[t] = power * change[t]
+    exp_coefficients(exponent, layout.parent, layout.variable, layout.power, n_terms, coefficients)
+    add_moments(table, coefficients, layout.minus, n_terms, n_terms, moments)
+    for b in range(1 + n_numeric):
+        for s in range(n_strata):
+            row[b * n_strata + s] += scale[s] * moments[b, s]
+    for b in range(1 + n_numeric, moments.shape[0]):
+        at = (1 + n_numeric) * n_strata + b - 1 - n_numeric
+        for s in range(n_strata):
+            row[at] += scale[s] * moments[b, s]
 
 
 @loops()
-def series_reach(layout, change, length_factor):
+def series_reach(layout, change, length_factor, remainder):
     """Whether ``exp(length_factor change'z)`` cut at the degree is exact enough for every cell."""
     length = 0.0
     for t in range(change.shape[0]):
@@ -279,39 +304,84 @@ def series_reach(layout, change, length_factor):
     bound = math.exp(min(length, 50.0))
     for k in range(1, layout.degree):  # second moments have two terms fewer
         bound *= length / k
-    return bound <= REMAINDER
-
-
-@inner(fastmath=FAST)
-def add_all_cells(layout, table, change, factor, power, scale, sums):
-    """Add ``scale`` times the moments of ``w^power`` (or y w) over all cells, by the series."""
-    n_monomials, n_numeric = layout.parent.shape[0], change.shape[0]
-    coefficients, exponent = vector(n_monomials), vector(n_numeric)
-    for t in range(n_numeric):
-        exponent[t] = power * change[t]
-    exp_coefficients(exponent, layout.parent, layout.variable, layout.power, n_monomials,
-                     coefficients)  # fmt: skip
-    moments = matrix(layout.minus.shape[1], table.shape[1])
-    add_moments(table, coefficients, layout.minus, n_monomials, n_monomials, moments)
-    add_by_stratum(moments, factor, power, scale, sums)
+    return bound <= remainder
 
 
 @loops(fastmath=FAST)
-def add_by_stratum(moments, factor, power, scale, sums):
-    """Add the low moments of each stratum, times ``scale factor_s^power``."""
-    zeroth, first, second = sums
-    n_numeric = first.shape[0]
-    for s in range(moments.shape[1]):
-        whole = scale * (factor[s] if power == 1 else factor[s] * factor[s])
-        zeroth[s] += whole * moments[0, s]
-        for t in range(n_numeric):
-            first[t, s] += whole * moments[1 + t, s]
-        for a in range(second.shape[0]):
-            second[a] += whole * moments[1 + n_numeric + a, s]
+def at_rate(sums, rate, is_half, derived):
+    """Take sums of mu, and where ``derived`` has three rows of r^2 and mu^2, from those over cells.
+
+    A group with half a count has the variance of a Poisson count, mu, in place of r^2, and
+    nothing in place of mu^2.
+    """
+    n = sums.shape[1]
+    for a in range(n):
+        derived[MEANS, a] = rate * sums[WEIGHTS, a]
+    if derived.shape[0] > 1:
+        for a in range(n):
+            square = rate * rate * sums[SQUARED_WEIGHTS, a]
+            residual = sums[SQUARED_COUNTS, a] - 2.0 * rate * sums[CROSS, a] + square
+            derived[SQUARES, a] = derived[MEANS, a] if is_half else residual
+            derived[SQUARED_MEANS, a] = 0.0 if is_half else square
+
+
+@inner()
+def others_than(own, n_groups):
+    """List the groups of the baseline."""
+    others, n_others = unset_integers(n_groups), 0
+    is_own = vector(n_groups)
+    for k in range(own.shape[0]):
+        is_own[own[k]] = 1.0
+    for g in range(n_groups):
+        if is_own[g] == 0.0:
+            others[n_others] = g
+            n_others += 1
+    return others[:n_others]
+
+
+@loops(fastmath=FAST)
+def covariate_sums(row, slots, n_indicators, out):
+    """``sum_i v_i x_i`` from the sums of one kind; the last place of ``out`` is of no use."""
+    n_strata = slots.shape[1]
+    out[:] = 0.0
+    for f in range(slots.shape[0]):
+        slot = slots[f]
+        for s in range(n_strata):
+            out[slot[s]] += row[s]
+    out[out.shape[0] - 1] = 0.0
+    for t in range(out.shape[0] - 1 - n_indicators):
+        totals, total = row[(1 + t) * n_strata : (2 + t) * n_strata], 0.0
+        for s in range(n_strata):
+            total += totals[s]
+        out[n_indicators + t] = total
+
+
+@loops(fastmath=FAST)
+def products(row, columns, n_indicators, out):
+    """``sum_i v_i x_i x_i'`` from the sums of one kind."""
+    n_strata, n_numeric = columns.shape[0], out.shape[0] - n_indicators
+    out[:, :] = 0.0
+    for s in range(n_strata):
+        for f in range(columns.shape[1]):
+            a = columns[s, f]
+            if a < 0:
+                continue
+            for h in range(columns.shape[1]):
+                if columns[s, h] >= 0:
+                    out[a, columns[s, h]] += row[s]
+            for t in range(n_numeric):
+                out[a, n_indicators + t] += row[(1 + t) * n_strata + s]
+                out[n_indicators + t, a] += row[(1 + t) * n_strata + s]
+    at = (1 + n_numeric) * n_strata
+    for t in range(n_numeric):
+        for u in range(t, n_numeric):
+            out[n_indicators + t, n_indicators + u] = row[at]
+            out[n_indicators + u, n_indicators + t] = row[at]
+            at += 1
 
 
 @loops()
-def _indicator_factors(columns, gamma, used, factor):
+def indicator_factors(columns, gamma, used, factor):
     """``exp(F_s' gamma)``, what the indicators contribute in each stratum; 0 where not used."""
     for s in range(columns.shape[0]):
         shift = 0.0
@@ -319,82 +389,3 @@ def _indicator_factors(columns, gamma, used, factor):
             if columns[s, f] >= 0:
                 shift += gamma[columns[s, f]]
         factor[s] = used[s] * math.exp(shift)
-
-
-@inner()
-def others_than(is_own):
-    """List the groups of the baseline."""
-    others = unset_integers(is_own.shape[0])
-    n_others = 0
-    for g in range(is_own.shape[0]):
-        if not is_own[g]:
-            others[n_others] = g
-            n_others += 1
-    return others[:n_others]
-
-
-@loops()
-def cells_of(layout, groups):
-    """How many cells some groups have, and the largest of them."""
-    n_cells, largest = 0, 0
-    for k in range(groups.shape[0]):
-        n = layout.start[groups[k] + 1] - layout.start[groups[k]]
-        n_cells += n
-        largest = max(largest, n)
-    return n_cells, largest
-
-
-@inner(fastmath=FAST)
-def fitted_sums(layout, series, own, others, own_counts, base_count, gamma, used, factor, w,
-                 scratch, masses, moments, sums, with_series):  # fmt: skip
-    """Means of all cells at gamma, as sums; returns whether every group has a mass.
-
-    ``masses`` (1 + n_own,) gets M_g, ``moments`` (1 + n_own, n_columns) gets T_g m_g, the
-    baseline first; ``sums`` get those of mu. ``w`` keeps the weights of the cells of own groups,
-    one group after another, and without the series those of the other groups behind them.
-    """
-    slopes = gamma[layout.n_indicators :]
-    scale_sums(sums, 0.0)
-    moments[:, :] = 0.0
-    _indicator_factors(layout.columns, gamma, used, factor)
-    n_own_cells = _weights(layout.start, layout.log_size, layout.stratum, layout.numeric, own,
-                           factor, slopes, w, scratch, masses[1:])  # fmt: skip
-    if with_series:
-        change = change_of_slopes(gamma, series.slopes)
-        add_all_cells(layout, series.sizes, change, factor, 1, 1.0, sums)
-        masses[0] = sum_of(sums[0]) - sum_of(masses[1:])
-    else:
-        parts = vector(others.shape[0])
-        _weights(layout.start, layout.log_size, layout.stratum, layout.numeric, others, factor,
-                 slopes, w[n_own_cells:], scratch, parts)  # fmt: skip
-        masses[0] = sum_of(parts)
-    if masses[0] <= 0.0:
-        return False
-    base_rate = base_count / masses[0]
-    scale_sums(sums, base_rate)
-    at = 0
-    for k in range(own.shape[0]):
-        rate = 0.0
-        if own_counts[k] > 0.0:
-            if masses[1 + k] <= 0.0:
-                return False
-            rate = own_counts[k] / masses[1 + k]
-        # The sums over all cells have these at the rate of the baseline.
-        scale = rate - base_rate if with_series else rate
-        add_group(layout, own[k], scale, w[at:], sums, rate, moments[1 + k])
-        at += layout.start[own[k] + 1] - layout.start[own[k]]
-    if not with_series:
-        for g in others:
-            add_group(layout, g, base_rate, w[at:], sums, 0.0, moments[0])
-            at += layout.start[g + 1] - layout.start[g]
-    rest_for_baseline(layout, sums, moments)
-    return True
-
-
-@loops(fastmath=FAST)
-def rest_for_baseline(layout, sums, own):
-    """``own[0] = sum_i v_i x_i`` over all cells, less the rows of the other groups."""
-    covariate_sums(sums[0], sums[1], layout.columns, layout.n_indicators, own[0])
-    for k in range(1, own.shape[0]):
-        for a in range(own.shape[1]):
-            own[0, a] -= own[k, a]

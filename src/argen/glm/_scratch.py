@@ -66,3 +66,15 @@ def count_of(flags):
         if flags[i]:
             n += 1
     return n
+
+
+@inner()
+def product(left, right):
+    """``left @ right``."""
+    return np.dot(left, right)
+
+
+@inner()
+def product_of_columns(left, right):
+    """``left.T @ right``."""
+    return np.dot(left.T, right)

@@ -7,25 +7,30 @@ perturbations at the cost of their own cells (see ``_group_sums`` for the algebr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.errors import FitStatus
-from argen.glm import _group_fits, _group_sums
-from argen.glm._group_sums import GroupLayout
+from argen.glm import _group_fits
+from argen.glm._group_sums import CELLS_AT_ONCE, CELLS_OF_A_PART, Gene, GroupLayout, Reference
 from argen.glm.monomials import monomials
 
 # Degree of the series by number of numeric covariates; with more of them sums are taken afresh.
-SERIES_DEGREES = {0: 2, 1: 8, 2: 7, 3: 6, 4: 5}
+SERIES_DEGREES = {0: 2, 1: 6, 2: 6, 3: 5, 4: 5}
 LOWEST_DEGREE = 3
+
+STATUS = {
+    _group_fits.FITTED: FitStatus.OK,
+    _group_fits.NOT_CONVERGED: FitStatus.NOT_CONVERGED,
+    _group_fits.CONFOUNDED: FitStatus.NOT_IDENTIFIED,
+}
 
 
 def group_layout(
     group: IntArray, n_groups: int, offset: FloatArray, factors: IntArray, numeric: FloatArray
 ) -> tuple[GroupLayout, IntArray]:
-    """Sort the cells by group and stratum; returns the layout and the cells in its order.
+    """Sort the cells by group; returns the layout and the cells in its order.
 
     Parameters
     ----------
@@ -42,28 +47,36 @@ def group_layout(
     if not len(factors):
         strata, stratum = np.empty((0, 1), np.int64), np.zeros(len(group), np.int64)
     stratum = stratum.reshape(-1)
-    cells = np.lexsort((stratum, group))
-    in_order = group[cells], stratum[cells]
-    changes = (np.diff(in_order[0]) != 0) | (np.diff(in_order[1]) != 0)
-    run_start = np.concatenate([[0], 1 + np.flatnonzero(changes)])
-    start = np.searchsorted(in_order[0], np.arange(n_groups + 1))
+    cells = in_rounds(group, stratum)
     columns, n_indicators = np.full((strata.shape[1], len(factors)), -1), 0
     for f, codes in enumerate(strata):
         columns[:, f] = np.where(codes > 0, n_indicators + codes - 1, -1)
         n_indicators += int(codes.max())
     n_numeric = numeric.shape[1]
     series = monomials(n_numeric, SERIES_DEGREES.get(n_numeric, LOWEST_DEGREE))
+    by_stratum, run_start = _runs_of_parts(stratum[cells])
+    size, z = np.exp(offset[cells]), numeric[cells].T
+    powers = np.ones((len(series.exponents), len(cells)))
+    for a in range(1, len(powers)):
+        powers[a] = powers[series.parent[a]] * z[series.variable[a]]
+    exposure = [np.bincount(stratum[cells], size * row, strata.shape[1]) for row in powers]
+    start = np.searchsorted(group[cells], np.arange(n_groups + 1))
     layout = GroupLayout(
         start=start,
-        log_size=offset[cells],
-        stratum=in_order[1],
-        run_start=np.append(run_start, len(cells)),
-        run_stratum=in_order[1][run_start],
-        run_of_group=np.searchsorted(run_start, start),
-        numeric=np.ascontiguousarray(numeric[cells].T),
+        size=size,
+        stratum=stratum[cells].astype(np.uint32),
+        numeric=np.ascontiguousarray(z),
+        by_stratum=by_stratum.astype(np.uint32),
+        run_start=run_start,
+        run_stratum=stratum[cells][by_stratum[run_start[:-1]]],
         columns=columns,
+        slots=np.where(columns < 0, n_indicators + n_numeric, columns).T.astype(
+            np.uint32, order="C"
+        ),
         n_indicators=n_indicators,
         largest_norm=float(np.sqrt(np.sum(numeric**2, axis=1)).max()),
+        largest_group=int(np.diff(start).max()),
+        exposure=np.array(exposure),
         parent=series.parent,
         variable=series.variable,
         power=series.power,
@@ -73,6 +86,32 @@ def group_layout(
     return layout, cells
 
 
+def in_rounds(group: IntArray, stratum: IntArray) -> IntArray:
+    """Sort cells by group, and then one cell of every stratum after the other.
+
+    Sums over strata run at half the speed where neighbours are of the same stratum, because
+    each addition waits for the one before.
+    """
+    order = np.lexsort((stratum, group))
+    first = np.append(True, (np.diff(group[order]) != 0) | (np.diff(stratum[order]) != 0))
+    places = np.arange(len(order))
+    turn = places - np.maximum.accumulate(np.where(first[: len(order)], places, 0))
+    return order[np.lexsort((stratum[order], turn, group[order]))]
+
+
+def _runs_of_parts(stratum: IntArray) -> tuple[IntArray, IntArray]:
+    """Sort the cells of each part by stratum; returns the cells, and where runs begin and end."""
+    places = np.arange(len(stratum))
+    part = places // CELLS_OF_A_PART
+    by_stratum = np.lexsort((stratum, part))
+    changes = (np.diff(part[by_stratum]) != 0) | (np.diff(stratum[by_stratum]) != 0)
+    first = np.append(0, 1 + np.flatnonzero(changes))
+    # A run is cut where it is too long, always at the same places.
+    length = np.diff(np.append(first, len(stratum)))
+    cuts = [np.arange(a, a + n, CELLS_AT_ONCE) for a, n in zip(first, length, strict=True)]
+    return by_stratum, np.append(np.concatenate(cuts), len(stratum))
+
+
 @dataclass(frozen=True, slots=True)
 class GroupFit:
     """Log rates of groups with an intercept of their own, and of the baseline."""
@@ -80,9 +119,9 @@ class GroupFit:
     own: IntArray  # (n_own,)
     own_counts: FloatArray  # (n_own,); 0 where a group is left out
     is_half: BoolArray  # (n_own,): half a count was added
-    base_count: float
     log_rates: FloatArray  # (1 + n_own,), the baseline first
     gamma: FloatArray  # (n_columns,) coefficients of the covariates
+    halved: int  # of the groups, so many first ones must have a count
     status: FitStatus
 
     @property
@@ -91,87 +130,45 @@ class GroupFit:
         return np.asarray(self.log_rates[1:] - self.log_rates[0])
 
 
-@dataclass(frozen=True, slots=True)
-class GroupCovariance:
-    """Sandwich covariance of the coefficients of a ``GroupFit``, in parts.
-
-    With rows L_g of ``lever``, h_g of ``tilt`` and W ``meat``::
-
-        Cov[g, k] = [g = k] v_g + v_0 - h_g'L_k - L_g'h_k + L_g' W L_k
-    """
-
-    own: FloatArray  # (n_own,): v_g
-    base: float  # v_0
-    lever: FloatArray  # (n_own, n_columns)
-    tilt: FloatArray  # (n_own, n_columns)
-    meat: FloatArray  # (n_columns, n_columns)
-
-    def variances(self, combinations: FloatArray) -> FloatArray:
-        """Variance of each row of ``combinations`` (n, n_own) times the coefficients: (n,)."""
-        levers, tilts = combinations @ self.lever, combinations @ self.tilt
-        return np.asarray(
-            combinations**2 @ self.own
-            + self.base * combinations.sum(axis=1) ** 2
-            + np.einsum("ja,ja->j", levers, levers @ self.meat - 2.0 * tilts)
-        )
-
-    def matrix(self) -> FloatArray:
-        """Lay out the covariance: (n_own, n_own)."""
-        cross = self.tilt @ self.lever.T
-        low_rank = self.lever @ self.meat @ self.lever.T
-        return np.asarray(np.diag(self.own) + self.base - cross - cross.T + low_rank)
-
-    def first(self, n: int) -> GroupCovariance:
-        """Return the part of the first n groups."""
-        return GroupCovariance(self.own[:n], self.base, self.lever[:n], self.tilt[:n], self.meat)
-
-
-class GeneReference(NamedTuple):
-    """Where the fits of a gene start, and what is known there."""
-
-    gamma: FloatArray  # (n_columns,)
-    series: _group_sums.Series
-
-
 class GroupedGene:
     """One gene, ready to be regressed on any set of perturbations.
 
     ``log E[Y_i] = log C_i + alpha_g + x_i' gamma`` for the cells i of group g, where the groups
     outside the set share one intercept. A level of a categorical covariate without counts drops
     out with its cells, as in ``prepare_responses``.
+
+    Parameters
+    ----------
+    counts
+        (n_cells,) in the sequence of the layout.
+    reference
+        That of the gene, where it is known from an earlier time.
     """
 
     def __init__(
-        self, layout: GroupLayout, counts: FloatArray, reference: GeneReference | None = None
+        self, layout: GroupLayout, counts: FloatArray, reference: Reference | None = None
     ) -> None:
-        self.layout = layout
-        self.counts = counts
-        self.by_group, self.by_stratum, self.by_numeric = _group_sums.count_sums(layout, counts)
-        self.used = self._strata_with_counts()
-        self.reference = reference or self._find_reference()
+        self.layout, self.counts = layout, counts
+        self.weights = np.empty(len(counts))
+        unknown = Reference(np.zeros(0), *(np.zeros((0, 0)) for _ in range(4)))
+        self.gene: Gene = _group_fits.prepare(
+            layout, counts, reference is not None, reference or unknown, self.weights
+        )
 
-    def _find_reference(self) -> GeneReference:
-        """Fit an intercept for every group but the last, the controls."""
-        n_numeric, n_low = len(self.layout.numeric), self.layout.minus.shape[1]
-        none = np.zeros((len(self.layout.parent), len(self.used)))
-        # At infinite slopes the series reaches nothing: sums are taken afresh.
-        low = np.zeros((n_low, len(self.used)))
-        no_series = _group_sums.Series(np.full(n_numeric, np.inf), none, none, none, low)
-        start = np.zeros(self.layout.n_indicators + n_numeric)
-        self.reference = GeneReference(start, no_series)
-        fit = self.fit(np.arange(len(self.by_group) - 1), halved=0)
-        if fit.status == FitStatus.OK:
-            start = fit.gamma
-        slopes = start[self.layout.n_indicators :]
-        return GeneReference(start, _group_sums.series_of(self.layout, self.counts, slopes))
+    @property
+    def parts(self) -> tuple[GroupLayout, Gene, FloatArray, FloatArray]:
+        """What compiled regressions of the gene begin their arguments with."""
+        return self.layout, self.gene, self.counts, self.weights
 
-    def _strata_with_counts(self) -> FloatArray:
-        used = np.ones(len(self.by_stratum))
-        for column in self.layout.columns.T:
-            levels = column - column.min()
-            empty = np.bincount(levels, weights=self.by_stratum) == 0.0
-            used[empty[levels]] = 0.0
-        return used
+    @property
+    def used(self) -> FloatArray:
+        """0 for strata of a level without counts: (n_strata,)."""
+        return self.gene.used
+
+    @property
+    def reference(self) -> Reference:
+        """Where the fits of the gene start."""
+        return self.gene.reference
 
     def fit(self, own: IntArray, *, halved: int) -> GroupFit:
         """Give the groups ``own`` an intercept each.
@@ -179,57 +176,24 @@ class GroupedGene:
         Of these, the first ``halved`` get half a count in proportion to exposure when they have
         none (see ``prepare_responses``); the cells of the others without counts are left out.
         """
-        own_counts = self.by_group[own]
-        base_count = float(self.by_group.sum() - own_counts.sum())
-        by_stratum, by_numeric = self.by_stratum, self.by_numeric
-        is_half = own_counts == 0.0
-        is_half[halved:] = False
-        for k in np.flatnonzero(is_half).tolist():
-            cells = slice(*self.layout.start[own[k] : own[k] + 2])
-            stratum, numeric = self.layout.stratum[cells], self.layout.numeric[:, cells]
-            exposure = np.exp(self.layout.log_size[cells]) * self.used[stratum]
-            share = 0.5 * exposure / max(exposure.sum(), 1e-300)
-            by_stratum = by_stratum + np.bincount(stratum, share, minlength=len(by_stratum))
-            by_numeric = by_numeric + numeric @ share
-            own_counts[k] = share.sum()
-            is_half[k] = share.any()
-        if (own_counts[:halved] == 0.0).any():
-            gamma, log_rates = self.reference.gamma, np.full(1 + len(own), np.nan)
-            status = FitStatus.NOT_IDENTIFIED
-            return GroupFit(own, own_counts, is_half, base_count, log_rates, gamma, status)
-        observed = np.empty(len(self.reference.gamma))
-        _group_sums.covariate_sums(
-            by_stratum, np.zeros((0, len(by_stratum))), self.layout.columns,
-            self.layout.n_indicators, observed,
-        )  # fmt: skip
-        observed[self.layout.n_indicators :] = by_numeric
-        is_own = np.zeros(len(self.by_group), dtype=bool)
-        is_own[own] = True
-        gamma, log_rates = self.reference.gamma.copy(), np.empty(1 + len(own))
+        log_rates, own_counts = np.full(1 + len(own), np.nan), np.zeros(len(own))
+        is_half, gamma = np.zeros(len(own), dtype=bool), np.zeros(len(self.reference.gamma))
         outcome = _group_fits.fit_groups(
-            self.layout, self.reference.series, own, is_own, own_counts, base_count, observed,
-            self.used, gamma, log_rates,
+            *self.parts, own, halved, gamma, log_rates, own_counts, is_half
         )  # fmt: skip
-        status = {
-            _group_fits.FITTED: FitStatus.OK,
-            _group_fits.NOT_CONVERGED: FitStatus.NOT_CONVERGED,
-            _group_fits.CONFOUNDED: FitStatus.NOT_IDENTIFIED,
-        }[outcome]
-        return GroupFit(own, own_counts, is_half, base_count, log_rates, gamma, status)
+        return GroupFit(own, own_counts, is_half, log_rates, gamma, halved, STATUS[outcome])
 
-    def covariance(self, fit: GroupFit, *, model_share: float = 0.0) -> GroupCovariance:
-        """Sandwich covariance of the coefficients of a fit of this gene.
+    def covariance(self, fit: GroupFit, *, model_share: float = 0.0) -> FloatArray:
+        """Sandwich covariance of the coefficients of a fit of this gene: (n_own, n_own).
 
         ``model_share`` is that of ``fit_regressions``; 0: HC0.
         """
         n_own, n_columns = len(fit.own), len(fit.gamma)
-        is_own = np.zeros(len(self.by_group), dtype=bool)
-        is_own[fit.own] = True
-        own, meat = np.zeros(n_own), np.empty((n_columns, n_columns))
-        lever, tilt = np.zeros((n_own, n_columns)), np.zeros((n_own, n_columns))
-        base = _group_fits.group_variance(
-            self.layout, self.reference.series, self.counts, fit.own, is_own, fit.own_counts,
-            fit.is_half, fit.base_count, self.used, fit.gamma, fit.log_rates, model_share,
-            own, lever, tilt, meat,
+        own, base, lever = np.zeros((1, n_own)), np.zeros(1), np.zeros((n_own, n_columns))
+        tilt, meat = np.zeros((1, n_own, n_columns)), np.zeros((1, n_columns, n_columns))
+        _group_fits.sandwich(
+            *self.parts, fit.own, fit.halved, fit.gamma, np.array([model_share]), own, base, lever,
+            tilt, meat,
         )  # fmt: skip
-        return GroupCovariance(own, base, lever, tilt, meat)
+        cross = tilt[0] @ lever.T
+        return np.asarray(np.diag(own[0]) + base[0] - cross - cross.T + lever @ meat[0] @ lever.T)

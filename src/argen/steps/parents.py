@@ -16,9 +16,10 @@ from argen.errors import FitStatus
 from argen.run import Checkpoint, Executor, Progress, Stage, run_stage, sum_of_fits
 from argen.steps.order import CausalOrder
 
-# A block of the parent search is full when it has so many jobs, or when the squares of their
-# numbers of candidates add up to so much: engines share work between the jobs of a block.
-MOST_JOBS, MOST_PAIRS_OF_CANDIDATES = 256, 8_000_000
+# A block of the parent search is full when it has so many jobs, or when the squares of the numbers
+# of candidates, of each set of them once, add up to so much: engines share work between the jobs
+# of a block, and keep 24 bytes for each.
+MOST_JOBS, MOST_PAIRS_OF_CANDIDATES = 2048, 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,16 @@ def search_parents(
 def blocks_of_jobs(jobs: Sequence[ParentJob]) -> list[list[ParentJob]]:
     """Cut the jobs into blocks; the cuts depend on nothing but the jobs."""
     blocks: list[list[ParentJob]] = []
+    sets: set[bytes] = set()
     n_pairs = 0
     for job in jobs:
         if not blocks or n_pairs >= MOST_PAIRS_OF_CANDIDATES or len(blocks[-1]) == MOST_JOBS:
             blocks.append([])
-            n_pairs = 0
+            sets, n_pairs = set(), 0
         blocks[-1].append(job)
-        n_pairs += len(job.candidates) ** 2
+        if job.candidates.tobytes() not in sets:
+            sets.add(job.candidates.tobytes())
+            n_pairs += len(job.candidates) ** 2
     return blocks
 
 

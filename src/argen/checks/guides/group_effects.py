@@ -165,9 +165,9 @@ class GroupFits:
         gamma = np.append(groups_fit.gamma[: layout.n_indicators], 0.0)
         of_levels, stratum = gamma[layout.columns].sum(axis=1), layout.stratum[cells]
         slopes, usable = groups_fit.gamma[layout.n_indicators :], fit.used[stratum]
-        log_mean = layout.log_size[cells] + of_levels[stratum] + slopes @ layout.numeric[:, cells]
-        log_mean += np.repeat(log_rate, np.diff(layout.start)[groups])
-        mean = np.exp(log_mean) * usable
+        log_rates = of_levels[stratum] + slopes @ layout.numeric[:, cells]
+        log_rates += np.repeat(log_rate, np.diff(layout.start)[groups])
+        mean = layout.size[cells] * np.exp(log_rates) * usable
         return counts[cells] * usable - mean, mean
 
 

@@ -80,8 +80,11 @@ def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | 
     n, parts = len(job.candidates), []
     if n > MOST_CANDIDATES:
         return None
-    for gene in (job.target, *job.candidates.tolist()):
-        prepared = genes.prepare(gene)
+    for prepared, gene in zip(
+        genes.prepare(np.append(job.target, job.candidates)),
+        (job.target, *job.candidates.tolist()),
+        strict=True,
+    ):
         fit = (
             genes.fit_target(prepared, job)
             if gene == job.target
@@ -89,8 +92,8 @@ def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | 
         )
         if fit.status != FitStatus.OK:
             return None
-        covariance = prepared.covariance(fit, model_share=model_share).first(n)
-        parts.append((fit.coefficients[:n], covariance.matrix()))
+        covariance = prepared.covariance(fit, model_share=model_share)
+        parts.append((fit.coefficients[:n], covariance[:n, :n]))
     coefficients = np.array([coefficients for coefficients, _ in parts])
     if np.linalg.matrix_rank(coefficients[1:]) < n:
         return None

@@ -1,0 +1,83 @@
+"""Compiled regressions of one gene on many sets of groups, for the parent search.
+
+Regression r of a block has the groups of a set, and where ``extra[r]`` is not -1 that one too; what
+it gives for the groups of the set lies at ``place[r]`` of vectors that are the block's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from argen.arrays import BoolArray, FloatArray, IntArray
+from argen.glm._compile import compiled, inner
+from argen.glm._group_fits import FITTED, combined_variances, fit_groups, sandwich
+from argen.glm._scratch import booleans, cube, matrix, unset_integers, vector
+
+
+class BlockOfFits(NamedTuple):
+    """The regressions of a block of targets, those of a gene side by side."""
+
+    groups: IntArray  # groups of the sets, one set after another
+    start: IntArray  # (n_sets + 1,): set s is groups[start[s]:start[s + 1]]
+    square: IntArray  # (n_sets,): place of the coefficients of a set's own genes: (n, n), by row
+    of_set: IntArray  # (n_regressions,)
+    extra: IntArray  # (n_regressions,)
+    place: IntArray  # (n_regressions,)
+    worked: BoolArray  # (n_regressions,): filled
+    halved: BoolArray  # (n_regressions,): filled, whether half a count was added
+    gamma: FloatArray  # (n_regressions, n_columns): filled
+
+
+@inner()
+def _own_groups(block, r):
+    """Return the groups of a regression, and how many of them are of its set."""
+    begin, end = block.start[block.of_set[r]], block.start[block.of_set[r] + 1]
+    n = end - begin
+    own = unset_integers(n if block.extra[r] < 0 else n + 1)
+    for k in range(n):
+        own[k] = block.groups[begin + k]
+    if block.extra[r] >= 0:
+        own[n] = block.extra[r]
+    return own, n
+
+
+@compiled()
+def fit_block(layout, gene, y, weights, first, last, block, coefficients):
+    """Fit regressions ``first`` to before ``last``, those of one gene."""
+    for r in range(first, last):
+        own, n = _own_groups(block, r)
+        log_rates, own_counts = vector(1 + own.shape[0]), vector(own.shape[0])
+        is_half = booleans(own.shape[0])
+        outcome = fit_groups(layout, gene, y, weights, own, n, block.gamma[r], log_rates,
+                             own_counts, is_half)  # fmt: skip
+        block.worked[r] = outcome == FITTED
+        for k in range(n):
+            coefficients[block.place[r] + k] = log_rates[1 + k] - log_rates[0]
+            if is_half[k]:
+                block.halved[r] = True
+
+
+@compiled()
+def vary_block(layout, gene, y, weights, first, last, block, inverted, coefficients, model_shares,
+               variances):  # fmt: skip
+    """Fill variances of ``w_j' coefficients`` of these regressions, w_j the rows of the inverse.
+
+    Where a set is ``inverted``, that is what its square in ``coefficients`` holds; ``variances`` is
+    (n_shares, n_places).
+    """
+    n_columns, n_shares = block.gamma.shape[1], model_shares.shape[0]
+    for r in range(first, last):
+        s = block.of_set[r]
+        if not inverted[s] or not block.worked[r]:
+            continue
+        own, n = _own_groups(block, r)
+        n_own = own.shape[0]
+        own_squares, base = matrix(n_shares, n_own), vector(n_shares)
+        lever, tilt = matrix(n_own, n_columns), cube(n_shares, n_own, n_columns)
+        meat = cube(n_shares, n_columns, n_columns)
+        sandwich(layout, gene, y, weights, own, n, block.gamma[r], model_shares, own_squares, base,
+                 lever, tilt, meat)  # fmt: skip
+        inverse = coefficients[block.square[s] : block.square[s] + n * n].reshape((n, n))
+        place = block.place[r]
+        combined_variances(inverse, own_squares, base, lever, tilt, meat,
+                           variances[:, place : place + n])  # fmt: skip
