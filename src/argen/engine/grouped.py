@@ -28,10 +28,11 @@ from argen.engine.protocol import Effects, Fitted, ParentJob
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
 from argen.glm import (
+    FITTED_GROUPS,
     BlockOfFits,
+    Gene,
     GroupedGene,
     GroupFit,
-    Reference,
     fit_block,
     group_layout,
     vary_block,
@@ -55,7 +56,7 @@ class Genes:
         )
         self.place = np.argsort(cells)
         self.n_columns = self.layout.n_indicators + len(self.layout.numeric)
-        self.references: dict[int, Reference] = {}
+        self.known: dict[int, Gene] = {}
 
     def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:
         """Prepare some genes, one after another; what is costly in it is kept for the next time."""
@@ -63,8 +64,8 @@ class Genes:
         for row, gene in enumerate(genes.tolist()):
             counts = np.empty(len(self.place))
             block.scatter(row, self.place, counts)
-            prepared = GroupedGene(self.layout, counts, self.references.get(gene))
-            self.references[gene] = prepared.reference
+            prepared = GroupedGene(self.layout, counts, self.known.get(gene))
+            self.known[gene] = prepared.gene
             yield prepared
 
     def fit_target(self, gene: GroupedGene, job: ParentJob) -> GroupFit:
@@ -130,7 +131,7 @@ class _Block:
                 np.full(len(groups), -1), np.where(targets < genes.data.n_nodes, targets, -1)
             )[by_gene],
             place=place[by_gene],
-            worked=np.zeros(len(gene), dtype=bool),
+            outcome=np.full(len(gene), -1),
             halved=np.zeros(len(gene), dtype=bool),
             gamma=np.zeros((len(gene), genes.n_columns)),
         )
@@ -161,7 +162,7 @@ class _Block:
 
     def invert(self) -> None:
         """Invert Pi' of every set whose first stages all worked, in place."""
-        worked = self.fits.worked[self.row]
+        worked = self.fits.outcome[self.row] == FITTED_GROUPS
         start = self.fits.start
 
         def invert(number: int) -> None:
@@ -195,7 +196,7 @@ class _Block:
         """Return the effects of a job; None when it must be fitted exactly."""
         number = self.set_of_job[job]
         row, n_first = self.row[len(self.fits.groups) + job], self.fits.start
-        if not self.inverted[number] or not self.fits.worked[row]:
+        if not self.inverted[number] or self.fits.outcome[row] != FITTED_GROUPS:
             return None
         places = slice(self.of_job[job], self.of_job[job] + self.n_candidates[number])
         halved = self.fits.halved[self.row[n_first[number] : n_first[number + 1]]]

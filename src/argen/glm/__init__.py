@@ -3,7 +3,9 @@
 from argen.glm._compile import compiled, on_compiling
 from argen.glm._controls import Layout
 from argen.glm._group_blocks import BlockOfFits, fit_block, vary_block
-from argen.glm._group_sums import Reference
+from argen.glm._group_fits import FITTED as FITTED_GROUPS
+from argen.glm._group_fits import OUT_OF_REACH
+from argen.glm._group_sums import Gene
 from argen.glm._kernels import weighted_cross
 from argen.glm._pairs import FITTED, FITTED_AFRESH, NO_FIT, NO_PERTURBED_COUNTS, fit_pairs
 from argen.glm._saddlepoint import ResidualLayout, compare_groups, deviates
@@ -17,14 +19,16 @@ __all__ = [
     "FEWEST_COUNTS",
     "FITTED",
     "FITTED_AFRESH",
+    "FITTED_GROUPS",
     "NO_FIT",
     "NO_PERTURBED_COUNTS",
+    "OUT_OF_REACH",
     "BlockOfFits",
+    "Gene",
     "GroupFit",
     "GroupedGene",
     "Layout",
     "Monomials",
-    "Reference",
     "ResidualLayout",
     "TwoStageDesign",
     "cautious_share",

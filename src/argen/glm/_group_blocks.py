@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.glm._compile import compiled, inner
-from argen.glm._group_fits import FITTED, combined_variances, fit_groups, sandwich
+from argen.glm._group_fits import (
+    FITTED,
+    OUT_OF_REACH,
+    combined_variances,
+    fit_groups,
+    sandwich,
+)
 from argen.glm._scratch import booleans, cube, matrix, unset_integers, vector
 
 
@@ -23,7 +29,7 @@ class BlockOfFits(NamedTuple):
     of_set: IntArray  # (n_regressions,)
     extra: IntArray  # (n_regressions,)
     place: IntArray  # (n_regressions,)
-    worked: BoolArray  # (n_regressions,): filled
+    outcome: IntArray  # (n_regressions,): filled, as in _group_fits
     halved: BoolArray  # (n_regressions,): filled, whether half a count was added
     gamma: FloatArray  # (n_regressions, n_columns): filled
 
@@ -42,15 +48,14 @@ def _own_groups(block, r):
 
 
 @compiled()
-def fit_block(layout, gene, y, weights, first, last, block, coefficients):
+def fit_block(layout, gene, cells, first, last, block, coefficients):
     """Fit regressions ``first`` to before ``last``, those of one gene."""
     for r in range(first, last):
         own, n = _own_groups(block, r)
         log_rates, own_counts = vector(1 + own.shape[0]), vector(own.shape[0])
         is_half = booleans(own.shape[0])
-        outcome = fit_groups(layout, gene, y, weights, own, n, block.gamma[r], log_rates,
-                             own_counts, is_half)  # fmt: skip
-        block.worked[r] = outcome == FITTED
+        block.outcome[r] = fit_groups(layout, gene, cells, own, n, block.gamma[r], log_rates,
+                                      own_counts, is_half)  # fmt: skip
         for k in range(n):
             coefficients[block.place[r] + k] = log_rates[1 + k] - log_rates[0]
             if is_half[k]:
@@ -58,7 +63,7 @@ def fit_block(layout, gene, y, weights, first, last, block, coefficients):
 
 
 @compiled()
-def vary_block(layout, gene, y, weights, first, last, block, inverted, coefficients, model_shares,
+def vary_block(layout, gene, cells, first, last, block, inverted, coefficients, model_shares,
                variances):  # fmt: skip
     """Fill variances of ``w_j' coefficients`` of these regressions, w_j the rows of the inverse.
 
@@ -68,15 +73,17 @@ def vary_block(layout, gene, y, weights, first, last, block, inverted, coefficie
     n_columns, n_shares = block.gamma.shape[1], model_shares.shape[0]
     for r in range(first, last):
         s = block.of_set[r]
-        if not inverted[s] or not block.worked[r]:
+        if not inverted[s] or block.outcome[r] != FITTED:
             continue
         own, n = _own_groups(block, r)
         n_own = own.shape[0]
         own_squares, base = matrix(n_shares, n_own), vector(n_shares)
         lever, tilt = matrix(n_own, n_columns), cube(n_shares, n_own, n_columns)
         meat = cube(n_shares, n_columns, n_columns)
-        sandwich(layout, gene, y, weights, own, n, block.gamma[r], model_shares, own_squares, base,
-                 lever, tilt, meat)  # fmt: skip
+        if not sandwich(layout, gene, cells, own, n, block.gamma[r], model_shares, own_squares,
+                        base, lever, tilt, meat):  # fmt: skip
+            block.outcome[r] = OUT_OF_REACH
+            continue
         inverse = coefficients[block.square[s] : block.square[s] + n * n].reshape((n, n))
         place = block.place[r]
         combined_variances(inverse, own_squares, base, lever, tilt, meat,

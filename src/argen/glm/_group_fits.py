@@ -18,7 +18,6 @@ from argen.glm._group_sums import (
     SQUARES,
     WEIGHTS,
     Gene,
-    Reference,
     add_all_cells,
     add_cells,
     add_sums,
@@ -30,7 +29,7 @@ from argen.glm._group_sums import (
     others_than,
     products,
     series_reach,
-    sums_at,
+    sums_of_strata,
     used_strata,
     weigh_cells,
 )
@@ -49,7 +48,7 @@ from argen.glm._scratch import (
 )
 from argen.glm._series import FAST
 
-FITTED, NOT_CONVERGED, CONFOUNDED = 0, 1, 2
+FITTED, NOT_CONVERGED, CONFOUNDED, OUT_OF_REACH = 0, 1, 2, 3
 MAX_STEPS = 40
 LONGEST_STEP = 3.0
 # What is left after a step is about its length times the way since the information was taken. The
@@ -130,13 +129,13 @@ def _inverse_counts(own_counts, base_count):
 
 
 @inner(fastmath=FAST)
-def _share_counts(layout, gene, own, n_halved, own_counts, is_half, observed):
+def _share_counts(layout, gene, cells, own, n_halved, own_counts, is_half, observed):
     """Fill T_g of the groups and ``sum_i y_i x_i``; returns T_0, or -1 where there is no fit.
 
     Of the groups, the first ``n_halved`` get half a count in proportion to exposure when they
     have none (see ``prepare_responses``); the cells of the others without counts are left out.
     """
-    n_indicators, n_numeric = layout.n_indicators, layout.numeric.shape[0]
+    n_indicators, n_numeric, y = layout.n_indicators, layout.numeric.shape[0], cells.counts
     observed[:] = 0.0
     for s in range(layout.columns.shape[0]):
         for f in range(layout.columns.shape[1]):
@@ -144,10 +143,10 @@ def _share_counts(layout, gene, own, n_halved, own_counts, is_half, observed):
                 observed[layout.columns[s, f]] += gene.by_stratum[s]
     for t in range(n_numeric):
         observed[n_indicators + t] = gene.by_numeric[t]
-    base_count = sum_of(gene.by_group)
+    base_count = sum_of(gene.by_stratum)
     for k in range(own.shape[0]):
         g = own[k]
-        own_counts[k], is_half[k] = gene.by_group[g], False
+        own_counts[k], is_half[k] = sum_of(y[layout.start[g] : layout.start[g + 1]]), False
         base_count -= own_counts[k]
         if own_counts[k] > 0.0 or k >= n_halved:
             continue
@@ -169,17 +168,17 @@ def _share_counts(layout, gene, own, n_halved, own_counts, is_half, observed):
 
 
 @inner()
-def _cells_of(layout, groups):
-    """How many cells some groups have."""
+def _has_most_cells(layout, groups):
+    """Whether some groups have more than half of the cells: a series would not pay."""
     n_cells = 0
     for k in range(groups.shape[0]):
         n_cells += layout.start[groups[k] + 1] - layout.start[groups[k]]
-    return n_cells
+    return 2 * n_cells > layout.start[-1]
 
 
 @inner(fastmath=FAST)
-def _evaluate(layout, gene, y, weights, own, own_counts, is_half, base_count, gamma, with_series,
-              rates, totals, by_group, moments):  # fmt: skip
+def _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, with_series, rates,
+              totals, by_group, moments):  # fmt: skip
     """Sum mu at gamma, and where ``totals`` has three rows of r^2 and mu^2 too.
 
     ``totals`` gets those over all cells; ``by_group`` (n_rows, 1 + n_own) sum_g v and ``moments``
@@ -187,35 +186,42 @@ def _evaluate(layout, gene, y, weights, own, own_counts, is_half, base_count, ga
     T_g / M_g, 0 for a group that is left out. Returns whether every group has a mass.
     """
     start, stratum, numeric = layout.start, layout.stratum, layout.numeric
+    y, weights, weighed = cells.counts, cells.weights, cells.weighed
     slots, n_indicators, norm = layout.slots, layout.n_indicators, layout.largest_norm
     n_strata, n_rows, n_columns = slots.shape[1], totals.shape[0], gamma.shape[0]
     n_kinds = 1 if n_rows == 1 else 4
-    rest, cells = no_sums(n_kinds, layout), no_sums(n_kinds, layout)
+    rest, sums = no_sums(n_kinds, layout), no_sums(n_kinds, layout)
     derived = no_sums(n_rows, layout)
     values, scratch = unset_matrix(4, layout.largest_group), unset_integers(layout.largest_group)
     factor, change, summed = vector(n_strata), vector(numeric.shape[0]), vector(1 + n_columns)
     indicator_factors(layout.columns, gamma, gene.used, factor)
     for t in range(change.shape[0]):
-        change[t] = gamma[n_indicators + t] - gene.reference.gamma[n_indicators + t]
+        change[t] = gamma[n_indicators + t] - gene.gamma[n_indicators + t]
     totals[:, :] = 0.0
     if with_series:
-        add_all_cells(layout, gene.reference, change, factor, rest)
+        add_all_cells(layout, gene, change, factor, rest)
     else:
         for g in others_than(own, layout.start.shape[0] - 1):
+            if not weighed[g]:
+                weigh_cells(layout, gene.gamma, start[g], start[g + 1], values[0], scratch, weights)
+                weighed[g] = True
             add_cells(start[g], start[g + 1], y, weights, stratum, numeric, norm, factor, change,
                       values, scratch, rest)  # fmt: skip
     for k in range(own.shape[0]):
-        cells[:, :] = 0.0
         g = own[k]
+        if not weighed[g]:
+            weigh_cells(layout, gene.gamma, start[g], start[g + 1], values[0], scratch, weights)
+            weighed[g] = True
+        sums[:, :] = 0.0
         add_cells(start[g], start[g + 1], y, weights, stratum, numeric, norm, factor, change,
-                  values, scratch, cells)  # fmt: skip
+                  values, scratch, sums)  # fmt: skip
         if with_series:
-            add_sums(rest, -1.0, cells)
-        mass = sum_of(cells[WEIGHTS, :n_strata])
+            add_sums(rest, -1.0, sums)
+        mass = sum_of(sums[WEIGHTS, :n_strata])
         if own_counts[k] > 0.0 and mass <= 0.0:
             return False
         rates[1 + k] = own_counts[k] / mass if own_counts[k] > 0.0 else 0.0
-        at_rate(cells, rates[1 + k], is_half[k], derived)
+        at_rate(sums, rates[1 + k], is_half[k], derived)
         add_sums(totals, 1.0, derived)
         for v in range(n_rows):
             by_group[v, 1 + k] = sum_of(derived[v, :n_strata])
@@ -237,21 +243,19 @@ def _evaluate(layout, gene, y, weights, own, own_counts, is_half, base_count, ga
 
 
 @inner()
-def _has_series(layout, gene, own, gamma, length_factor, remainder):
-    """Whether sums over all cells may be taken by the series, and are worth it."""
-    if 2 * _cells_of(layout, own) > layout.start[-1]:
-        return False
+def _reaches(layout, gene, gamma, length_factor, remainder):
+    """Whether the series are exact enough at gamma."""
     change = vector(layout.numeric.shape[0])
     for t in range(change.shape[0]):
         at = layout.n_indicators + t
-        change[t] = gamma[at] - gene.reference.gamma[at]
+        change[t] = gamma[at] - gene.gamma[at]
     return series_reach(layout, change, length_factor, remainder)
 
 
 @inner(fastmath=FAST)
-def newton(layout, gene, y, weights, own, n_halved, remainder, gamma, log_rates, own_counts,
-           is_half):  # fmt: skip
-    """Newton on gamma; returns FITTED, NOT_CONVERGED or CONFOUNDED.
+def _newton(layout, gene, cells, own, n_halved, with_series, remainder, gamma, log_rates,
+            own_counts, is_half):  # fmt: skip
+    """Newton on gamma; returns FITTED, NOT_CONVERGED, CONFOUNDED or OUT_OF_REACH (of the series).
 
     ``own`` (n_own,) are the groups with an intercept, of which ``n_halved`` must have a count.
     ``gamma`` holds the start and gets the solution, ``log_rates`` (1 + n_own,) the intercepts,
@@ -259,7 +263,9 @@ def newton(layout, gene, y, weights, own, n_halved, remainder, gamma, log_rates,
     """
     n_columns, n_own = gamma.shape[0], own.shape[0]
     observed, fitted, rates = vector(n_columns), vector(1 + n_columns), vector(1 + n_own)
-    base_count = _share_counts(layout, gene, own, n_halved, own_counts, is_half, observed)
+    base_count = _share_counts(
+        layout, gene, cells.counts, own, n_halved, own_counts, is_half, observed
+    )
     if base_count <= 0.0:
         return CONFOUNDED
     inverse_counts = _inverse_counts(own_counts, base_count)
@@ -269,8 +275,9 @@ def newton(layout, gene, y, weights, own, n_halved, remainder, gamma, log_rates,
     kept, score, step = booleans(n_columns), vector(n_columns), vector(n_columns)
     way = np.inf
     for _ in range(MAX_STEPS):
-        with_series = _has_series(layout, gene, own, gamma, 1.0, remainder)
-        if not _evaluate(layout, gene, y, weights, own, own_counts, is_half, base_count, gamma,
+        if with_series and not _reaches(layout, gene, gamma, 1.0, remainder):
+            return OUT_OF_REACH
+        if not _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma,
                          with_series, rates, totals, by_group, moments):  # fmt: skip
             return CONFOUNDED
         if way > LONG_WAY:
@@ -300,37 +307,48 @@ def newton(layout, gene, y, weights, own, n_halved, remainder, gamma, log_rates,
 
 
 @compiled(fastmath=FAST)
-def prepare(layout, y, known, reference, weights):
-    """Sum the counts of a gene, find its reference unless it is ``known``, and weigh its cells."""
-    by_group, by_stratum, by_numeric = count_sums(layout, y)
+def prepare(layout, cells):
+    """Sum the counts of a gene, find its reference, and weigh all cells."""
+    y, weights = cells.counts, cells.weights
+    by_stratum, by_numeric = count_sums(layout, y)
     used = used_strata(layout.columns, layout.n_indicators, by_stratum)
-    if not known:
-        n_columns = layout.n_indicators + layout.numeric.shape[0]
-        gamma, nobody = vector(n_columns), unset_integers(0)
-        none, no_counts = matrix(1, used.shape[0]), vector(0)
-        start = Reference(vector(n_columns), layout.exposure, none, none, none)
-        gene = Gene(by_group, by_stratum, by_numeric, used, start)
-        outcome = newton(layout, gene, y, layout.size, nobody, 0, REFERENCE_REMAINDER, gamma,
-                         vector(1), no_counts, booleans(0))  # fmt: skip
-        if outcome != FITTED:
+    none, no_counts, nobody = matrix(1, used.shape[0]), vector(0), unset_integers(0)
+    start = vector(layout.n_indicators + layout.numeric.shape[0])
+    gene = Gene(by_stratum, by_numeric, used, start, layout.exposure, none, none, none)
+    gamma, outcome = vector(start.shape[0]), OUT_OF_REACH
+    for with_series in (True, False):
+        if outcome == OUT_OF_REACH:
             gamma[:] = 0.0
-        weigh_cells(layout, gamma, weights)
-        reference = sums_at(layout, gamma, y, weights)
-    else:
-        weigh_cells(layout, reference.gamma, weights)
-    return Gene(by_group, by_stratum, by_numeric, used, reference)
+            outcome = _newton(layout, gene, cells, nobody, 0, with_series, REFERENCE_REMAINDER,
+                              gamma, vector(1), no_counts, booleans(0))  # fmt: skip
+    if outcome != FITTED:
+        gamma[:] = 0.0
+    values, scratch = vector(layout.largest_group), unset_integers(layout.largest_group)
+    for g in range(cells.weighed.shape[0]):
+        weigh_cells(layout, gamma, layout.start[g], layout.start[g + 1], values, scratch, weights)
+        cells.weighed[g] = True
+    by_weight, cross, squared_weights, squared_counts = sums_of_strata(layout, y, weights)
+    return Gene(by_stratum, by_numeric, used, gamma, by_weight, cross, squared_weights,
+                squared_counts)  # fmt: skip
 
 
 @compiled(fastmath=FAST)
-def fit_groups(layout, gene, y, weights, own, n_halved, gamma, log_rates, own_counts, is_half):
-    """Fit one regression from the reference; see ``newton``."""
-    gamma[:] = gene.reference.gamma
-    return newton(layout, gene, y, weights, own, n_halved, REMAINDER, gamma, log_rates, own_counts,
-                  is_half)  # fmt: skip
+def fit_groups(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts, is_half):
+    """Fit one regression from the reference; see ``_newton``."""
+    gamma[:] = gene.gamma
+    outcome = OUT_OF_REACH
+    if not _has_most_cells(layout, own):
+        outcome = _newton(layout, gene, cells, own, n_halved, True, REMAINDER, gamma, log_rates,
+                          own_counts, is_half)  # fmt: skip
+    if outcome == OUT_OF_REACH and cells.complete:
+        gamma[:] = gene.gamma
+        outcome = _newton(layout, gene, cells, own, n_halved, False, REMAINDER, gamma, log_rates,
+                          own_counts, is_half)  # fmt: skip
+    return outcome
 
 
 @compiled(fastmath=FAST)
-def sandwich(layout, gene, y, weights, own, n_halved, gamma, model_shares, own_squares, base, lever,
+def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_squares, base, lever,
              tilt, meat):  # fmt: skip
     """Sandwich covariance of ``alpha_g - alpha_0``, g in own, in parts.
 
@@ -343,18 +361,23 @@ def sandwich(layout, gene, y, weights, own, n_halved, gamma, model_shares, own_s
     For each of ``model_shares``, the share of r^2 that is replaced by ``mu + phi mu^2``, phi the
     moment estimate over all cells as in ``_kernels`` (0: HC0), ``own_squares`` (n_shares, n_own)
     gets v_g, ``base`` v_0, ``tilt`` (n_shares, n_own, n_columns) ``h_g - h_0`` and ``meat``
-    ``W = sum_i r_i^2 (x_i - m)(x_i - m)'``; ``lever`` (n_own, n_columns) gets L_g.
+    ``W = sum_i r_i^2 (x_i - m)(x_i - m)'``; ``lever`` (n_own, n_columns) gets L_g. Returns
+    whether the counts that this needs are there.
     """
+    with_series = not _has_most_cells(layout, own) and _reaches(layout, gene, gamma, 2.0, REMAINDER)
+    if not with_series and not cells.complete:
+        return False
     n_columns, n_own = gamma.shape[0], own.shape[0]
     n_strata = layout.columns.shape[0]
     own_counts, is_half, unused = vector(n_own), booleans(n_own), vector(n_columns)
-    base_count = _share_counts(layout, gene, own, n_halved, own_counts, is_half, unused)
+    base_count = _share_counts(
+        layout, gene, cells.counts, own, n_halved, own_counts, is_half, unused
+    )
     inverse_counts = _inverse_counts(own_counts, base_count)
     rates, totals, by_group = vector(1 + n_own), no_sums(3, layout), matrix(3, 1 + n_own)
     moments = cube(3, 1 + n_own, n_columns)
-    with_series = _has_series(layout, gene, own, gamma, 2.0, REMAINDER)
-    _evaluate(layout, gene, y, weights, own, own_counts, is_half, base_count, gamma, with_series,
-              rates, totals, by_group, moments)  # fmt: skip
+    _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, with_series, rates,
+              totals, by_group, moments)  # fmt: skip
     information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
     kept, means = booleans(n_columns), moments[MEANS]
     _information(layout, totals[MEANS], means, inverse_counts, information)
@@ -370,7 +393,8 @@ def sandwich(layout, gene, y, weights, own, n_halved, gamma, model_shares, own_s
 
     mean_sum = sum_of(totals[MEANS, :n_strata])
     square_sum = sum_of(totals[SQUARED_MEANS, :n_strata])
-    phi = max((sum_of(totals[SQUARES, :n_strata]) - mean_sum) / square_sum, 0.0)
+    excess = sum_of(totals[SQUARES, :n_strata]) - mean_sum
+    phi = max(excess / square_sum, 0.0) if square_sum > 0.0 else 0.0
     row, squares = no_sums(1, layout)[0], vector(1 + n_own)
     own_moments, half = unset_matrix(1 + n_own, n_columns), unset_matrix(1 + n_own, n_columns)
     for m in range(model_shares.shape[0]):
@@ -400,6 +424,7 @@ def sandwich(layout, gene, y, weights, own, n_halved, gamma, model_shares, own_s
             own_squares[m, k] = squares[1 + k] * inverse_counts[1 + k] ** 2
             for a in range(n_columns):
                 tilt[m, k, a] = own_moments[1 + k, a] - own_moments[0, a]
+    return True
 
 
 @inner(fastmath=FAST)

@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from argen.arrays import FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.glm._compile import inlined, inner, loops
 from argen.glm._controls import StratumArray
 from argen.glm._scratch import matrix, unset, unset_integers, unset_matrix, vector
@@ -74,44 +74,41 @@ class GroupLayout(NamedTuple):
     degree: int  # of the monomials
 
 
-class Reference(NamedTuple):
-    """The fit of a gene without any group, and sums over all cells of a stratum there."""
+class Gene(NamedTuple):
+    """What is known of a gene before any fit: sums over all cells, and its reference."""
 
-    gamma: FloatArray  # (n_columns,), the slopes of z last
+    by_stratum: FloatArray  # (n_strata,): sum of y
+    by_numeric: FloatArray  # (n_numeric,): sum of y z
+    used: FloatArray  # (n_strata,): 0 where a level has no counts, and drops out with its cells
+    gamma: FloatArray  # (n_columns,) of the fit without any group, the slopes of z last
     weights: FloatArray  # (n_monomials, n_strata): sum of w z^a, w = C exp(slopes'z)
     cross: FloatArray  # (n_monomials, n_strata): sum of y w z^a
     squared_weights: FloatArray  # (n_monomials, n_strata): sum of w^2 z^a
     squared_counts: FloatArray  # (n_low, n_strata): sum of y^2 z^a
 
 
-class Gene(NamedTuple):
-    """What the counts of a gene say before any fit."""
+class Cells(NamedTuple):
+    """Counts of a gene by cell, and the weights of cells at its reference."""
 
-    by_group: FloatArray  # (n_groups,): T_g
-    by_stratum: FloatArray  # (n_strata,)
-    by_numeric: FloatArray  # (n_numeric,): sum of y z
-    used: FloatArray  # (n_strata,): 0 where a level has no counts, and drops out with its cells
-    reference: Reference
+    counts: FloatArray  # (n_cells,): y
+    weights: FloatArray  # (n_cells,): w, where they are known
+    weighed: BoolArray  # (n_groups,): whose weights are known; others are found when needed
+    complete: bool  # False where counts are those of some groups alone, and the rest is unknown
 
 
 @inner(fastmath=FAST)
 def count_sums(layout, y):
-    """Sum y by group, by stratum, and times each numeric covariate."""
-    n_groups, n_numeric = layout.start.shape[0] - 1, layout.numeric.shape[0]
-    by_group, by_stratum = vector(n_groups), vector(layout.columns.shape[0])
-    by_numeric = vector(n_numeric)
-    for g in range(n_groups):
-        total = 0.0
-        for i in range(layout.start[g], layout.start[g + 1]):
-            total += y[i]
-            by_stratum[layout.stratum[i]] += y[i]
-        by_group[g] = total
+    """Sum y by stratum, and times each numeric covariate."""
+    n_numeric = layout.numeric.shape[0]
+    by_stratum, by_numeric = vector(layout.columns.shape[0]), vector(n_numeric)
+    for i in range(y.shape[0]):
+        by_stratum[layout.stratum[i]] += y[i]
     for t in range(n_numeric):
-        total = 0.0
+        z, total = layout.numeric[t], 0.0
         for i in range(y.shape[0]):
-            total += y[i] * layout.numeric[t, i]
+            total += y[i] * z[i]
         by_numeric[t] = total
-    return by_group, by_stratum, by_numeric
+    return by_stratum, by_numeric
 
 
 @inner()
@@ -138,8 +135,8 @@ def _dot(left, right, n):
 
 
 @inner(fastmath=FAST)
-def sums_at(layout, gamma, y, weights):
-    """Take the sums over all cells of each stratum, at weights ``C exp(slopes'z)``."""
+def sums_of_strata(layout, y, weights):
+    """Sum w z^a, y w z^a, w^2 z^a and y^2 z^a over all cells of each stratum."""
     n_numeric, n_strata = layout.numeric.shape[0], layout.columns.shape[0]
     n_monomials, n_low = layout.parent.shape[0], layout.minus.shape[1]
     by_weight, cross = matrix(n_monomials, n_strata), matrix(n_monomials, n_strata)
@@ -173,25 +170,21 @@ def sums_at(layout, gamma, y, weights):
             squared_weights[a, s] += _dot(w_square, row, n)
             if a < n_low:
                 squared_counts[a, s] += _dot(count_square, row, n)
-    return Reference(gamma, by_weight, cross, squared_weights, squared_counts)
+    return by_weight, cross, squared_weights, squared_counts
 
 
-@inner(fastmath=FAST)
-def weigh_cells(layout, gamma, weights):
-    """``w = C exp(slopes'z)`` of all cells."""
-    n_cells, n_numeric = weights.shape[0], layout.numeric.shape[0]
-    exponent, scratch = unset(CELLS_AT_ONCE), unset_integers(CELLS_AT_ONCE)
-    for first in range(0, n_cells, CELLS_AT_ONCE):
-        n = min(CELLS_AT_ONCE, n_cells - first)
-        part = weights[first : first + n]
-        exponent[:n] = 0.0
-        for t in range(n_numeric):
-            slope, z = gamma[layout.n_indicators + t], layout.numeric[t, first : first + n]
-            for i in range(n):
-                exponent[i] += slope * z[i]
-        exponentials(exponent[:n], part, scratch)
+@loops(fastmath=FAST)
+def weigh_cells(layout, gamma, begin, end, exponent, scratch, weights):
+    """``w = C exp(slopes'z)`` of the cells from ``begin`` to before ``end``."""
+    n, w, size = end - begin, weights[begin:end], layout.size[begin:end]
+    exponent[:n] = 0.0
+    for t in range(layout.numeric.shape[0]):
+        slope, z = gamma[layout.n_indicators + t], layout.numeric[t, begin:end]
         for i in range(n):
-            part[i] *= layout.size[first + i]
+            exponent[i] += slope * z[i]
+    exponentials(exponent[:n], w, scratch)
+    for i in range(n):
+        w[i] *= size[i]
 
 
 @inner()
@@ -261,18 +254,18 @@ def add_cells(begin, end, y, weights, stratum, numeric, largest_norm, factor, ch
 
 
 @inner(fastmath=FAST)
-def add_all_cells(layout, reference, change, factor, sums):
+def add_all_cells(layout, gene, change, factor, sums):
     """Add the sums over all cells, of as many kinds as ``sums`` has, by the series."""
     n_strata = factor.shape[0]
     scale = vector(n_strata)
-    _add_series(layout, reference.weights, change, 1.0, factor, sums[WEIGHTS])
+    _add_series(layout, gene.weights, change, 1.0, factor, sums[WEIGHTS])
     if sums.shape[0] > 1:
-        _add_series(layout, reference.cross, change, 1.0, factor, sums[CROSS])
+        _add_series(layout, gene.cross, change, 1.0, factor, sums[CROSS])
         for s in range(n_strata):
             scale[s] = factor[s] * factor[s]
-        _add_series(layout, reference.squared_weights, change, 2.0, scale, sums[SQUARED_WEIGHTS])
+        _add_series(layout, gene.squared_weights, change, 2.0, scale, sums[SQUARED_WEIGHTS])
         scale[:] = 1.0  # strata that are not used have no counts
-        _add_series(layout, reference.squared_counts, change, 0.0, scale, sums[SQUARED_COUNTS])
+        _add_series(layout, gene.squared_counts, change, 0.0, scale, sums[SQUARED_COUNTS])
 
 
 @inner(fastmath=FAST)

@@ -13,7 +13,7 @@ import numpy as np
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.errors import FitStatus
 from argen.glm import _group_fits
-from argen.glm._group_sums import CELLS_AT_ONCE, CELLS_OF_A_PART, Gene, GroupLayout, Reference
+from argen.glm._group_sums import CELLS_AT_ONCE, CELLS_OF_A_PART, Cells, Gene, GroupLayout
 from argen.glm.monomials import monomials
 
 # Degree of the series by number of numeric covariates; with more of them sums are taken afresh.
@@ -141,34 +141,30 @@ class GroupedGene:
     ----------
     counts
         (n_cells,) in the sequence of the layout.
-    reference
-        That of the gene, where it is known from an earlier time.
+    gene
+        What is known of the gene from an earlier time.
+    complete
+        False where ``counts`` are those of some groups alone, for which ``gene`` must be known:
+        then what cannot be fitted without those of others is OUT_OF_REACH.
     """
 
     def __init__(
-        self, layout: GroupLayout, counts: FloatArray, reference: Reference | None = None
+        self,
+        layout: GroupLayout,
+        counts: FloatArray,
+        gene: Gene | None = None,
+        *,
+        complete: bool = True,
     ) -> None:
-        self.layout, self.counts = layout, counts
-        self.weights = np.empty(len(counts))
-        unknown = Reference(np.zeros(0), *(np.zeros((0, 0)) for _ in range(4)))
-        self.gene: Gene = _group_fits.prepare(
-            layout, counts, reference is not None, reference or unknown, self.weights
-        )
+        weighed = np.zeros(len(layout.start) - 1, dtype=bool)
+        self.layout = layout
+        self.cells = Cells(counts, np.empty(len(counts)), weighed, complete)
+        self.gene: Gene = gene or _group_fits.prepare(layout, self.cells)
 
     @property
-    def parts(self) -> tuple[GroupLayout, Gene, FloatArray, FloatArray]:
+    def parts(self) -> tuple[GroupLayout, Gene, Cells]:
         """What compiled regressions of the gene begin their arguments with."""
-        return self.layout, self.gene, self.counts, self.weights
-
-    @property
-    def used(self) -> FloatArray:
-        """0 for strata of a level without counts: (n_strata,)."""
-        return self.gene.used
-
-    @property
-    def reference(self) -> Reference:
-        """Where the fits of the gene start."""
-        return self.gene.reference
+        return self.layout, self.gene, self.cells
 
     def fit(self, own: IntArray, *, halved: int) -> GroupFit:
         """Give the groups ``own`` an intercept each.
@@ -177,7 +173,7 @@ class GroupedGene:
         none (see ``prepare_responses``); the cells of the others without counts are left out.
         """
         log_rates, own_counts = np.full(1 + len(own), np.nan), np.zeros(len(own))
-        is_half, gamma = np.zeros(len(own), dtype=bool), np.zeros(len(self.reference.gamma))
+        is_half, gamma = np.zeros(len(own), dtype=bool), np.zeros(len(self.gene.gamma))
         outcome = _group_fits.fit_groups(
             *self.parts, own, halved, gamma, log_rates, own_counts, is_half
         )  # fmt: skip

@@ -147,7 +147,7 @@ class GroupFits:
         if gene not in self.fits:
             prepared = GroupedGene(self.layout, counts)
             found = prepared.fit(np.arange(self.n_groups), halved=self.n_groups)
-            fit = _GeneFit(found, prepared.used, 0.0)
+            fit = _GeneFit(found, prepared.gene.used, 0.0)
             if fit.worked:
                 every = np.arange(self.n_groups + 1), np.arange(len(counts))
                 residual, mean = self._residuals(fit, counts, *every)
