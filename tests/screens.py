@@ -58,10 +58,10 @@ def effects_of(data: argen.PerturbSeqData, source: int, engine: Engine | None = 
     return Effects(**{name: getattr(found, name)[source] for name in fields})
 
 
-def dense_screen() -> argen.PerturbSeqData:
-    """Ten genes, 60 cells each and 400 controls, in which most genes act on those after them."""
+def dense_screen(n_controls: int = 400) -> argen.PerturbSeqData:
+    """Ten genes, 60 cells each and controls, in which most genes act on those after them."""
     rng = np.random.default_rng(7)
-    node_of_cell = np.repeat(np.arange(-1, 10), [400, *[60] * 10])
+    node_of_cell = np.repeat(np.arange(-1, 10), [n_controls, *[60] * 10])
     n_cells = len(node_of_cell)
     covariates = pd.DataFrame(
         {"x": rng.normal(size=n_cells), "lane": rng.choice(list("abc"), n_cells)}

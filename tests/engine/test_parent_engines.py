@@ -85,6 +85,26 @@ def test_what_group_intercepts_cannot_do_is_fitted_exactly(rng):
     assert (fast.effects.status == FitStatus.NOT_IDENTIFIED).any()
 
 
+def test_what_cannot_be_computed_elsewhere_is_completed_here(rng):
+    counts, node_of_cell, covariates = make_data(rng, n_cells=8000)
+    node_of_cell[4000:] = -1
+    covariates["batch"] = np.where(node_of_cell == 3, "own", covariates["batch"])
+    data = screen_of(counts, node_of_cell, covariates)
+    order = chain_order(7)
+    jobs = [ParentJob(t, order.candidates(t)) for t in (2, 5, 6)]
+    tester = SharedEngine().parents(data, argen.InferenceConfig())
+    whole = tester.direct_effects(jobs)
+    packed = tester.packed(jobs)
+    assert not packed.complete
+    found = tester.bare().unpacked(packed).direct_effects(jobs)
+    assert found.left == (1, 2)
+    completed = tester.completed(jobs, found)
+    assert completed.fits == whole.fits
+    for name in ("effect", "std_error", "log10_p", "status"):
+        expected = getattr(whole.effects, name)
+        np.testing.assert_array_equal(getattr(completed.effects, name), expected)
+
+
 def test_results_do_not_depend_on_the_block(rng):
     data = screen_of(*make_data(rng))
     order, config = chain_order(7), argen.InferenceConfig(rule="published")

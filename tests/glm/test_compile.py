@@ -86,6 +86,24 @@ def test_a_callee_that_another_process_compiled_meanwhile_is_called(package):
 
 
 @pytest.mark.process
+def test_a_cache_that_speaks_of_types_that_are_gone_is_compiled_anew(package):
+    """As after an upgrade: what is on disk is loaded before its version is looked at."""
+    (package / "argen" / "glm" / "kinds.py").write_text(
+        "from typing import NamedTuple\n\nclass Old(NamedTuple):\n    x: int\n"
+    )
+    (package / "argen" / "glm" / "callee.py").write_text(
+        "from argen.glm._compile import compiled\nfrom argen.glm.kinds import Old\n\n"
+        "@compiled()\ndef callee(old):\n    return 2 * old.x\n"
+    )
+    call = "from argen.glm.callee import Old, callee\nprint(callee(Old(3)))"
+    assert run_python(call, package) == "6"
+    for name in ("kinds", "callee"):
+        module = package / "argen" / "glm" / f"{name}.py"
+        module.write_text(module.read_text().replace("Old", "New"))
+    assert run_python(call.replace("Old", "New"), package) == "6"
+
+
+@pytest.mark.process
 def test_without_a_place_for_the_cache(package):
     nowhere = package / "file"
     nowhere.touch()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import argen
-from argen.engine import ExactEngine, ParentJob, SharedEngine
+from argen.engine import ExactEngine, Fitted, ParentJob, SharedEngine
 from argen.run.blocks import SerialExecutor
 from argen.steps.parents import MOST_JOBS, MOST_PAIRS_OF_CANDIDATES, blocks_of_jobs
 from tests.screens import assert_same_network, dense_screen
@@ -17,12 +17,19 @@ both_engines = pytest.mark.parametrize(
 
 
 class BackwardsInCopies:
-    """Sends the prepared engine and every block away, and computes the last block first."""
+    """Sends what all blocks share, and what each piece needs, and computes the last block first."""
 
-    def run(self, compute, blocks):
-        sent = pickle.dumps(compute)
-        for number in reversed(range(len(blocks))):
-            yield number, pickle.loads(sent)(pickle.loads(pickle.dumps(blocks[number])))
+    def run(self, stage, numbers):
+        worker = stage.worker
+        bare = pickle.dumps(worker.bare())
+        for number in reversed(numbers):
+            parts = []
+            for piece in worker.pieces(stage.blocks[number]):
+                packed = pickle.loads(pickle.dumps(worker.packed(piece)))
+                elsewhere = pickle.loads(bare).unpacked(packed)
+                found = stage.compute(elsewhere, pickle.loads(pickle.dumps(piece)))
+                parts.append(worker.completed(piece, found))
+            yield number, Fitted.joined(parts)
 
 
 @pytest.fixture
@@ -41,6 +48,15 @@ def test_neither_cuts_nor_copies_nor_sequence_change_a_bit(engine, monkeypatch):
     in_blocks = argen.infer_network(data, engine=engine, executor=BackwardsInCopies())
     assert len(whole.candidates) > 20
     assert_same_network(in_blocks, whole)
+
+
+@pytest.mark.parametrize("n_controls", [400, 3000], ids=["most cells perturbed", "few"])
+def test_pieces_change_no_bit(n_controls, monkeypatch):
+    """Where most cells are controls, only the counts of perturbed cells are sent."""
+    data = dense_screen(n_controls)
+    whole = argen.infer_network(data)
+    monkeypatch.setattr("argen.engine.grouped.PAIRS_OF_A_PIECE", 20)
+    assert_same_network(argen.infer_network(data, executor=BackwardsInCopies()), whole)
 
 
 @both_engines

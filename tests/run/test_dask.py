@@ -10,6 +10,7 @@ import pytest
 
 import argen
 from argen.run import dask as scale
+from argen.run.blocks import Stage
 from argen.run.dask import DaskExecutor
 from tests.screens import assert_same_network, dense_screen
 
@@ -59,24 +60,57 @@ def test_same_bits_when_workers_are_killed(n_killed, executor, data):
     assert_same_network(network, argen.infer_network(data))
 
 
-class OddState:
-    """Arrays that do not fit into a message at multiples of eight bytes."""
+class OddWorker:
+    """A worker of arrays that do not fit into a message at multiples of eight bytes."""
 
     def __init__(self) -> None:
         self.arrays = [np.arange(n, dtype=t) for n in (3, 99_999) for t in (np.uint8, np.float64)]
+        self.received = []
 
-    def are_aligned(self, block):
-        """Whether every array, of the state and of the block, is as numba expects it."""
-        arrays = [*self.arrays, *block]
-        return all(array.flags.aligned and array.flags.writeable for array in arrays)
+    def bare(self):
+        return self
+
+    def pieces(self, block):
+        return [block]
+
+    def packed(self, _):
+        return OddWorker().arrays
+
+    def unpacked(self, packed):
+        self.received = packed
+        return self
+
+    def completed(self, _, found):
+        return found
+
+
+def stage_of(compute, blocks) -> Stage:
+    return Stage("odd", OddWorker(), compute, blocks, [1] * len(blocks))
+
+
+def are_aligned(worker, block):
+    """Whether every array, of the state and of the block, is as numba expects it."""
+    arrays = [*worker.arrays, *worker.received, *block]
+    return all(array.flags.aligned and array.flags.writeable for array in arrays)
 
 
 def test_arrays_arrive_in_memory_of_their_own(executor):
-    state, block = OddState(), OddState().arrays
-    assert list(executor.run(state.are_aligned, [block])) == [(0, True)]
+    stage = stage_of(are_aligned, [OddWorker().arrays])
+    assert list(executor.run(stage, [0])) == [(0, True)]
 
 
-def end_worker(_: int) -> argen.engine.Fitted:
+def test_few_pieces_are_on_their_way(executor):
+    """And no worker ever had the counts of all genes."""
+    stage = stage_of(on_their_way, list(range(40)))
+    assert max(n for _, n in executor.run(stage, range(40))) <= 1 + 2 * 2 * scale.PIECES_OF_A_THREAD
+
+
+def on_their_way(_, __) -> int:
+    """Count the pieces that this worker has been sent and not finished."""
+    return len(distributed.get_worker().state.tasks)
+
+
+def end_worker(*_) -> argen.engine.Fitted:
     """Stands for a block that is too large for any worker."""
     os._exit(1)
 
@@ -87,17 +121,17 @@ def test_blocks_that_end_every_worker_end_the_run():
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         executor = DaskExecutor(n_workers=2)
     with executor, pytest.raises(argen.ArgenError, match=r"died again and again .* too little mem"):
-        list(executor.run(end_worker, [1]))
+        list(executor.run(stage_of(end_worker, [1]), [0]))
 
 
-def fail(_: int) -> argen.engine.Fitted:
+def fail(*_) -> argen.engine.Fitted:
     """Stands for a fault of the program."""
     raise ZeroDivisionError("in a block")
 
 
 def test_what_a_block_raises_is_raised_here(executor):
     with pytest.raises(ZeroDivisionError, match="in a block"):
-        list(executor.run(fail, [1, 2]))
+        list(executor.run(stage_of(fail, [1, 2]), [0, 1]))
 
 
 def test_another_version_on_the_workers_is_refused(executor, data, monkeypatch):

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from argen.arrays import BoolArray, FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
 from argen.glm import compiled
 
 # The places of so many cells in a tile fit two bytes.
 MOST_CELLS_OF_A_TILE = 2**16
 # Where all genes are needed but not at once: genes of a tile, and entries of all tiles.
 GENES_AT_ONCE, ENTRIES_AT_ONCE = 64, 2**20
-
-UnsignedArray: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +150,16 @@ class GeneCounts:
         """Take some genes into memory: one read per tile for neighbours."""
         genes = np.asarray(genes, dtype=np.int64)
         return GeneCounts(tuple(tile.genes(genes) for tile in self.tiles), len(genes))
+
+    def only(self, genes: IntArray) -> GeneCounts:
+        """Take the counts of some genes into memory; all others have none, under their numbers."""
+        genes = np.unique(genes)
+        tiles = []
+        for tile in self.block(genes).tiles:
+            lengths = np.zeros(self.n_genes, dtype=np.int64)
+            lengths[genes] = np.diff(tile.start)
+            tiles.append(replace(tile, start=np.append(0, np.cumsum(lengths))))
+        return GeneCounts(tuple(tiles), self.n_genes)
 
     def take(self, cells: IntArray, genes: IntArray) -> GeneCounts:
         """Take some cells, increasing and perhaps several times, and some genes into memory."""

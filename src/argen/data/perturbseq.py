@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -200,6 +201,12 @@ class PerturbSeqData:
             library_size=self.library_size[cells],
             covariates=self.covariates.iloc[cells].reset_index(drop=True),
         )
+
+    def with_counts(self, counts: GeneCounts) -> PerturbSeqData:
+        """Return the same screen with counts in another place, or of some of its genes alone."""
+        other = copy(self)  # with what has been made once
+        object.__setattr__(other, "counts", counts)
+        return other
 
     @cached_property
     def sha256(self) -> str:

@@ -2,7 +2,16 @@
 
 from argen.engine.exact import ExactEngine, ExactParentTester
 from argen.engine.grouped import Genes
-from argen.engine.protocol import Effects, Engine, Fitted, ParentJob, ParentTester, Screener
+from argen.engine.protocol import (
+    Effects,
+    Engine,
+    Fitted,
+    ParentJob,
+    ParentTester,
+    Screener,
+    Worker,
+    sum_of_fits,
+)
 from argen.engine.shared import SharedEngine
 from argen.engine.threads import using_threads
 
@@ -17,5 +26,7 @@ __all__ = [
     "ParentTester",
     "Screener",
     "SharedEngine",
+    "Worker",
+    "sum_of_fits",
     "using_threads",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Self
 
 import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
+from argen.engine.counts import OnCounts
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
@@ -26,7 +28,7 @@ from argen.glm import (
 from argen.pvalues import two_sided
 
 
-class ExactScreener:
+class ExactScreener(OnCounts):
     """Fits every pair by maximum likelihood to machine precision.
 
     P-values are those of ``test``; without one, Wald's.
@@ -35,6 +37,14 @@ class ExactScreener:
     def __init__(self, data: PerturbSeqData, test: SaddlepointTest | None) -> None:
         self.data = data
         self.test = test
+
+    def on(self, data: PerturbSeqData) -> Self:
+        """Return the same preparations, with the counts of ``data``, which else is the same."""
+        return type(self)(data, self.test)
+
+    def genes_of(self, block: IntArray) -> IntArray:
+        """Return the targets."""
+        return block
 
     def total_effects(self, targets: IntArray) -> Fitted:
         """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each."""
@@ -129,12 +139,20 @@ def _null_means(
     return mean, int(np.isfinite(fit.coefficients[0]).sum()), FitStatus(fit.status[0])
 
 
-class ExactParentTester:
+class ExactParentTester(OnCounts):
     """Runs the two stages of every target on dense designs."""
 
     def __init__(self, data: PerturbSeqData, config: InferenceConfig) -> None:
         self.data = data
         self.config = config
+
+    def on(self, data: PerturbSeqData) -> Self:
+        """Return the same preparations, with the counts of ``data``, which else is the same."""
+        return type(self)(data, self.config)
+
+    def genes_of(self, block: Sequence[ParentJob]) -> IntArray:
+        """Return the targets and their candidates."""
+        return np.unique(np.concatenate([[job.target, *job.candidates] for job in block]))
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""

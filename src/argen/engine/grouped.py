@@ -14,17 +14,20 @@ rows w_j, and ``variances`` [j, k] is w_j' V_k w_j, for each of the sandwiches i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import lapack
 
-from argen.arrays import FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.engine.exact import ExactParentTester
 from argen.engine.parent_test import effects_with_tests
-from argen.engine.protocol import Effects, Fitted, ParentJob
+from argen.engine.protocol import Effects, Fitted, ParentJob, sum_of_fits
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
 from argen.glm import (
@@ -33,6 +36,7 @@ from argen.glm import (
     Gene,
     GroupedGene,
     GroupFit,
+    GroupLayout,
     fit_block,
     group_layout,
     vary_block,
@@ -42,6 +46,9 @@ from argen.glm import (
 SMALLEST_CONDITION = 1e-10
 # Neighbouring genes that a thread takes together, since their counts are read together.
 GENES_OF_A_TURN = 8
+# Pairs of candidates of a piece that is sent elsewhere. For each, the counts of one gene in the
+# cells of one perturbation are sent, eight bytes for each that is not 0.
+PAIRS_OF_A_PIECE = 1_000_000
 
 
 class Genes:
@@ -49,13 +56,13 @@ class Genes:
 
     def __init__(self, data: PerturbSeqData) -> None:
         self.data = data
+        self.n_nodes = data.n_nodes
         block = data.regressors
         group = np.where(data.controls, data.n_nodes, data.node_of_cell)
         self.layout, cells = group_layout(
             group, data.n_nodes + 1, data.offset, block.factors, block.numeric
         )
         self.place = np.argsort(cells)
-        self.n_columns = self.layout.n_indicators + len(self.layout.numeric)
         self.known: dict[int, Gene] = {}
 
     def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:
@@ -70,9 +77,34 @@ class Genes:
 
     def fit_target(self, gene: GroupedGene, job: ParentJob) -> GroupFit:
         """Regress a target on the perturbations of its candidates and, if any, on its own."""
-        is_node = job.target < self.data.n_nodes
-        own = np.append(job.candidates, job.target) if is_node else job.candidates
+        own = np.append(job.candidates, job.target) if job.target < self.n_nodes else job.candidates
         return gene.fit(own, halved=len(job.candidates))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedGenes:
+    """What jobs need of their genes: sums over all cells, and the counts in groups of theirs."""
+
+    known: dict[int, Gene]
+    place: dict[int, UnsignedArray]  # of the counts that are not 0, in the sequence of the layout
+    count: dict[int, UnsignedArray]
+    complete: bool  # the counts of all cells are there
+
+
+class GenesElsewhere(Genes):
+    """Genes that were packed, where the screen is not."""
+
+    def __init__(self, layout: GroupLayout, n_nodes: int, packed: PackedGenes) -> None:
+        self.layout, self.n_nodes, self.packed = layout, n_nodes, packed
+
+    def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:
+        """Prepare some genes, one after another."""
+        packed = self.packed
+        for gene in genes.tolist():
+            counts = np.zeros(len(self.layout.size))
+            counts[packed.place[gene]] = packed.count[gene]
+            known = packed.known[gene]
+            yield GroupedGene(self.layout, counts, known, complete=packed.complete)
 
 
 class GroupedTester:
@@ -80,20 +112,99 @@ class GroupedTester:
 
     Works through a block gene by gene, so that one preparation serves every target. What this
     algebra cannot do (collinear proxies, a covariate confounded with perturbations, a fit that
-    does not converge) is fitted exactly.
+    does not converge) is fitted exactly. Without the screen at hand that is left, and so is what
+    needs counts that are not there.
     """
 
-    def __init__(self, data: PerturbSeqData, config: InferenceConfig) -> None:
-        self.genes = Genes(data)
-        self.exact = ExactParentTester(data, config)
+    def __init__(
+        self, genes: Genes, config: InferenceConfig, exact: ExactParentTester | None
+    ) -> None:
+        self.genes, self.config, self.exact = genes, config, exact
+
+    @classmethod
+    def of(cls, data: PerturbSeqData, config: InferenceConfig) -> GroupedTester:
+        """Prepare to test the candidate parents of targets."""
+        return cls(Genes(data), config, ExactParentTester(data, config))
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
-        block = _Block(self.genes, jobs, self.exact.config)
+        block = _Block(self.genes, jobs, self.config)
         block.fit()
         block.invert()
         block.take_variances()
-        return collect(jobs, [block.effects(place) for place in range(len(jobs))], self.exact)
+        return self._collected(jobs, [block.effects(place) for place in range(len(jobs))])
+
+    def _collected(self, jobs: Sequence[ParentJob], parts: Sequence[Effects | None]) -> Fitted:
+        """Join the effects of the jobs; what is missing is fitted exactly, or left."""
+        whole, left, n_exact, n_left = [], [], 0, 0
+        for number, (job, part) in enumerate(zip(jobs, parts, strict=True)):
+            if part is not None:
+                whole.append(part)
+            elif self.exact is not None:
+                n_exact += len(job.candidates)
+                whole.append(self.exact.fit(job))
+            else:
+                n_left += len(job.candidates)
+                left.append(number)
+                whole.append(Effects.missing(len(job.candidates)))
+        n_all = sum(len(job.candidates) for job in jobs)
+        fits = {"grouped": n_all - n_exact - n_left, "exact": n_exact}
+        return Fitted(Effects.joined(whole), fits, tuple(left))
+
+    def bare(self) -> GroupedTester:
+        """Return what all blocks share, without counts."""
+        return self.unpacked(PackedGenes({}, {}, {}, complete=False))
+
+    def pieces(self, block: Sequence[ParentJob]) -> list[Sequence[ParentJob]]:
+        """Cut a block so that a piece needs the counts of so many genes in so many groups."""
+        n_pairs = np.cumsum([len(job.candidates) ** 2 for job in block])
+        piece = n_pairs // PAIRS_OF_A_PIECE
+        cuts = [0, *(1 + np.flatnonzero(np.diff(piece))).tolist(), len(block)]
+        return [block[a:b] for a, b in pairwise(cuts)]
+
+    def packed(self, piece: Sequence[ParentJob]) -> PackedGenes:
+        """Return sums over all cells of the genes of a piece, and their counts in its groups."""
+        layout, n_nodes = self.genes.layout, self.genes.n_nodes
+        sizes = np.diff(layout.start)
+        needed: dict[int, BoolArray] = defaultdict(lambda: np.zeros(len(sizes), dtype=bool))
+        complete = False
+        for job in piece:
+            own = np.append(
+                job.candidates, job.target if job.target < n_nodes else job.candidates[0]
+            )
+            complete |= bool(2 * sizes[np.unique(own)].sum() > sizes.sum())
+            for gene in (*job.candidates.tolist(), job.target):
+                needed[gene][own] = True
+        packed = PackedGenes({}, {}, {}, complete)
+
+        def pack(part: IntArray) -> None:
+            for gene, prepared in zip(part.tolist(), self.genes.prepare(part), strict=True):
+                counts = prepared.cells.counts
+                there = (
+                    counts > 0.0 if complete else np.repeat(needed[gene], sizes) & (counts > 0.0)
+                )
+                packed.known[gene] = prepared.gene
+                packed.place[gene] = np.flatnonzero(there).astype(np.uint32)
+                packed.count[gene] = counts[there].astype(np.uint32)
+
+        genes = np.array(sorted(needed))
+        in_threads(pack, np.split(genes, range(GENES_OF_A_TURN, len(genes), GENES_OF_A_TURN)))
+        return packed
+
+    def unpacked(self, packed: PackedGenes) -> GroupedTester:
+        """Be ready for the piece that these genes are of."""
+        genes = GenesElsewhere(self.genes.layout, self.genes.n_nodes, packed)
+        return GroupedTester(genes, self.config, None)
+
+    def completed(self, piece: Sequence[ParentJob], found: Fitted) -> Fitted:
+        """Compute here what was left elsewhere."""
+        if not found.left:
+            return found
+        rest = self.direct_effects([piece[number] for number in found.left])
+        sizes = [len(job.candidates) for job in piece]
+        is_left = np.repeat(np.isin(np.arange(len(piece)), found.left), sizes)
+        effects = found.effects.filled(is_left, rest.effects)
+        return Fitted(effects, sum_of_fits([found, rest]))
 
 
 class _Block:
@@ -128,12 +239,12 @@ class _Block:
             square=np.cumsum(self.n_candidates**2) - self.n_candidates**2,
             of_set=np.append(of_set, self.set_of_job)[by_gene],
             extra=np.append(
-                np.full(len(groups), -1), np.where(targets < genes.data.n_nodes, targets, -1)
+                np.full(len(groups), -1), np.where(targets < genes.n_nodes, targets, -1)
             )[by_gene],
             place=place[by_gene],
             outcome=np.full(len(gene), -1),
             halved=np.zeros(len(gene), dtype=bool),
-            gamma=np.zeros((len(gene), genes.n_columns)),
+            gamma=np.zeros((len(gene), genes.layout.n_columns)),
         )
         self.coefficients = np.empty(n.sum())
         self.variances = np.empty((len(config.model_shares), n.sum()))
@@ -194,13 +305,14 @@ class _Block:
 
     def effects(self, job: int) -> Effects | None:
         """Return the effects of a job; None when it must be fitted exactly."""
-        number = self.set_of_job[job]
-        row, n_first = self.row[len(self.fits.groups) + job], self.fits.start
-        if not self.inverted[number] or self.fits.outcome[row] != FITTED_GROUPS:
+        number, n_first = self.set_of_job[job], self.fits.start
+        row = self.row[len(self.fits.groups) + job]
+        rows = np.append(self.row[n_first[number] : n_first[number + 1]], row)
+        if not self.inverted[number] or (self.fits.outcome[rows] != FITTED_GROUPS).any():
             return None
         places = slice(self.of_job[job], self.of_job[job] + self.n_candidates[number])
-        halved = self.fits.halved[self.row[n_first[number] : n_first[number + 1]]]
-        status = np.where(halved | self.fits.halved[row], FitStatus.HALF_COUNT, FitStatus.OK)
+        halved = self.fits.halved[rows]
+        status = np.where(halved[:-1] | halved[-1], FitStatus.HALF_COUNT, FitStatus.OK)
         return effects_with_tests(
             self._square(self.coefficients, number) @ self.coefficients[places],
             self.variances[:, places],
@@ -208,19 +320,6 @@ class _Block:
             test=self.config.test_of_parents,
             status=status.astype(np.int8),
         )
-
-
-def collect(
-    jobs: Sequence[ParentJob], parts: Sequence[Effects | None], exact: ExactParentTester
-) -> Fitted:
-    """Join the effects of the jobs, and fit exactly what is missing."""
-    missing = [job for job, part in zip(jobs, parts, strict=True) if part is None]
-    n_exact = sum(len(job.candidates) for job in missing)
-    n_all = sum(len(job.candidates) for job in jobs)
-    whole = [
-        exact.fit(job) if part is None else part for job, part in zip(jobs, parts, strict=True)
-    ]
-    return Fitted(Effects.joined(whole), {"grouped": n_all - n_exact, "exact": n_exact})
 
 
 def _inverse(matrix: FloatArray) -> FloatArray | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from scipy.special import ndtri_exp
 
-from argen.arrays import FloatArray, IntArray, StatusArray
+from argen.arrays import BoolArray, FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.errors import FitStatus
@@ -40,6 +41,13 @@ class Effects:
         status = np.full(shape, FitStatus.ZERO_COUNTS, dtype=np.int8)
         return cls(effect, std_error, p_value, log10_p, status)
 
+    def filled(self, places: BoolArray, other: Effects) -> Effects:
+        """Put other effects in some places."""
+        filled = {f.name: getattr(self, f.name).copy() for f in fields(self)}
+        for name, values in filled.items():
+            values[places] = getattr(other, name)
+        return Effects(**filled)
+
     def less_sure(self, inflation: float) -> Effects:
         """Divide chi-square statistics, of whatever test, by ``inflation``."""
         if inflation == 1.0:
@@ -56,6 +64,22 @@ class Fitted:
 
     effects: Effects
     fits: dict[str, int]
+    left: tuple[int, ...] = ()  # jobs of the block that could not be done where it was computed
+
+    @classmethod
+    def joined(cls, parts: Sequence[Fitted]) -> Fitted:
+        """Join the pieces of a block."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(Effects.joined([part.effects for part in parts]), sum_of_fits(parts))
+
+
+def sum_of_fits(results: Sequence[Fitted]) -> dict[str, int]:
+    """How many fits were made in which way, over all blocks; ways not taken are left out."""
+    total: Counter[str] = Counter()
+    for result in results:
+        total.update(result.fits)
+    return {way: n_fits for way, n_fits in total.items() if n_fits}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +90,41 @@ class ParentJob:
     candidates: IntArray  # (n_candidates,)
 
 
-class Screener(Protocol):
-    """An engine that has made its preparations for one screen.
+Block = TypeVar("Block", contravariant=True)
 
-    It keeps no state between blocks, so that they can be computed anywhere, in any sequence.
+
+class Worker(Protocol[Block]):
+    """An engine that has made its preparations for the blocks of a stage.
+
+    It keeps no state between blocks, so that they can be computed anywhere, in any sequence. To
+    compute one elsewhere, send ``bare()`` once, and for each block what it needs besides.
     """
+
+    def bare(self) -> Self:
+        """Return what all blocks share, without counts."""
+
+    def pieces(self, block: Block) -> Sequence[Any]:
+        """Cut a block into such parts, one after another, as are sent each for itself."""
+
+    def packed(self, piece: Any) -> Any:
+        """Return what a piece needs beside ``bare()``: numbers, counts and sums of its genes."""
+
+    def unpacked(self, packed: Any) -> Self:
+        """Be ready for the piece that something was packed for."""
+
+    def completed(self, piece: Any, found: Fitted) -> Fitted:
+        """Compute here what was left elsewhere."""
+
+
+class Screener(Worker[IntArray], Protocol):
+    """A worker of the descendant screen; its blocks are targets."""
 
     def total_effects(self, targets: IntArray) -> Fitted:
         """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each."""
 
 
-class ParentTester(Protocol):
-    """An engine that has made its preparations for the parent search of one screen."""
+class ParentTester(Worker[Sequence[ParentJob]], Protocol):
+    """A worker of the parent search; its blocks are jobs."""
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""

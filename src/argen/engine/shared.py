@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
+from typing import Self
 
 import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.data import GeneCounts, PerturbSeqData
+from argen.engine.counts import OnCounts
 from argen.engine.exact import ExactEngine, ExactScreener
 from argen.engine.grouped import GroupedTester
 from argen.engine.protocol import Effects, Fitted, ParentTester, Screener
@@ -36,7 +39,7 @@ SERIES_DEGREES = {0: (2, 2), 1: (6, 7), 2: (6, 7), 3: (5, 6), 4: (4, 5)}
 MOST_INDICATORS = 40
 
 
-class SharedScreener:
+class SharedScreener(OnCounts):
     """Fits the pairs of a target together; see ``argen.glm._pairs`` for the algebra.
 
     What the shared fit cannot do (a covariate that separates the counts, no count among the
@@ -63,6 +66,16 @@ class SharedScreener:
         _, self.place, cell = np.unique(order, return_index=True, return_inverse=True)
         self.again = np.flatnonzero(self.place[cell] != np.arange(self.n_places))
         self.first = self.place[cell[self.again]]
+
+    def on(self, data: PerturbSeqData) -> Self:
+        """Return the same preparations, with the counts of ``data``, which else is the same."""
+        other = copy(self)
+        other.data, other.exact = data, self.exact.on(data)
+        return other
+
+    def genes_of(self, block: IntArray) -> IntArray:
+        """Return the targets."""
+        return block
 
     def total_effects(self, targets: IntArray) -> Fitted:
         """Effects of every perturbation on a block of targets: (n_nodes, n_targets) each.
@@ -146,7 +159,7 @@ class SharedEngine(ExactEngine):
         # Group intercepts have no closed form for other families, nor where groups overlap.
         if config.family != "poisson" or not data.one_per_cell:
             return super().parents(data, config)
-        return GroupedTester(data, config)
+        return GroupedTester.of(data, config)
 
 
 def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:

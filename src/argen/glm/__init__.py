@@ -5,7 +5,7 @@ from argen.glm._controls import Layout
 from argen.glm._group_blocks import BlockOfFits, fit_block, vary_block
 from argen.glm._group_fits import FITTED as FITTED_GROUPS
 from argen.glm._group_fits import OUT_OF_REACH
-from argen.glm._group_sums import Gene
+from argen.glm._group_sums import Gene, GroupLayout
 from argen.glm._kernels import weighted_cross
 from argen.glm._pairs import FITTED, FITTED_AFRESH, NO_FIT, NO_PERTURBED_COUNTS, fit_pairs
 from argen.glm._saddlepoint import ResidualLayout, compare_groups, deviates
@@ -26,6 +26,7 @@ __all__ = [
     "BlockOfFits",
     "Gene",
     "GroupFit",
+    "GroupLayout",
     "GroupedGene",
     "Layout",
     "Monomials",

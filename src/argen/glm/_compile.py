@@ -145,6 +145,16 @@ class _Kept(CompileResultCacheImpl):
         return super().rebuild(target_context, own)
 
 
+class _Index(IndexDataCacheFile):
+    """What is on disk; nothing where it speaks of types that another version of argen had."""
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except (AttributeError, ImportError):
+            return {}
+
+
 class _Cache(FunctionCache):
     """Kernels on disk, which hold as long as no kernel has been edited."""
 
@@ -153,7 +163,7 @@ class _Cache(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         stamp = self._impl.locator.get_source_stamp(), sources_digest(Path(__file__).parent)
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
+        self._cache_file = _Index(self._cache_path, self._impl.filename_base, stamp)
 
 
 @cache

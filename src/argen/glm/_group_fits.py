@@ -263,9 +263,7 @@ def _newton(layout, gene, cells, own, n_halved, with_series, remainder, gamma, l
     """
     n_columns, n_own = gamma.shape[0], own.shape[0]
     observed, fitted, rates = vector(n_columns), vector(1 + n_columns), vector(1 + n_own)
-    base_count = _share_counts(
-        layout, gene, cells.counts, own, n_halved, own_counts, is_half, observed
-    )
+    base_count = _share_counts(layout, gene, cells, own, n_halved, own_counts, is_half, observed)
     if base_count <= 0.0:
         return CONFOUNDED
     inverse_counts = _inverse_counts(own_counts, base_count)
@@ -370,9 +368,7 @@ def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_square
     n_columns, n_own = gamma.shape[0], own.shape[0]
     n_strata = layout.columns.shape[0]
     own_counts, is_half, unused = vector(n_own), booleans(n_own), vector(n_columns)
-    base_count = _share_counts(
-        layout, gene, cells.counts, own, n_halved, own_counts, is_half, unused
-    )
+    base_count = _share_counts(layout, gene, cells, own, n_halved, own_counts, is_half, unused)
     inverse_counts = _inverse_counts(own_counts, base_count)
     rates, totals, by_group = vector(1 + n_own), no_sums(3, layout), matrix(3, 1 + n_own)
     moments = cube(3, 1 + n_own, n_columns)

@@ -64,6 +64,7 @@ class GroupLayout(NamedTuple):
     columns: IntArray  # (n_strata, n_factors): column of the level in x, -1 for the reference
     slots: StratumArray  # (n_factors, n_strata): the same, with n_columns for the reference
     n_indicators: int
+    n_columns: int  # of x: indicators, and then z
     largest_norm: float  # of z
     largest_group: int  # cells of it
     exposure: FloatArray  # (n_monomials, n_strata): sum of C z^a

@@ -74,6 +74,7 @@ def group_layout(
             np.uint32, order="C"
         ),
         n_indicators=n_indicators,
+        n_columns=n_indicators + n_numeric,
         largest_norm=float(np.sqrt(np.sum(numeric**2, axis=1)).max()),
         largest_group=int(np.diff(start).max()),
         exposure=np.array(exposure),

@@ -7,7 +7,6 @@ from argen.run.blocks import (
     SerialExecutor,
     Stage,
     run_stage,
-    sum_of_fits,
 )
 from argen.run.checkpoint import Checkpoint
 from argen.run.dask import DaskExecutor
@@ -21,5 +20,4 @@ __all__ = [
     "SerialExecutor",
     "Stage",
     "run_stage",
-    "sum_of_fits",
 ]

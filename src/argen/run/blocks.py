@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from argen.engine import Fitted
+from argen.engine import Fitted, Worker
 from argen.run.checkpoint import StageCheckpoint
 
 Progress = Callable[[str, int, int], None]
@@ -21,7 +20,8 @@ class Stage(Generic[Block]):
     """What is to be computed; no result depends on how a stage is cut into blocks."""
 
     name: str
-    compute: Callable[[Block], Fitted]  # a method of an engine that has made its preparations
+    worker: Worker[Block]  # an engine that has made its preparations
+    compute: Callable[[Any, Block], Fitted]  # called with the worker; a function of a module
     blocks: Sequence[Block]
     n_tests: Sequence[int]  # (n_blocks,)
 
@@ -29,21 +29,17 @@ class Stage(Generic[Block]):
 class Executor(Protocol):
     """Who computes the blocks of a stage."""
 
-    def run(
-        self, compute: Callable[[Block], Fitted], blocks: Sequence[Block]
-    ) -> Iterator[tuple[int, Fitted]]:
-        """Yield the number of each block and its result, as they are done."""
+    def run(self, stage: Stage[Block], numbers: Sequence[int]) -> Iterator[tuple[int, Fitted]]:
+        """Yield the numbers of some blocks and their results, as they are done."""
 
 
 class SerialExecutor:
     """One block after another in this process; the engines use their threads within a block."""
 
-    def run(
-        self, compute: Callable[[Block], Fitted], blocks: Sequence[Block]
-    ) -> Iterator[tuple[int, Fitted]]:
-        """Yield the number of each block and its result, in sequence."""
-        for number, block in enumerate(blocks):
-            yield number, compute(block)
+    def run(self, stage: Stage[Block], numbers: Sequence[int]) -> Iterator[tuple[int, Fitted]]:
+        """Yield the numbers of some blocks and their results, in sequence."""
+        for number in numbers:
+            yield number, stage.compute(stage.worker, stage.blocks[number])
 
 
 def run_stage(
@@ -62,9 +58,7 @@ def run_stage(
     if progress is not None:
         progress(stage.name, done, total)
     left = [number for number in range(len(stage.blocks)) if number not in results]
-    blocks = [stage.blocks[number] for number in left]
-    for place, result in (executor or SerialExecutor()).run(stage.compute, blocks):
-        number = left[place]
+    for number, result in (executor or SerialExecutor()).run(stage, left):
         if kept is not None:
             kept.keep(number, result)
         results[number] = result
@@ -72,11 +66,3 @@ def run_stage(
         if progress is not None:
             progress(stage.name, done, total)
     return [results[number] for number in range(len(stage.blocks))]
-
-
-def sum_of_fits(results: Sequence[Fitted]) -> dict[str, int]:
-    """How many fits were made in which way, over all blocks; ways not taken are left out."""
-    total: Counter[str] = Counter()
-    for result in results:
-        total.update(result.fits)
-    return {way: n_fits for way, n_fits in total.items() if n_fits}

@@ -6,17 +6,18 @@ import logging
 import pickle
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import version
+from itertools import islice
 from numbers import Integral
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from argen.engine import Fitted, using_threads
+from argen.engine import Fitted, Worker, using_threads
 from argen.errors import ArgenError, ArgenWarning, InputError, first_few
 from argen.machine import usable_cores
-from argen.run.blocks import Block
+from argen.run.blocks import Block, Stage
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -29,6 +30,8 @@ RETRIES = 2
 # So often the prepared state is sent anew, without a block done since, after all workers died.
 MOST_ROUNDS = 3
 SECONDS_TO_CONNECT = 10
+# Pieces that are sent for each thread of the workers: the next is to be there when one is done.
+PIECES_OF_A_THREAD = 2
 
 # Blocks of a worker take turns, each with all its threads. The compiled loops are then never
 # entered by two blocks at once, and BLAS keeps its one thread until the last of them is done.
@@ -38,8 +41,10 @@ _turn = threading.Lock()
 class DaskExecutor:
     """Computes blocks on the workers of a Dask cluster, with the bits of a serial run.
 
-    The prepared engine is sent to all workers once a stage, and each block is a task. Blocks
-    of a worker that dies are computed by the others.
+    What all blocks of a stage share is sent to the workers once: of each cell its perturbation,
+    covariates and size, and no counts. Each piece of a block is a task, sent with those counts
+    that it needs, and few are on their way at any time, so that a worker holds little beside what
+    all share. Pieces of a worker that dies are computed by the others.
 
     Parameters
     ----------
@@ -96,49 +101,72 @@ class DaskExecutor:
                 "the address of one that runs, as tcp://host:8786."
             ) from error
 
-    def run(
-        self, compute: Callable[[Block], Fitted], blocks: Sequence[Block]
-    ) -> Iterator[tuple[int, Fitted]]:
-        """Yield the number of each block and its result, as they are done."""
-        if blocks:
+    def run(self, stage: Stage[Block], numbers: Sequence[int]) -> Iterator[tuple[int, Fitted]]:
+        """Yield the numbers of some blocks and their results, as they are done."""
+        if numbers:
             self._check_workers()
-        waiting, rounds = set(range(len(blocks))), 0
+        pieces = {n: stage.worker.pieces(stage.blocks[n]) for n in numbers}
+        found: dict[int, dict[int, Fitted]] = {n: {} for n in numbers}
+        waiting = [(n, place) for n in numbers for place in range(len(pieces[n]))]
+        rounds = 0
         while waiting:
             rounds += 1
-            for number, result in self._round(compute, blocks, sorted(waiting)):
-                waiting.remove(number)
+            for number, place, result in self._round(stage, pieces, waiting):
                 rounds = 0
-                yield number, result
+                piece = pieces[number][place]
+                found[number][place] = stage.worker.completed(piece, result)
+                if len(found[number]) == len(pieces[number]):
+                    yield (
+                        number,
+                        Fitted.joined([part for _, part in sorted(found.pop(number).items())]),
+                    )
+            waiting = [at for at in waiting if at[0] in found and at[1] not in found[at[0]]]
             if rounds == MOST_ROUNDS:
-                raise ArgenError(_WORKERS_DIED.format(len(waiting), len(blocks)))
+                raise ArgenError(_WORKERS_DIED.format(len(found), len(numbers)))
             if waiting:
                 warnings.warn(
-                    f"All Dask workers died before {len(waiting)} of {len(blocks)} blocks were "
+                    f"All Dask workers died before {len(found)} of {len(numbers)} blocks were "
                     "done; these are given out once more.",
                     ArgenWarning,
                     stacklevel=2,
                 )
 
     def _round(
-        self, compute: Callable[[Block], Fitted], blocks: Sequence[Block], numbers: list[int]
-    ) -> Iterator[tuple[int, Fitted]]:
-        """Send the state and compute some blocks, as far as the state is not lost on the way."""
+        self,
+        stage: Stage[Block],
+        pieces: dict[int, Sequence[Any]],
+        waiting: Sequence[tuple[int, int]],
+    ) -> Iterator[tuple[int, int, Fitted]]:
+        """Send what all share, and compute pieces, as far as nothing is lost on the way.
+
+        Only so many pieces are on their way as keep the workers busy.
+        """
         from distributed import CancelledError, KilledWorker, as_completed
 
-        state = self.client.scatter(_Aligned(compute), broadcast=True, hash=False)
-        number_of = {
-            self.client.submit(_compute, state, _Aligned(blocks[n]), pure=False, retries=RETRIES): n
-            for n in numbers
-        }
+        bare = _Aligned((stage.compute, stage.worker.bare()))
+        state = self.client.scatter(bare, broadcast=True, hash=False)
+        to_send, at_of = iter(waiting), {}
+
+        def send(at: tuple[int, int]) -> Any:
+            piece = pieces[at[0]][at[1]]
+            sent = _Aligned((piece, stage.worker.packed(piece)))
+            future = self.client.submit(_compute, state, sent, pure=False, retries=RETRIES)
+            at_of[future] = at
+            return future
+
+        n_threads = max(sum(self.client.nthreads().values()), 1)
+        futures = as_completed([send(at) for at in islice(to_send, PIECES_OF_A_THREAD * n_threads)])
         try:
-            for future in as_completed(list(number_of)):
-                number = number_of.pop(future)
-                with suppress(CancelledError):  # the state is lost: the next round has this block
-                    yield number, future.result()
+            for future in futures:
+                at = at_of.pop(future)
+                with suppress(CancelledError):  # the state is lost: the next round has this piece
+                    yield *at, future.result()
+                    futures.update(send(at) for at in islice(to_send, 1))
         except KilledWorker as error:
-            raise ArgenError(_WORKERS_DIED.format(len(number_of) + 1, len(blocks))) from error
+            n_left = len({n for n, _ in at_of.values()} | {n for n, _ in to_send} | {at[0]})
+            raise ArgenError(_WORKERS_DIED.format(n_left, len(pieces))) from error
         finally:
-            self.client.cancel(list(number_of))
+            self.client.cancel(list(at_of))
 
     def _check_workers(self) -> None:
         """Wait for the first worker, and compare versions with those that are there."""
@@ -235,9 +263,11 @@ def _arrived(sent: bytes) -> _Aligned[Any]:
     return _Aligned(pickle.loads(sent))  # noqa: S301, own state, over Dask's own connection
 
 
-def _compute(compute: _Aligned[Callable[[Block], Fitted]], block: _Aligned[Block]) -> Fitted:
-    """Compute a block on a worker, with the threads that the worker has."""
+def _compute(shared: _Aligned[tuple[Any, Worker[Any]]], sent: _Aligned[tuple[Any, Any]]) -> Fitted:
+    """Compute a piece on a worker, with the threads that the worker has."""
     from distributed import get_worker
 
+    (compute, worker), (piece, packed) = shared.value, sent.value
     with _turn, using_threads(get_worker().state.nthreads):
-        return compute.value(block.value)
+        found: Fitted = compute(worker.unpacked(packed), piece)
+        return found

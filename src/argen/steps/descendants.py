@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from argen.arrays import BoolArray, FloatArray, StatusArray
+from argen.arrays import BoolArray, FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData, require_screen
-from argen.engine import Effects, Engine, Fitted, SharedEngine, using_threads
+from argen.engine import Effects, Engine, Fitted, Screener, SharedEngine, sum_of_fits, using_threads
 from argen.errors import FitStatus
 from argen.pvalues import adjust
-from argen.run import Checkpoint, Executor, Progress, Stage, run_stage, sum_of_fits
+from argen.run import Checkpoint, Executor, Progress, Stage, run_stage
 
 # Targets of a block, of which the threads of a worker take one each.
 BLOCK_OF_TARGETS = 64
@@ -134,9 +134,13 @@ def screen_descendants(
     with using_threads(config.threads):
         screener = engine.screen(data, config)
         n_tests = [data.n_nodes * len(targets) for targets in blocks]
-        stage = Stage("screen", screener.total_effects, blocks, n_tests)
+        stage = Stage("screen", screener, _total_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)
     return assemble_screen(data.genes, results, config)
+
+
+def _total_effects(screener: Screener, targets: IntArray) -> Fitted:
+    return screener.total_effects(targets)
 
 
 def assemble_screen(

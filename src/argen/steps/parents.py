@@ -11,9 +11,18 @@ import pandas as pd
 from argen.arrays import IntArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData, require_screen
-from argen.engine import Effects, Engine, ParentJob, SharedEngine, using_threads
+from argen.engine import (
+    Effects,
+    Engine,
+    Fitted,
+    ParentJob,
+    ParentTester,
+    SharedEngine,
+    sum_of_fits,
+    using_threads,
+)
 from argen.errors import FitStatus
-from argen.run import Checkpoint, Executor, Progress, Stage, run_stage, sum_of_fits
+from argen.run import Checkpoint, Executor, Progress, Stage, run_stage
 from argen.steps.order import CausalOrder
 
 # A block of the parent search is full when it has so many jobs, or when the squares of the numbers
@@ -94,7 +103,7 @@ def search_parents(
     with using_threads(config.threads):
         tester = engine.parents(data, config)
         n_tests = [sum(len(job.candidates) for job in block) for block in blocks]
-        stage = Stage("parents", tester.direct_effects, blocks, n_tests)
+        stage = Stage("parents", tester, _direct_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)
     no_index = np.empty(0, dtype=np.int64)
     targets = [np.full(len(job.candidates), job.target) for job in jobs]
@@ -105,6 +114,10 @@ def search_parents(
         effects=Effects.joined([r.effects for r in results]).less_sure(config.inflation),
         fits=sum_of_fits(results),
     )
+
+
+def _direct_effects(tester: ParentTester, jobs: Sequence[ParentJob]) -> Fitted:
+    return tester.direct_effects(jobs)
 
 
 def blocks_of_jobs(jobs: Sequence[ParentJob]) -> list[list[ParentJob]]:
