@@ -65,7 +65,7 @@ def measure(path: Path, way: str, threads: int | None) -> None:
     """Read a file; print wall and processor seconds, and the growth of the peak memory in MB."""
     labels = {"target": "perturbation", "control": "control"}
     asked = argen.ReadOptions(**labels, min_cells=1)
-    argen.read_perturbseq(draw_screen("csr", 200, 20), asked)  # loads what reading needs
+    argen.read_perturbseq(draw_screen("csr", 500, 60), asked)  # loads what reading needs
     before = peak_memory()
     start, start_cpu = time.perf_counter(), time.process_time()
     options = WAYS[way]
