@@ -57,8 +57,8 @@ class ReadOptions:
         Names of the columns where the target is a table of obsm without them: a list, or a key
         of uns.
     memory
-        How much memory the counts may take, such as "4 GB"; half of what is free when left out.
-        Where they take more, they are kept in files.
+        How much memory the counts may take, with the blocks that threads read ahead, such as
+        "4 GB"; half of what is free when left out. Where counts take more, they are kept in files.
     scratch
         Folder for these files, where those of a screen on disk stay, and are used again while
         it and the choice of cells and genes are the same; when left out, they go with the

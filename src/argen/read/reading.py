@@ -41,8 +41,8 @@ def read_perturbseq(
     options
         Which column says what, which cells and genes to use, and where to keep counts.
     threads
-        Threads that read and check blocks; when left out, one for each core that the process may
-        use. The result does not depend on it.
+        Threads that read and check blocks, as far as there is memory; when left out, one for each
+        core that the process may use. The result does not depend on it.
 
     Raises
     ------
