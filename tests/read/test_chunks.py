@@ -74,6 +74,13 @@ def test_what_has_no_chunks_is_left_as_it_is(file):
     assert unlocked(dataset) is dataset
 
 
+def test_large_chunks_are_left_to_hdf5(file, monkeypatch):
+    dataset = written(file, values_of("f4", LENGTH), 1000, compression="gzip")
+    assert isinstance(unlocked(dataset), ChunkedDataset)
+    monkeypatch.setattr(chunks, "_MOST_BYTES_OF_A_CHUNK", 3999)
+    assert unlocked(dataset) is dataset
+
+
 def test_values_stored_in_another_type_are_left_to_hdf5(file):
     narrow = h5py.h5t.STD_I32LE.copy()
     narrow.set_precision(20)

@@ -6,6 +6,7 @@ they are in the file, and the filters that AnnData uses are undone outside of th
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from argen.glm import compiled
+
+# What a thread may hold of a larger chunk would not fit what a block is said to take.
+_MOST_BYTES_OF_A_CHUNK = 2**24
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Undo: TypeAlias = Callable[[Bytes, int, int], Bytes]
@@ -28,20 +32,19 @@ class ChunkedDataset:
 
     dataset: Any
     shape: tuple[int, ...]
+    chunks: tuple[int, ...]
     dtype: np.dtype[Any]
     undo: tuple[Undo, ...]  # one for each filter, in the order in which they were applied
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         begin, end, _ = rows.indices(self.shape[0])
         values = np.empty((max(end - begin, 0), *self.shape[1:]), self.dtype)
-        starts = [range(0, n, c) for n, c in zip(self.shape, self.dataset.chunks, strict=True)]
-        if len(values):
-            length = self.dataset.chunks[0]
-            starts[0] = range(begin // length * length, end, length)
-        for start in product(*starts):
-            first, *columns = (
-                slice(at, at + c) for at, c in zip(start, self.dataset.chunks, strict=True)
-            )
+        if not values.size:
+            return values
+        length, *widths = self.chunks
+        starts = range(begin // length * length, end, length)
+        for start in product(starts, *map(range, [0] * len(widths), self.shape[1:], widths)):
+            first, *columns = (slice(at, at + c) for at, c in zip(start, self.chunks, strict=True))
             low, high = max(first.start, begin), min(first.stop, end)
             part = values[(slice(low - begin, high - begin), *columns)]
             chunk = self._chunk(start)
@@ -54,15 +57,14 @@ class ChunkedDataset:
 
     def _chunk(self, start: tuple[int, ...]) -> NDArray[Any] | None:
         """Decompress the chunk that starts there; None when it is not as expected."""
-        n_values = int(np.prod(self.dataset.chunks))
+        n_bytes = math.prod(self.chunks) * self.dtype.itemsize
         try:
             left_out, stored = self.dataset.id.read_direct_chunk(start)
             values = np.frombuffer(stored, np.uint8)
             for number in reversed(range(len(self.undo))):
                 if not left_out >> number & 1:
-                    n_bytes = n_values * self.dtype.itemsize
                     values = self.undo[number](values, n_bytes, self.dtype.itemsize)
-            return values.view(self.dtype).reshape(self.dataset.chunks)
+            return values.view(self.dtype).reshape(self.chunks)
         except (OSError, RuntimeError, ValueError, zlib.error):
             return None
 
@@ -83,9 +85,11 @@ def unlocked(values: Any) -> Any:
     as_in_memory = values.dtype.kind in "buif" and (
         values.id.get_type() == h5py.h5t.py_create(values.dtype, logical=True)
     )
-    if not as_in_memory or not set(codes) <= set(known):
+    small = math.prod(values.chunks) * values.dtype.itemsize <= _MOST_BYTES_OF_A_CHUNK
+    if not (as_in_memory and small and set(codes) <= set(known)):
         return values
-    return ChunkedDataset(values, values.shape, values.dtype, tuple(known[code] for code in codes))
+    undo = tuple(known[code] for code in codes)
+    return ChunkedDataset(values, values.shape, values.chunks, values.dtype, undo)
 
 
 def _inflated(stored: Bytes, n_bytes: int, _: int) -> Bytes:
