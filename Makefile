@@ -45,6 +45,7 @@ bench: .venv/.with-bench
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py --more-covariates
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/genome_wide.py
 	$(BIN)/python benchmarks/null_calibration.py
 

@@ -28,8 +28,10 @@ def test_first_fit():
 
 
 def test_reading():
-    shown = output_of("reading.py", "--cells", "500", "--genes", "60")
+    options = ["--cells", "500", "--genes", "60", "--threads", "1", "2", "--rounds", "1"]
+    shown = output_of("reading.py", *options)
     assert shown.count("argen, kept before") == 2
+    assert shown.count("one at a time") >= 3  # formats; zarr where it is installed
 
 
 def test_speed():
@@ -51,6 +53,13 @@ def test_scaling_with_cells():
         "--times-cells", "1", "2", "--ways", "default",
     )  # fmt: skip
     assert "screen n^" in shown
+
+
+def test_threads():
+    shown = output_of("threads.py", "--threads", "1", "3", "--toy").splitlines()
+    assert [line.split()[:2] for line in shown[-4:]] == [
+        ["alone", "1"], ["alone", "3"], ["beside", "1"], ["beside", "3"],
+    ]  # fmt: skip
 
 
 def test_limit():

@@ -89,8 +89,8 @@ class InferenceConfig:
     confidence
         Coverage of the intervals in the tables.
     threads
-        Threads of the compiled loops; when left out, one for each core that the process may
-        use. No result depends on it.
+        Threads of the compiled loops, and of reading on the command line; when left out, one
+        for each core that the process may use. No result depends on it.
     """
 
     alpha: float = 0.05

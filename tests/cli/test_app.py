@@ -88,14 +88,14 @@ def test_nodes_and_filter(screen, tmp_path):
 def test_what_is_typed_becomes_options_of_reading(typed, expected, tmp_path, monkeypatch):
     seen = []
 
-    def caught(file, options):
-        seen.append(options)
+    def caught(file, options, *, threads):
+        seen.append((options, threads))
         raise argen.InputError("enough")
 
     monkeypatch.setattr("argen.cli.reading.read_perturbseq", caught)
-    out = ["--out", str(tmp_path)]
-    assert run("fit", "screen.h5ad", "--target", "gene", *typed.split(), *out) == 2
-    assert seen == [argen.ReadOptions(target="gene", **expected)]
+    others = ["--threads", "3", "--out", str(tmp_path)]
+    assert run("fit", "screen.h5ad", "--target", "gene", *typed.split(), *others) == 2
+    assert seen == [(argen.ReadOptions(target="gene", **expected), 3)]
 
 
 @pytest.mark.whole

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from pathlib import Path
+from threading import Lock
+from time import sleep
 
 import anndata
 import h5py
@@ -15,17 +17,18 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import argen
-from argen.data.counts import StoredArray
+from argen.data.counts import StoredArray, Tile
 from argen.read import matrices
-from argen.read.scratch import most_bytes
+from argen.read.at_once import AtOnce, read_at_once
+from argen.read.scratch import TileStore, most_bytes
 
 HERE = Path(__file__).parent
 FORMATS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.asarray}
 
 
-def read(given, **options):
+def read(given, *, threads=None, **options):
     labels = {"target": "perturbation", "control": "non-targeting"}
-    return argen.read_perturbseq(given, argen.ReadOptions(**(labels | options)))
+    return argen.read_perturbseq(given, argen.ReadOptions(**(labels | options)), threads=threads)
 
 
 def with_matrix(screen, matrix, **others):
@@ -85,6 +88,72 @@ def test_files_agree_with_objects(screen, tmp_path, monkeypatch, suffix, as_matr
     data = read(path, **options)
     assert data.sha256 == read(given, **options).sha256
     assert data.source == str(path)
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data")
+@pytest.mark.parametrize("kind", ["object", "gzip", "lzf", "zarr"])
+@pytest.mark.parametrize("as_matrix", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("memory", [0, 60_000, None])
+def test_threads_do_not_matter(screen, tmp_path, monkeypatch, kind, as_matrix, memory):
+    if kind == "zarr":
+        pytest.importorskip("zarr")
+    monkeypatch.setattr(matrices, "MOST_ENTRIES_OF_A_BLOCK", 200)
+    given = with_matrix(screen, as_matrix(screen.X.toarray()))
+    if kind in ("gzip", "lzf"):
+        given.write_h5ad(tmp_path / "screen.h5ad", compression=kind)
+        given = tmp_path / "screen.h5ad"
+    elif kind == "zarr":
+        given = write(given, tmp_path, ".zarr")
+    one, *others = (
+        read(given, sinks="all", cells="confident", memory=memory, threads=threads)
+        for threads in (1, 2, 5)
+    )
+    for other in others:
+        assert other.sha256 == one.sha256
+        assert len(other.counts.tiles) == len(one.counts.tiles)
+        for mine, its in zip(one.counts.tiles, other.counts.tiles, strict=True):
+            for name in ("start", "cell", "count"):
+                np.testing.assert_array_equal(getattr(its, name)[:], getattr(mine, name)[:])
+        np.testing.assert_array_equal(other.library_size, one.library_size)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_the_first_block_with_an_error_is_told(screen, monkeypatch, threads):
+    monkeypatch.setattr(matrices, "MOST_ENTRIES_OF_A_BLOCK", 60)
+    counts = screen.X.toarray()
+    counts[150, 2], counts[200, 1], counts[290, 0] = 0.5, 1.5, -1.0
+    words = r"not integers in 1 entries .*'cell150', gene 'JAK2'"
+    with pytest.raises(argen.InputError, match=words):
+        read(with_matrix(screen, sparse.csr_matrix(counts)), sinks="all", threads=threads)
+
+
+@pytest.mark.parametrize("threads", [0, 1.5, True, "two"])
+def test_threads_that_are_no_number(screen, threads):
+    with pytest.raises(argen.InputError, match="threads must be a whole number from 1"):
+        read(screen, threads=threads)
+
+
+def test_blocks_on_their_way_count_as_memory():
+    """Never more than there is room for beside the tiles, and never fewer than one."""
+    running, most, lock = 0, 0, Lock()
+
+    def tile(number: int) -> Tile:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        sleep(0.002)
+        with lock:
+            running -= 1
+        return Tile(10, np.array([0, 10]), np.arange(10, dtype=np.uint16), np.full(10, number))
+
+    for room, expected in ((0, 1), (2_500, 2), (10**9, 4)):
+        store, most = TileStore(room), 0
+        with read_at_once(tile, range(30), AtOnce(4, (store,), 1000)) as tiles:
+            for got in tiles:
+                store.add(got)
+        assert [int(got.count[:][0]) for got in store.tiles] == list(range(30))
+        assert 1 <= most <= expected
 
 
 def test_what_is_in_files_gives_the_same_network(screen, tmp_path):

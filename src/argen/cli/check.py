@@ -100,7 +100,7 @@ def check(
     if out is not None:
         console.make_folder(out)
     announce_compiling()
-    data = read_screen(file, screen)
+    data = read_screen(file, screen, config.threads)
     columns = _Columns.read(file, options)
     with console.progress() as shown:
         network, further = _infer_and_vary(data, config, options, columns, shown)
@@ -178,7 +178,7 @@ def _leave_out(
     of_cells = read_columns(file, [screen.target])[screen.target]
     _refuse_unknown(labels, of_cells)
     # Their cells are read as controls, and take no part in any fit.
-    data = read_screen(file, replace(screen, control=(*screen.control, *labels)))
+    data = read_screen(file, replace(screen, control=(*screen.control, *labels)), config.threads)
     return checks.held_out(data, config, held=named, labels=of_cells)
 
 

@@ -57,7 +57,7 @@ def fit(
     _refuse_to_begin_again(out, resume=run.resume)
     announce_compiling(quiet=quiet)
     with _executor(run, config) as executor:
-        data = read_screen(file, screen)
+        data = read_screen(file, screen, config.threads)
         if not quiet:
             console.out.print(f"{data.summary()}\n")
         checkpoint = Checkpoint(out / CHECKPOINT, data.sha256)

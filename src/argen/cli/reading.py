@@ -22,7 +22,7 @@ from argen.simulate import Truth
 COMPILING = "about 20 s"
 
 
-def read_screen(file: Path, typed: ReadOptions) -> PerturbSeqData:
+def read_screen(file: Path, typed: ReadOptions, threads: int | None = None) -> PerturbSeqData:
     """Read the screen that the options describe, whose lists are what was typed, as A,B."""
     covariates, nodes, sinks = typed.covariates, typed.nodes, typed.sinks
     if not isinstance(covariates, str):  # which is a formula
@@ -31,7 +31,8 @@ def read_screen(file: Path, typed: ReadOptions) -> PerturbSeqData:
         nodes = gene_list(nodes, "--nodes")
     if sinks is not None and sinks != "all":
         sinks = gene_list(sinks, "--sinks")
-    return read_perturbseq(file, replace(typed, covariates=covariates, nodes=nodes, sinks=sinks))
+    options = replace(typed, covariates=covariates, nodes=nodes, sinks=sinks)
+    return read_perturbseq(file, options, threads=threads)
 
 
 def announce_compiling(*, quiet: bool = False) -> None:

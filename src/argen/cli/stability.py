@@ -50,7 +50,7 @@ def stability(
     if out is not None:
         console.make_folder(out)
     announce_compiling()
-    data = read_screen(file, screen)
+    data = read_screen(file, screen, config.threads)
     network = infer_network(data, config)
     with console.progress() as shown:
         found = checks.stability(

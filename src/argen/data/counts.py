@@ -219,10 +219,11 @@ class GeneCounts:
             last = min(first + GENES_AT_ONCE, self.n_genes)
             for first_cell, tile in self._placed_tiles():
                 cell, count = tile.entries(first, last)
-                if cells is not None:
+                if cells is not None and not cells.all():
                     count = count * cells[first_cell : first_cell + tile.n_cells][cell]
-                bounds = tile.start[first : last + 1] - tile.start[first]
-                totals[first:last] += np.diff(np.cumsum(np.append(0, count))[bounds])
+                start = tile.start[first:last] - tile.start[first]
+                some = np.diff(tile.start[first : last + 1]) > 0
+                totals[first:last][some] += np.add.reduceat(count, start[some], dtype=np.float64)
         return totals
 
     def to_csc(self) -> sparse.csc_array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,9 +11,11 @@ from scipy import sparse
 from argen.arrays import IntArray
 from argen.data import MOST_CELLS_OF_A_TILE
 from argen.errors import InputError
+from argen.read.chunks import unlocked
 
-# A block takes some fifty bytes an entry while it is checked and transposed.
 MOST_ENTRIES_OF_A_BLOCK = 2**21
+# What a block takes for each entry while it is checked and transposed, or about.
+_BYTES_OF_AN_ENTRY = 50
 # Encodings of AnnData of which slices can be read, and their versions.
 _USUAL = {"csr_matrix": "0.1.0", "csc_matrix": "0.1.0", "array": "0.2.0"}
 
@@ -40,30 +41,33 @@ class CompressedMatrix:
         """Values of the first cells (or genes)."""
         return np.asarray(self.data[: int(self.start[: n_rows + 1][-1])])
 
-    def blocks(self) -> Iterator[tuple[int, Any]]:
-        """Yield the first cell (or gene) of each block and its checked matrix, a copy."""
+    def bounds(self) -> list[tuple[int, int]]:
+        """First cell (or gene) of each block, and of the next."""
         n_rows = self.shape[0] if self.by_cells else self.shape[1]
         if len(self.start) != n_rows + 1 or self.start[0] != 0 or (np.diff(self.start) < 0).any():
             raise _damaged(self.name, "its row pointers are not those of its shape")
-        for begin, end in _bounds(self.start, MOST_CELLS_OF_A_TILE if self.by_cells else n_rows):
-            part = slice(int(self.start[begin]), int(self.start[end]))
-            arrays = (
-                np.array(self.data[part]),
-                np.array(self.indices[part]),
-                self.start[begin : end + 1] - part.start,
-            )
-            try:
-                if self.by_cells:
-                    block = sparse.csr_array(arrays, shape=(end - begin, self.shape[1]))
-                else:
-                    block = sparse.csc_array(arrays, shape=(self.shape[0], end - begin))
-                block.check_format(full_check=True)
-            except ValueError as error:
-                raise _damaged(self.name, error) from error
-            if block.dtype == bool:
-                block = block.astype(np.uint8)
-            block.sum_duplicates()
-            yield begin, block
+        return _bounds(self.start, MOST_CELLS_OF_A_TILE if self.by_cells else n_rows)
+
+    def block(self, begin: int, end: int) -> Any:
+        """Read and check the matrix of some cells (or genes); a copy."""
+        part = slice(int(self.start[begin]), int(self.start[end]))
+        arrays = (
+            np.array(self.data[part]),
+            np.array(self.indices[part]),
+            self.start[begin : end + 1] - part.start,
+        )
+        try:
+            if self.by_cells:
+                block = sparse.csr_array(arrays, shape=(end - begin, self.shape[1]))
+            else:
+                block = sparse.csc_array(arrays, shape=(self.shape[0], end - begin))
+            block.check_format(full_check=True)
+        except ValueError as error:
+            raise _damaged(self.name, error) from error
+        if block.dtype == bool:
+            block = block.astype(np.uint8)
+        block.sum_duplicates()
+        return block
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +91,25 @@ class DenseMatrix:
         """Values of the first cells."""
         return np.asarray(self.values[:n_rows])
 
-    def blocks(self) -> Iterator[tuple[int, Any]]:
-        """Yield the first cell of each block and its matrix."""
+    def bounds(self) -> list[tuple[int, int]]:
+        """First cell of each block, and of the next."""
         n_cells, n_genes = self.shape
-        for begin, end in _bounds(np.arange(n_cells + 1) * n_genes, MOST_CELLS_OF_A_TILE):
-            rows = np.asarray(self.values[begin:end])
-            if rows.dtype in (np.float16, bool):  # unknown to scipy.sparse, or without sums
-                rows = rows.astype(np.float32)
-            yield begin, sparse.csr_array(rows)
+        return _bounds(np.arange(n_cells + 1) * n_genes, MOST_CELLS_OF_A_TILE)
+
+    def block(self, begin: int, end: int) -> Any:
+        """Read the matrix of some cells."""
+        rows = np.asarray(self.values[begin:end])
+        if rows.dtype in (np.float16, bool):  # unknown to scipy.sparse, or without sums
+            rows = rows.astype(np.float32)
+        return sparse.csr_array(rows)
 
 
 BlockMatrix: TypeAlias = CompressedMatrix | DenseMatrix
+
+
+def bytes_of_a_block() -> int:
+    """Memory that a block takes, or about."""
+    return _BYTES_OF_AN_ENTRY * MOST_ENTRIES_OF_A_BLOCK
 
 
 def block_matrix(matrix: Any, name: str) -> BlockMatrix:
@@ -109,11 +121,12 @@ def block_matrix(matrix: Any, name: str) -> BlockMatrix:
         by_cells, shape = matrix.format == "csr", matrix.shape
         start, indices, data = matrix.indptr, matrix.indices, matrix.data
     elif hasattr(matrix, "shape"):
-        return DenseMatrix(matrix if hasattr(matrix, "dtype") else np.asarray(matrix))
+        return DenseMatrix(unlocked(matrix) if hasattr(matrix, "dtype") else np.asarray(matrix))
     else:
         by_cells = matrix.attrs["encoding-type"] == "csr_matrix"
         shape = tuple(int(n) for n in matrix.attrs["shape"])
-        start, indices, data = matrix["indptr"][:], matrix["indices"], matrix["data"]
+        start = matrix["indptr"][:]
+        indices, data = unlocked(matrix["indices"]), unlocked(matrix["data"])
     return CompressedMatrix(np.asarray(start, dtype=np.int64), indices, data, shape, by_cells, name)
 
 
@@ -138,14 +151,15 @@ def read_element(element: Any) -> Any:
     return read_elem(element)
 
 
-def _bounds(start: IntArray, most_rows: int) -> Iterator[tuple[int, int]]:
+def _bounds(start: IntArray, most_rows: int) -> list[tuple[int, int]]:
     """Cut rows into blocks of at most so many entries, or of one row."""
-    begin, n_rows = 0, len(start) - 1
+    bounds, begin, n_rows = [], 0, len(start) - 1
     while begin < n_rows:
         last = int(np.searchsorted(start, start[begin] + MOST_ENTRIES_OF_A_BLOCK, side="right")) - 1
         end = min(max(last, begin + 1), begin + most_rows, n_rows)
-        yield begin, end
+        bounds.append((begin, end))
         begin = end
+    return bounds
 
 
 def _damaged(name: str, why: object) -> InputError:

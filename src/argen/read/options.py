@@ -57,8 +57,8 @@ class ReadOptions:
         Names of the columns where the target is a table of obsm without them: a list, or a key
         of uns.
     memory
-        How much memory the counts may take, such as "4 GB"; half of what is free when left out.
-        Where they take more, they are kept in files.
+        How much memory the counts may take, with the blocks that threads read ahead, such as
+        "4 GB"; half of what is free when left out. Where counts take more, they are kept in files.
     scratch
         Folder for these files, where those of a screen on disk stay, and are used again while
         it and the choice of cells and genes are the same; when left out, they go with the
@@ -93,7 +93,7 @@ class ReadOptions:
                 _check_text(getattr(self, option), option)
         if self.separator == "":
             raise InputError("separator must have a character, such as '+'.")
-        put("min_cells", _whole_number(self.min_cells, "min_cells"))
+        put("min_cells", whole_number(self.min_cells, "min_cells"))
         put("covariates", _formula_or_names(self.covariates))
         put("control", _names(self.control, "control"))
         if self.target_names is not None and not isinstance(self.target_names, str):
@@ -142,7 +142,8 @@ def _formula_or_names(value: object) -> str | tuple[str, ...]:
     return _names(value, "covariates")
 
 
-def _whole_number(value: object, option: str) -> int:
+def whole_number(value: object, option: str) -> int:
+    """Return a whole number from 1."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise InputError(f"{option} must be a whole number from 1, not {_shown(value)}.")
     return int(value)

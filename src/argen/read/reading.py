@@ -16,10 +16,11 @@ from argen.data import (
     left_out_table,
 )
 from argen.errors import InputError, first_few
+from argen.machine import usable_cores
 from argen.read.cells import covariate_table, library_size
 from argen.read.files import open_anndata
 from argen.read.nodes import report_dropped
-from argen.read.options import ReadOptions
+from argen.read.options import ReadOptions, whole_number
 from argen.read.scratch import TileStore
 from argen.read.selection import select_from
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def read_perturbseq(path_or_anndata: str | Path | AnnData, options: ReadOptions) -> PerturbSeqData:
+def read_perturbseq(
+    path_or_anndata: str | Path | AnnData, options: ReadOptions, *, threads: int | None = None
+) -> PerturbSeqData:
     """Read a Perturb-seq screen and check that the method can use it.
 
     Parameters
@@ -37,6 +40,9 @@ def read_perturbseq(path_or_anndata: str | Path | AnnData, options: ReadOptions)
         read once, in blocks.
     options
         Which column says what, which cells and genes to use, and where to keep counts.
+    threads
+        Threads that read and check blocks, as far as there is memory; when left out, one for each
+        core that the process may use. The result does not depend on it.
 
     Raises
     ------
@@ -64,9 +70,10 @@ def read_perturbseq(path_or_anndata: str | Path | AnnData, options: ReadOptions)
         raise InputError(
             f"Expected options, ReadOptions(target=..., control=...), not {type(options).__name__}."
         )
+    threads = usable_cores() if threads is None else whole_number(threads, "threads")
     store = TileStore.of(options.memory, options.scratch)
     with open_anndata(path_or_anndata) as opened:
-        selected = select_from(opened, options, store)
+        selected = select_from(opened, options, store, threads)
         report_dropped(selected.nodes.dropped)
         obs = opened.obs[selected.kept]
         sizes, size_source = library_size(obs, options.library_size, selected.row_sums)

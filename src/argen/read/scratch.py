@@ -86,6 +86,11 @@ class TileStore:
         if self._nbytes > self.most_bytes:
             self._move()
 
+    @property
+    def room(self) -> int:
+        """Bytes that are left in memory."""
+        return self.most_bytes if self._n_moved else self.most_bytes - self._nbytes
+
     def clear(self) -> None:
         """Forget the tiles, and remove their files."""
         self.tiles = []

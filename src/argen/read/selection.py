@@ -44,7 +44,9 @@ class Selected:
     left_out: list[Fate]
 
 
-def select_from(opened: OpenAnnData, options: ReadOptions, store: TileStore) -> Selected:
+def select_from(
+    opened: OpenAnnData, options: ReadOptions, store: TileStore, threads: int
+) -> Selected:
     """Choose cells, nodes and sinks by the tables of a screen, then read the counts once."""
     matrix, gene_table, name = find_matrix(opened, options.layer)
     genes = gene_names(gene_table, options.gene_symbols)
@@ -55,7 +57,7 @@ def select_from(opened: OpenAnnData, options: ReadOptions, store: TileStore) -> 
     columns = np.array([*first.columns.values(), *sinks], dtype=np.int64)
     wanted = Wanted(passed, _among(passed, first.used), columns)
     check = RawCounts(opened, name, genes.identifiers)
-    counts, row_sums = _read(matrix, wanted, check, store)
+    counts, row_sums = _read(matrix, wanted, check, store, threads)
 
     nodes = _with_counts(first, counts, carried, genes, options.min_cells)
     check_enough(nodes, genes, gene_table, strict=options.strict)
@@ -94,15 +96,15 @@ def _among(passed: BoolArray, chosen: BoolArray) -> BoolArray:
 
 
 def _read(
-    matrix: BlockMatrix, wanted: Wanted, check: RawCounts, store: TileStore
+    matrix: BlockMatrix, wanted: Wanted, check: RawCounts, store: TileStore, threads: int
 ) -> tuple[GeneCounts, FloatArray]:
     """Read the counts, or take them from where an earlier reading left them."""
     tiles, version = store.another(), check.opened.version
     if store.parent is None or version is None:
-        return tile_counts(matrix, wanted, check, tiles)
+        return tile_counts(matrix, wanted, check, tiles, threads)
     kept = Kept.of(store.parent, version, check.name, wanted.passed, wanted.used, wanted.columns)
     if not kept.is_there():
-        kept.save(*tile_counts(matrix, wanted, check, tiles))
+        kept.save(*tile_counts(matrix, wanted, check, tiles, threads))
         tiles.clear()
     return kept.load(store.most_bytes)
 
@@ -129,6 +131,8 @@ def _sinks_with_counts(
     min_mean: float,
 ) -> tuple[BoolArray, list[Fate]]:
     """Which sinks have enough counts, and the fate of the others."""
+    if not len(sinks):
+        return np.empty(0, dtype=bool), []
     means = counts.totals(cells)[n_before:] / max(int(cells.sum()), 1)
     kept = (means > 0) & (means >= min_mean)
     reasons = np.where(means > 0, f"mean count below {min_mean:g}", NO_COUNT)

@@ -12,6 +12,7 @@ from scipy import sparse
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import MOST_CELLS_OF_A_TILE, GeneCounts, Tile
 from argen.read import matrices
+from argen.read.at_once import AtOnce, read_at_once
 from argen.read.scratch import TileStore
 
 # Tiles from a matrix by genes are put together with so many entries in memory, or about.
@@ -32,71 +33,100 @@ Check = Callable[[Any, IntArray, int], None]
 
 
 def tile_counts(
-    matrix: matrices.BlockMatrix, wanted: Wanted, check: Check, store: TileStore
+    matrix: matrices.BlockMatrix, wanted: Wanted, check: Check, store: TileStore, threads: int
 ) -> tuple[GeneCounts, FloatArray]:
     """Read a matrix once; returns the counts that are kept and the row sums of their cells.
 
     No more than the result and one block is in memory, and not the result when the store
-    moves it to files.
+    moves it to files. Where the store has room, threads read further blocks. The result does not
+    depend on how many.
     """
     if isinstance(matrix, matrices.CompressedMatrix) and not matrix.by_cells:
-        row_sums = _by_genes(matrix, wanted, check, store)
+        row_sums = _by_genes(matrix, wanted, check, store, threads)
     else:
-        row_sums = _by_cells(matrix, wanted, check, store)
+        row_sums = _by_cells(matrix, wanted, check, store, threads)
     return GeneCounts(tuple(store.tiles), len(wanted.columns)), row_sums
 
 
 def _by_cells(
-    matrix: matrices.BlockMatrix, wanted: Wanted, check: Check, store: TileStore
+    matrix: matrices.BlockMatrix, wanted: Wanted, check: Check, store: TileStore, threads: int
 ) -> FloatArray:
-    row_sums = [np.empty(0)]
-    for first, block in matrix.blocks():
-        part = slice(first, first + block.shape[0])
+    def read(bounds: tuple[int, int]) -> tuple[FloatArray, Tile] | None:
+        """Row sums and counts of the cells of a block; nothing when none are used."""
+        block, part = matrix.block(*bounds), slice(*bounds)
         passed, used = wanted.passed[part], wanted.used[part]
         if not passed.any():
-            continue
+            return None
         if not passed.all():
             block = block[np.flatnonzero(passed)]
-        check(block, first + np.flatnonzero(passed), 0)
+        check(block, part.start + np.flatnonzero(passed), 0)
         if not used.any():
-            continue
+            return None
         if not used[passed].all():
             block = block[np.flatnonzero(used[passed])]
-        row_sums.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())
-        store.add(Tile.of(sparse.csc_array(block[:, wanted.columns])))
+        return _row_sums(block), Tile.of(sparse.csc_array(block[:, wanted.columns]))
+
+    row_sums = [np.empty(0)]
+    at_once = AtOnce(threads, (store,), matrices.bytes_of_a_block())
+    with read_at_once(read, matrix.bounds(), at_once) as blocks:
+        for found in blocks:
+            if found is not None:
+                row_sums.append(found[0])
+                store.add(found[1])
     return np.concatenate(row_sums)
 
 
 def _by_genes(
-    matrix: matrices.CompressedMatrix, wanted: Wanted, check: Check, store: TileStore
+    matrix: matrices.CompressedMatrix, wanted: Wanted, check: Check, store: TileStore, threads: int
 ) -> FloatArray:
     cells, n_used = np.flatnonzero(wanted.passed), int(wanted.used.sum())
     is_used = wanted.used[cells]
-    row_sums = np.zeros(n_used)
     tile_cells = _cells_of_a_tile(matrix, n_used)
-    pieces = store.another()
-    found: list[IntArray] = [np.empty(0, dtype=np.int64)]
-    for first, block in matrix.blocks():
+
+    def read(bounds: tuple[int, int]) -> tuple[FloatArray, IntArray, list[Tile]]:
+        """Row sums of a block of genes, which of them are kept, and their counts in pieces."""
+        block = matrix.block(*bounds)
         block = block[cells] if len(cells) < block.shape[0] else block
-        check(block, cells, first)
+        check(block, cells, bounds[0])
         block = block if is_used.all() else block[np.flatnonzero(is_used)]
-        row_sums += np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
-        genes = np.flatnonzero(np.isin(np.arange(first, first + block.shape[1]), wanted.columns))
-        if not len(genes):
-            continue
-        found.append(first + genes)
-        rows = sparse.csr_array(block[:, genes])
-        for begin in range(0, n_used, tile_cells):
-            pieces.add(Tile.of(sparse.csc_array(rows[begin : begin + tile_cells])))
+        kept = np.arange(*bounds)
+        kept = kept[np.isin(kept, wanted.columns)]
+        rows = sparse.csr_array(block[:, kept - bounds[0]])
+        starts = range(0, n_used if len(kept) else 0, tile_cells)
+        pieces = [Tile.of(sparse.csc_array(rows[begin : begin + tile_cells])) for begin in starts]
+        return _row_sums(block), kept, pieces
+
+    row_sums, pieces = np.zeros(n_used), store.another()
+    found: list[IntArray] = [np.empty(0, dtype=np.int64)]
+    at_once = AtOnce(threads, (pieces,), matrices.bytes_of_a_block())
+    with read_at_once(read, matrix.bounds(), at_once) as blocks:
+        for sums, kept, own in blocks:
+            row_sums += sums
+            found.append(kept)
+            for piece in own:
+                pieces.add(piece)
     # Where each gene of the result is among those found, which are in the order of the file.
     order = np.searchsorted(np.concatenate(found), wanted.columns)
     n_tiles = -(-n_used // tile_cells)
-    for number in range(n_tiles):
+
+    def join(number: int) -> Tile:
+        """All genes of a tile."""
         own = [_matrix_of(piece) for piece in pieces.tiles[number::n_tiles]]
         for place in range(number, len(pieces.tiles), n_tiles):
             pieces.tiles[place] = _NOTHING  # which frees the memory of the piece
-        store.add(Tile.of(sparse.csc_array(sparse.hstack(own, format="csc"))[:, order]))
+        return Tile.of(sparse.csc_array(sparse.hstack(own, format="csc"))[:, order])
+
+    bytes_of_a_tile = _BLOCKS_OF_A_TILE * matrices.bytes_of_a_block()
+    with read_at_once(
+        join, range(n_tiles), AtOnce(threads, (pieces, store), bytes_of_a_tile)
+    ) as tiles:
+        for tile in tiles:
+            store.add(tile)
     return row_sums
+
+
+def _row_sums(block: Any) -> FloatArray:
+    return np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
 
 
 _NOTHING = Tile(0, np.zeros(1, np.int64), np.empty(0, np.uint16), np.empty(0, np.uint8))
