@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from argen.data.counts import GeneCounts
+from argen.data.counts import GeneCounts, Tile
 
 
 @st.composite
@@ -121,3 +121,24 @@ def test_the_matrix_is_copied(rng):
     counts = GeneCounts.from_matrix(matrix)
     matrix.data[:] = 9
     assert (counts.to_csc() != before).nnz == 0
+
+
+def test_tiles_put_together_are_one_tile(rng):
+    counts = rng.poisson(0.6, (90, 7))
+    counts[80, 3] = 300  # does not fit the type of the other tiles
+    parts = [Tile.of(sparse.csc_array(counts[a:b])) for a, b in ((0, 40), (40, 41), (41, 90))]
+    joined, whole = Tile.joined(parts), Tile.of(sparse.csc_array(counts))
+    assert joined.n_cells == whole.n_cells
+    for name in ("start", "cell", "count"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
+        assert getattr(joined, name).dtype == getattr(whole, name).dtype
+    assert Tile.joined(parts[:1]) is parts[0]
+
+
+def test_some_genes_keep_their_numbers(rng):
+    counts = rng.poisson(0.6, (90, 7))
+    some = GeneCounts.from_matrix(counts, cells_of_a_tile=40).only(np.array([5, 2, 5]))
+    expected = counts.copy()
+    expected[:, [0, 1, 3, 4, 6]] = 0
+    np.testing.assert_array_equal(some.to_csc().toarray(), expected)
+    assert some.nbytes < GeneCounts.from_matrix(counts).nbytes / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,21 @@ class Tile:
             cell=matrix.indices.astype(np.uint16),
             count=matrix.data.astype(smallest_type),
         )
+
+    @classmethod
+    def joined(cls, tiles: Sequence[Tile]) -> Tile:
+        """Put tiles in memory together, of cells one after another."""
+        if len(tiles) == 1:
+            return tiles[0]
+        start = np.sum([tile.start for tile in tiles], axis=0)
+        counts = np.result_type(*(tile.count.dtype for tile in tiles))
+        cell, count = np.empty(start[-1], np.uint16), np.empty(start[-1], counts)
+        written, first_cell = start[:-1].copy(), 0
+        for tile in tiles:
+            _put(tile.start, tile.cell[:], tile.count[:].astype(counts, copy=False),
+                 np.uint16(first_cell), written, cell, count)  # fmt: skip
+            first_cell += tile.n_cells
+        return cls(first_cell, start, cell, count)
 
     def entries(self, first: int, last: int) -> tuple[UnsignedArray, UnsignedArray]:
         """Cells and counts of the genes from ``first`` to before ``last``."""
@@ -254,6 +269,26 @@ class GeneCounts:
 
 def _joined(parts: list[UnsignedArray], dtype: np.dtype[Any]) -> UnsignedArray:
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
+
+
+@compiled()
+def _put(
+    start: IntArray,
+    cell: UnsignedArray,
+    count: UnsignedArray,
+    first_cell: np.uint16,
+    written: IntArray,
+    out_cell: UnsignedArray,
+    out_count: UnsignedArray,
+) -> None:
+    """Write the entries of a tile behind those that each gene has already."""
+    for gene in range(written.shape[0]):
+        at = written[gene]
+        for i in range(start[gene], start[gene + 1]):
+            out_cell[at] = cell[i] + first_cell
+            out_count[at] = count[i]
+            at += 1
+        written[gene] = at
 
 
 @compiled()

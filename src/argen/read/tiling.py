@@ -66,13 +66,26 @@ def _by_cells(
             block = block[np.flatnonzero(used[passed])]
         return _row_sums(block), Tile.of(sparse.csc_array(block[:, wanted.columns]))
 
-    row_sums = [np.empty(0)]
+    row_sums: list[FloatArray] = [np.empty(0)]
+    tiles: list[Tile] = []
     at_once = AtOnce(threads, (store,), matrices.bytes_of_a_block())
     with read_at_once(read, matrix.bounds(), at_once) as blocks:
         for found in blocks:
-            if found is not None:
-                row_sums.append(found[0])
-                store.add(found[1])
+            if found is None:
+                continue
+            row_sums.append(found[0])
+            # Blocks are put together, since each tile costs the same for every gene asked for; but
+            # not to more than half of what reading a block takes, since it is twice in memory.
+            n_cells = sum(tile.n_cells for tile in tiles) + found[1].n_cells
+            n_bytes = sum(tile.nbytes for tile in tiles) + found[1].nbytes
+            if tiles and (
+                n_cells > MOST_CELLS_OF_A_TILE or n_bytes > matrices.bytes_of_a_block() // 2
+            ):
+                store.add(Tile.joined(tiles))
+                tiles = []
+            tiles.append(found[1])
+    if tiles:
+        store.add(Tile.joined(tiles))
     return np.concatenate(row_sums)
 
 
