@@ -2,7 +2,8 @@
 
 One process per fit, so that peak memory is its own. Nodes have 150 cells each beside 10,000
 controls, 48 gem groups and one numeric covariate; about 4 % of the ordered pairs are true
-descendants. Exponents are slopes of log seconds on log p, or on the log of the number of cells n.
+descendants. The last column is the operations of the parent search. Exponents are slopes of log
+seconds on log p, or on the log of the number of cells n.
 
 Two ways to fit: the default, and the published rule. The screen of the latter is adjusted by Holm:
 among millions of pairs, the false descendants that an adjustment of the false discovery rate lets
@@ -58,11 +59,32 @@ def fit(path: str, way: str, memory: str | None) -> dict:
         "descendants": int(network.screen.is_descendant.sum()),
         "candidates": len(network.candidates),
         "edges": len(network.edges),
+        "operations": billion_operations(data, network),
         "fits": network.screen.fits,
         "parent_fits": network.provenance["parent_fits"],
         "seconds": seconds,
         "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
+
+
+def billion_operations(data, network) -> float:
+    """Multiplications of the parent search, in billions, by what its algorithm is made of.
+
+    Each gene that takes part is summed over all N cells, with the monomials of its series. For a
+    target with n candidates, m cells of theirs and q columns of covariates, n + 1 regressions sum
+    over the m cells twice, and a third time for the variance; take products of (n, q) by (q, q)
+    matrices; and one of the (n, n) inverse by (n, q), three times.
+    """
+    order, block = network.causal_order, data.regressors
+    n_columns = block.numeric.shape[1] + sum(int(codes.max()) for codes in block.factors)
+    total, genes = 0.0, set()
+    for target in range(data.n_genes):
+        candidates = order.candidates(target)
+        n, m = len(candidates), data.n_perturbed[candidates].sum()
+        if n:
+            genes |= {target, *candidates.tolist()}
+            total += (n + 1) * (80 * m + 7 * n * n_columns**2 + 3 * n**2 * n_columns)
+    return (total + len(genes) * 60 * data.n_cells) / 1e9
 
 
 def fit_apart(path: Path, way: str, memory: str | None) -> dict:
@@ -81,7 +103,8 @@ def show(found: dict, way: str) -> None:
     columns = [f"{seconds.get(stage, 0.0):9.1f}" for stage in STAGES]
     print(
         f"{found['nodes']:6,} {found['sinks']:6,} {found['cells']:8,} {way:>10} "
-        f"{found['candidates']:9,}{''.join(columns)} {whole:9.1f} {found['gigabytes']:7.2f}",
+        f"{found['candidates']:9,}{''.join(columns)} {whole:9.1f} {found['gigabytes']:7.2f} "
+        f"{found['operations']:10.1f}",
         flush=True,
     )
 
@@ -104,7 +127,7 @@ def main() -> None:
     from screens import write_screen
 
     print(" nodes  sinks    cells        way   candidates     read   screen    order  parents"
-          "     whole      GB")  # fmt: skip
+          "     whole      GB  10^9 ops")  # fmt: skip
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)

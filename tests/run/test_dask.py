@@ -100,9 +100,9 @@ def test_arrays_arrive_in_memory_of_their_own(executor):
 
 
 def test_few_pieces_are_on_their_way(executor):
-    """And no worker ever had the counts of all genes."""
+    """Of two workers, either may be given all of them; and the state."""
     stage = stage_of(on_their_way, list(range(40)))
-    assert max(n for _, n in executor.run(stage, range(40))) <= 1 + 2 * 2 * scale.PIECES_OF_A_THREAD
+    assert max(n for _, n in executor.run(stage, range(40))) <= 1 + 2 * scale.PIECES_OF_A_WORKER
 
 
 def on_their_way(_, __) -> int:

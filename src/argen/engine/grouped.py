@@ -47,8 +47,8 @@ SMALLEST_CONDITION = 1e-10
 # Neighbouring genes that a thread takes together, since their counts are read together.
 GENES_OF_A_TURN = 8
 # Pairs of candidates of a piece that is sent elsewhere. For each, the counts of one gene in the
-# cells of one perturbation are sent, eight bytes for each that is not 0.
-PAIRS_OF_A_PIECE = 1_000_000
+# cells of one perturbation are sent, five bytes for each that is not 0, or a few more.
+PAIRS_OF_A_PIECE = 500_000
 
 
 class Genes:
@@ -180,12 +180,11 @@ class GroupedTester:
         def pack(part: IntArray) -> None:
             for gene, prepared in zip(part.tolist(), self.genes.prepare(part), strict=True):
                 counts = prepared.cells.counts
-                there = (
-                    counts > 0.0 if complete else np.repeat(needed[gene], sizes) & (counts > 0.0)
-                )
+                there = (counts > 0.0) & (complete | np.repeat(needed[gene], sizes))
+                own = counts[there]
                 packed.known[gene] = prepared.gene
                 packed.place[gene] = np.flatnonzero(there).astype(np.uint32)
-                packed.count[gene] = counts[there].astype(np.uint32)
+                packed.count[gene] = own.astype(np.min_scalar_type(int(own.max(initial=0))))
 
         genes = np.array(sorted(needed))
         in_threads(pack, np.split(genes, range(GENES_OF_A_TURN, len(genes), GENES_OF_A_TURN)))

@@ -30,8 +30,8 @@ RETRIES = 2
 # So often the prepared state is sent anew, without a block done since, after all workers died.
 MOST_ROUNDS = 3
 SECONDS_TO_CONNECT = 10
-# Pieces that are sent for each thread of the workers: the next is to be there when one is done.
-PIECES_OF_A_THREAD = 2
+# Pieces that are sent for each worker: the next is to be there when one is done.
+PIECES_OF_A_WORKER = 2
 
 # Blocks of a worker take turns, each with all its threads. The compiled loops are then never
 # entered by two blocks at once, and BLAS keeps its one thread until the last of them is done.
@@ -154,8 +154,8 @@ class DaskExecutor:
             at_of[future] = at
             return future
 
-        n_threads = max(sum(self.client.nthreads().values()), 1)
-        futures = as_completed([send(at) for at in islice(to_send, PIECES_OF_A_THREAD * n_threads)])
+        n_first = PIECES_OF_A_WORKER * max(len(self.client.nthreads()), 1)
+        futures = as_completed([send(at) for at in islice(to_send, n_first)])
         try:
             for future in futures:
                 at = at_of.pop(future)
