@@ -45,6 +45,26 @@ class CovariateBlock:
             matrix[indicated, columns[codes[indicated]]] = 1.0
         return matrix
 
+    def strata(self) -> tuple[IntArray, IntArray]:
+        """Combine the levels of all factors: the stratum of each cell, and its levels.
+
+        (n_cells,) and (n_factors, n_strata), the factor with most levels first. Its level g and
+        combination c of the others, among those that are there, make stratum ``c n_levels + g``,
+        whether it has cells or not. Without factors there is one, of one level.
+        """
+        codes = sorted(self.factors, key=lambda codes: -int(codes.max(initial=0)))
+        codes = codes or [np.zeros(len(self.numeric), dtype=np.int64)]
+        n_levels = [int(factor.max(initial=0)) + 1 for factor in codes]
+        combination, others = np.zeros(len(self.numeric), dtype=np.int64), ()
+        if len(codes) > 1:
+            combination = np.ravel_multi_index(codes[1:], n_levels[1:])
+        present, combination = np.unique(combination, return_inverse=True)
+        if len(codes) > 1:
+            others = np.unravel_index(present, n_levels[1:])
+        levels = [np.tile(np.arange(n_levels[0]), len(present))]
+        levels += [np.repeat(other, n_levels[0]) for other in others]
+        return combination * n_levels[0] + codes[0], np.array(levels)
+
 
 def is_categorical(column: pd.Series) -> bool:
     """Whether a column is coded by levels: anything but numbers, booleans included."""

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from argen.arrays import BoolArray, FloatArray, IntArray
+from argen.arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.data import GeneCounts, PerturbSeqData
 from argen.engine.exact import ExactEngine, ExactScreener
@@ -157,22 +157,16 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
     """
     block = data.regressors
     numeric = block.numeric - block.numeric[data.controls].mean(axis=0)
-    # A factor of one level where there is none, so that there is always a main covariate.
-    codes = sorted(block.factors, key=lambda codes: -int(codes.max(initial=0)))
-    codes = codes or [np.zeros(len(numeric), dtype=np.int64)]
-    n_levels = [int(factor.max(initial=0)) + 1 for factor in codes]
-    combination = np.zeros(len(numeric), dtype=np.int64)
-    if len(codes) > 1:
-        combination = np.ravel_multi_index(codes[1:], n_levels[1:])
-    present, combination = np.unique(combination, return_inverse=True)
-    stratum = combination * n_levels[0] + codes[0]
-    others = np.unravel_index(present, n_levels[1:]) if len(codes) > 1 else ()
+    stratum, levels = block.strata()
+    n_levels = int(levels[0].max(initial=0)) + 1
+    of_combinations = levels[1:, ::n_levels]
     indicators = [
-        (levels == value).astype(np.float64)
-        for levels, n in zip(others, n_levels[1:], strict=True)
-        for value in range(1, n)
+        (of_factor == level).astype(np.float64)
+        for of_factor in of_combinations
+        for level in range(1, int(of_factor.max(initial=0)) + 1)
     ]
-    controls = _sorted_cells(data.controls, stratum)
+    controls = np.flatnonzero(data.controls)
+    controls = controls[np.argsort(stratum[controls], kind="stable")]
     source_start = data.perturbations.indptr.astype(np.int64)
     perturbed = data.perturbations.indices.astype(np.int64)
     source = np.repeat(np.arange(data.n_nodes), np.diff(source_start))
@@ -182,7 +176,7 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
     series = monomials(n_numeric, degree)
     norm = np.sqrt(np.sum(numeric[controls] ** 2, axis=1))
     layout = Layout(
-        control_start=np.searchsorted(stratum[controls], np.arange(len(present) * n_levels[0] + 1)),
+        control_start=np.searchsorted(stratum[controls], np.arange(levels.shape[1] + 1)),
         control_log_size=data.offset[controls],
         control_powers=_powers(series, numeric[controls], len(series.exponents)),
         control_norms=norm ** np.arange(len(series.n_up_to) + 1)[:, None],
@@ -191,9 +185,9 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
         perturbed_stratum=stratum[perturbed].astype(np.uint32),
         perturbed_norm=_largest_norms(numeric[perturbed], source_start),
         source_start=source_start,
-        n_levels=n_levels[0],
+        n_levels=n_levels,
         n_numeric=n_numeric,
-        indicators=np.array(indicators).reshape(len(indicators), len(present)),
+        indicators=np.array(indicators).reshape(len(indicators), of_combinations.shape[1]),
         largest_norm=float(norm.max()),
         parent=series.parent,
         variable=series.variable,
@@ -204,11 +198,6 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
         mean_degree=mean_degree,
     )
     return layout, controls, perturbed
-
-
-def _sorted_cells(chosen: BoolArray, stratum: IntArray) -> IntArray:
-    cells = np.flatnonzero(chosen)
-    return cells[np.argsort(stratum[cells], kind="stable")]
 
 
 def _in_rounds(source: IntArray, stratum: IntArray) -> IntArray:
