@@ -54,16 +54,14 @@ class CovariateBlock:
         """
         codes = sorted(self.factors, key=lambda codes: -int(codes.max(initial=0)))
         codes = codes or [np.zeros(len(self.numeric), dtype=np.int64)]
-        n_levels = [int(factor.max(initial=0)) + 1 for factor in codes]
-        combination, others = np.zeros(len(self.numeric), dtype=np.int64), ()
-        if len(codes) > 1:
-            combination = np.ravel_multi_index(codes[1:], n_levels[1:])
-        present, combination = np.unique(combination, return_inverse=True)
-        if len(codes) > 1:
-            others = np.unravel_index(present, n_levels[1:])
-        levels = [np.tile(np.arange(n_levels[0]), len(present))]
-        levels += [np.repeat(other, n_levels[0]) for other in others]
-        return combination * n_levels[0] + codes[0], np.array(levels)
+        n_levels = int(codes[0].max(initial=0)) + 1
+        combination = np.zeros(len(self.numeric), dtype=np.int64)
+        for factor in codes[1:]:
+            combination = combination * (int(factor.max()) + 1) + factor
+        present, first, combination = np.unique(combination, return_index=True, return_inverse=True)
+        levels = [np.tile(np.arange(n_levels), len(present))]
+        levels += [np.repeat(factor[first], n_levels) for factor in codes[1:]]
+        return combination * n_levels + codes[0], np.array(levels)
 
 
 def is_categorical(column: pd.Series) -> bool:

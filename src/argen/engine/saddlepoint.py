@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 from scipy.special import bdtr, bdtrc, ndtri
 
 from argen.arrays import FloatArray, IntArray
@@ -105,32 +106,30 @@ def residual_layout(
     n_levels = levels.max(axis=1, initial=0)
     first = np.cumsum(n_levels) - n_levels
     columns = np.where(levels > 0, first[:, None] + levels - 1, -1)
-    n_indicators, n_groups = int(n_levels.sum()), len(start) - 1
-    n_columns = n_indicators + numeric.shape[1]
-    means, centred = np.zeros((n_columns, n_groups)), np.empty_like(numeric)
-    of_all, of_controls = np.zeros((2, n_columns, n_columns))
-    for g in range(n_groups):
-        part = slice(start[g], start[g + 1])
-        own = np.zeros((start[g + 1] - start[g], n_columns))
-        for column in columns[:, stratum[part]]:
-            has = np.flatnonzero(column >= 0)
-            own[has, column[has]] = 1.0
-        own[:, n_indicators:] = numeric[part]
-        if len(own):
-            means[:, g] = own.mean(axis=0)
-        own -= means[:, g]
-        of_all += own.T @ own
-        if g == 0:
-            of_controls += of_all
-        centred[part] = own[:, n_indicators:]
+    n_cells, n_controls, sizes = len(stratum), start[1], np.diff(start)
+    of_cells = columns[:, stratum]
+    _, cell = present = np.nonzero(of_cells >= 0)
+    shape = n_cells, int(n_levels.sum())
+    indicators = sparse.csr_array((np.ones(len(cell)), (cell, of_cells[present])), shape)
+    member = sparse.csr_array((np.ones(n_cells), np.arange(n_cells), start), (len(sizes), n_cells))
+    sums = np.hstack([(member @ indicators).toarray(), member @ numeric])
+    means = sums / np.maximum(sizes, 1)[:, None]
+    centred = numeric - np.repeat(means[:, shape[1] :], sizes, axis=0)
+
+    def products(cells: slice, groups: slice) -> FloatArray:
+        own, some, counts = indicators[cells], centred[cells], sums[groups, : shape[1]]
+        between = (own.T @ own).toarray() - counts.T @ means[groups, : shape[1]]
+        across = own.T @ some
+        return np.block([[between, across], [across.T, some.T @ some]])
+
     return ResidualLayout(
         start=start,
-        control_start=np.searchsorted(stratum[: start[1]], np.arange(levels.shape[1] + 1)),
+        control_start=np.searchsorted(stratum[:n_controls], np.arange(levels.shape[1] + 1)),
         stratum=stratum.astype(np.uint32),
         columns=columns,
         numeric=np.ascontiguousarray(centred.T),
-        n_indicators=n_indicators,
-        means=means,
-        of_controls=of_controls,
-        of_all=of_all,
+        n_indicators=shape[1],
+        means=np.ascontiguousarray(means.T),
+        of_controls=products(slice(n_controls), slice(1)),
+        of_all=products(slice(None), slice(None)),
     )

@@ -18,11 +18,14 @@ from argen.errors import FitStatus
 from argen.glm import (
     FITTED,
     FITTED_AFRESH,
+    FITTED_BY_CONTROLS,
     NO_FIT,
     NO_PERTURBED_COUNTS,
+    UNSURE,
     Layout,
     Monomials,
     cautious_share,
+    effects_from_controls,
     fit_pairs,
     monomials,
     zero_count_test,
@@ -69,21 +72,29 @@ class SharedScreener:
 
         Each target is fitted by one thread, so no bit depends on their number.
         """
-        found = Effects.missing(self.data.n_nodes, len(targets))
-        deviate = np.full(found.effect.shape, np.nan)
+        by_target = Effects.missing(len(targets), self.data.n_nodes)
+        deviate = np.full(by_target.effect.shape, np.nan)
+        outcome = np.full(by_target.effect.shape, UNSURE)
         columns = np.arange(len(targets))
-        fit = partial(self._fit_target, found, deviate, self.data.counts.block(targets))
-        done = in_threads(fit, columns)
-        outcome = np.column_stack([np.empty((self.data.n_nodes, 0), np.int64), *done])
-        unfitted = outcome == NO_FIT
+        buffers: list[FloatArray] = []
+        counts = self.data.counts.block(targets)
+        fit = partial(self._fit_target, by_target, deviate, outcome, counts, buffers)
+        in_threads(fit, columns)
+        fitted = outcome <= FITTED_BY_CONTROLS
+        by_target.status[fitted] = FitStatus.OK
+        z = np.where(np.isfinite(deviate), deviate, by_target.effect / by_target.std_error)[fitted]
+        by_target.p_value[fitted], by_target.log10_p[fitted] = two_sided(z)
+        found, unfitted = by_target.transposed(), (outcome == NO_FIT).T
         for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
             some = columns[unfitted[source]]
             self.exact.fill(found, source, targets[some], some)
         if self.test is not None:
+            deviate[fitted] = np.nan
             for column in columns[unfitted.all(axis=0)].tolist():  # no fit of the controls
-                deviate[:, column] = self.exact.deviates(self.test, int(targets[column]))
-            with_deviates(found, deviate)
+                deviate[column] = self.exact.deviates(self.test, int(targets[column]))
+            with_deviates(found, deviate.T)
         fits = {
+            "controls": int((outcome == FITTED_BY_CONTROLS).sum()),
             "series": int((outcome == FITTED).sum()),
             "afresh": int((outcome == FITTED_AFRESH).sum()),
             "empty": int((outcome == NO_PERTURBED_COUNTS).sum()),
@@ -92,41 +103,46 @@ class SharedScreener:
         return Fitted(found, fits)
 
     def _fit_target(
-        self, found: Effects, deviate: FloatArray, counts: GeneCounts, column: int
-    ) -> IntArray:
-        """Fill in the column of one of the targets; returns what became of each source."""
-        n_sources = self.data.n_nodes
-        in_order = np.empty(self.n_places)
-        counts.scatter(column, self.place, in_order)
+        self,
+        found: Effects,
+        deviate: FloatArray,
+        outcome: IntArray,
+        counts: GeneCounts,
+        buffers: list[FloatArray],
+        row: int,
+    ) -> None:
+        """Fill in a row, that of one of the targets, with effects, errors and outcomes."""
+        buffer = buffers.pop() if buffers else np.empty((2, self.n_places))
+        in_order, mean = buffer
+        counts.scatter(row, self.place, in_order)
         in_order[self.again] = in_order[self.first]
         controls, perturbed = in_order[: self.n_controls], in_order[self.n_controls :]
-        effect, variance, expected = np.empty((3, n_sources))
-        outcome = np.empty(n_sources, dtype=np.int64)
-        mean = np.zeros(self.n_places if self.test is not None else 0)
-        dispersion = fit_pairs(
-            self.layout, controls, perturbed, effect, variance, expected, outcome, mean
-        )
-        if self.test is not None and mean.any():
-            deviate[:, column] = self.test.deviates(in_order, mean)
-        std_error = np.sqrt(variance)
-        fitted = outcome <= FITTED_AFRESH
-        found.effect[:, column], found.std_error[:, column] = effect, std_error
-        found.p_value[:, column], found.log10_p[:, column] = two_sided(effect / std_error)
-        found.status[fitted, column] = FitStatus.OK
-        empty = outcome == NO_PERTURBED_COUNTS
-        total = float(controls.sum())
-        found.effect[empty, column] = -np.inf
-        found.status[empty, column] = FitStatus.ZERO_COUNTS_PERTURBED
-        share = expected[empty] / (expected[empty] + total)
-        share = cautious_share(share, self.share_of_exposure[empty], total)
-        found.p_value[empty, column], found.log10_p[empty, column] = zero_count_test(
-            total, share, dispersion
-        )
+        variance, expected = np.empty((2, self.data.n_nodes))
+        estimates = found.effect[row], variance, expected, outcome[row]
+        dispersion = 1.0
+        if self.test is not None:
+            dispersion = effects_from_controls(self.layout, controls, perturbed, *estimates, mean)
+            if mean[: self.n_controls].any():
+                deviate[row] = self.test.deviates(in_order, mean)
+        unsure = outcome[row] == UNSURE
+        if unsure.any():
+            dispersion = fit_pairs(self.layout, controls, perturbed, unsure, *estimates)
+        found.std_error[row] = np.sqrt(variance)
+        total, empty = float(controls.sum()), outcome[row] == NO_PERTURBED_COUNTS
+        if empty.any():
+            found.effect[row, empty] = -np.inf
+            found.status[row, empty] = FitStatus.ZERO_COUNTS_PERTURBED
+            share = expected[empty] / (expected[empty] + total)
+            share = cautious_share(share, self.share_of_exposure[empty], total)
+            found.p_value[row, empty], found.log10_p[row, empty] = zero_count_test(
+                total, share, dispersion
+            )
         # Where neither side has a count nothing can be said, and nothing needs fitting.
         if total == 0.0:
-            seen = np.bincount(self.source_of_perturbed, weights=perturbed, minlength=n_sources)
-            outcome[seen == 0.0] = NO_PERTURBED_COUNTS
-        return outcome
+            sources = self.source_of_perturbed
+            seen = np.bincount(sources, weights=perturbed, minlength=self.data.n_nodes)
+            outcome[row, seen == 0.0] = NO_PERTURBED_COUNTS
+        buffers.append(buffer)
 
 
 class SharedEngine(ExactEngine):

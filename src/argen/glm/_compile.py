@@ -121,7 +121,7 @@ class _Inlined(_Inner):
 
 
 def _kernel(kind: type[_Kernel], function: Callable[..., Any], options: dict[str, Any]) -> _Kernel:
-    # A division by zero gives infinity rather than an exception, which no loop with it would outrun.
+    # A division by zero gives infinity; loops that had to raise would use no vector instructions.
     always = {"nopython": True, "nogil": True, "boundscheck": None, "error_model": "numpy"}
     options = always | options
     kernel = kind(py_func=function, targetoptions=options)

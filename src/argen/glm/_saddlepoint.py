@@ -51,7 +51,7 @@ QUIET_DEVIATE = 3.0
 # Below it w and u are so small that their ratio is lost in rounding, and the normal deviate serves.
 NORMAL_DEVIATE = 0.5
 # K_0 is tabulated at s = SPREAD sinh(k STEP), k = -N_KNOTS, ..., N_KNOTS.
-SPREAD, STEP, N_KNOTS = 1.0, 0.1, 80
+SPREAD, STEP, N_KNOTS = 1.0, 0.05, 160
 # Sums over residuals are taken by bins of them, with so many moments in each; where the moments
 # that are left out count, which is from this product of s and half a bin, one by one.
 N_BINS, N_MOMENTS, LONGEST_TILT = 256, 8, 0.5
@@ -60,7 +60,7 @@ CONVERGED = 1e-9
 # Counts below it have their logarithm in a table.
 SMALL_COUNT = 256
 # Groups that are worked on together, so that their residuals stay close at hand.
-N_TOGETHER = 16
+N_TOGETHER = 32
 # What is left of the products of a column without the groups that have an effect, as a share of
 # those of all groups, below which it is rounding.
 SMALLEST_SHARE = 1e-10
@@ -92,12 +92,10 @@ def _dispersion(y, mu):
     return min(max(excess / square, LEAST_DISPERSION), LARGEST_DISPERSION)
 
 
-@inner(fastmath=FAST)
-def _log_residuals(y, mu, log_count, dispersion, values, means, scratch):
+@loops(fastmath=FAST)
+def _log_residuals(y, mu, log_count, dispersion, psi, log_mean, squared, means, scratch):
     """Fill psi, log(mu + a) and its square, of a group, less their means; returns that of V."""
-    n, a = y.shape[0], 1.0 / dispersion
-    psi, log_mean, squared = values[0, :n], values[1, :n], values[2, :n]
-    spread = 0.0
+    n, a, spread = y.shape[0], 1.0 / dispersion, 0.0
     for i in range(n):
         squared[i] = mu[i] + a
         spread += mu[i] / squared[i]
@@ -122,14 +120,12 @@ def _log_residuals(y, mu, log_count, dispersion, values, means, scratch):
 
 
 @loops(fastmath=FAST)
-def _add_products(values, numeric, first, n_indicators, gram, cross):
+def _add_products(psi, log_mean, squared, numeric, first, n_indicators, gram, cross):
     """Add the products of z by psi, and by the two last columns of z, but for the indicators.
 
-    ``values`` are psi and these columns, of the cells of ``numeric`` from ``first``. Returns that
-    of psi by psi.
+    The columns of ``numeric`` begin with the cell ``first``. Returns the product of psi by psi.
     """
     n_shared = n_indicators + numeric.shape[0]
-    psi, log_mean, squared = values[0], values[1], values[2]
     for t in range(numeric.shape[0]):
         row = numeric[t, first : first + psi.shape[0]]
         total, by_mean, by_square = 0.0, 0.0, 0.0
@@ -274,6 +270,46 @@ def _control_residuals(layout, values, b, longer, residuals):
     return total / residuals.shape[0]
 
 
+@loops(fastmath=FAST)
+def _residuals_of_groups(layout, first, last, y, mu, log_count, dispersion, psi, log_mean, squared,
+                         means, spread, scratch):  # fmt: skip
+    """Fill in the residuals of the groups from ``first`` to before ``last``."""
+    base = layout.start[first]
+    for g in range(first, last):
+        begin, end = layout.start[g], layout.start[g + 1]
+        here, there = begin - base, end - base
+        spread[g] = _log_residuals(y[begin:end], mu[begin:end], log_count, dispersion,
+                                   psi[here:there], log_mean[here:there], squared[here:there],
+                                   means[g], scratch)  # fmt: skip
+
+
+@loops(fastmath=FAST)
+def _add_quiet_groups(layout, first, last, psi, log_mean, squared, shift, scale, error,
+                      control_variance, gram, cross, by_stratum):  # fmt: skip
+    """Add the products of groups without an effect, and take those of the others off.
+
+    Returns the product of psi by psi and the degrees of freedom.
+    """
+    base, squares, freedom = layout.start[first], 0.0, 0
+    for g in range(first, last):
+        begin, end = layout.start[g], layout.start[g + 1]
+        variance = (end - begin) * scale[g - 1] ** 2 * control_variance + error[g - 1]
+        if not shift[g - 1] ** 2 < QUIET_DEVIATE**2 * variance:
+            _take_group(layout, g, gram)
+            continue
+        here, there, strata = begin - base, end - base, layout.stratum[begin:end]
+        residual, one, two = psi[here:there], log_mean[here:there], squared[here:there]
+        squares += _add_products(residual, one, two, layout.numeric, begin, layout.n_indicators,
+                                 gram, cross)  # fmt: skip
+        freedom += end - begin - 1
+        for i in range(strata.shape[0]):
+            s = strata[i]
+            by_stratum[s, 0] += residual[i]
+            by_stratum[s, 1] += one[i]
+            by_stratum[s, 2] += two[i]
+    return squares, freedom
+
+
 @inlined()
 def _lengthening(n, kept):
     """Root of n over the degrees of freedom of its residuals."""
@@ -287,7 +323,7 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
     The regression is fitted to the controls first, and then to them and the groups that seem to
     be without an effect. Returns the variance of the residuals; 0 where nothing can be said.
     """
-    start, stratum, control_start = layout.start, layout.stratum, layout.control_start
+    start, control_start = layout.start, layout.control_start
     n_shared, n_groups = layout.means.shape
     n_controls, n_indicators, size = start[1], layout.n_indicators, n_shared + 2
     dispersion = _dispersion(y[:n_controls], mu[:n_controls])
@@ -298,8 +334,8 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
         log_count[count] = math.log(count + 1.0 / dispersion)
     spread, means = vector(n_groups), matrix(n_groups, 3)
     values, scratch = unset_matrix(3, n_controls), unset_integers(n_controls)
-    spread[0] = _log_residuals(y[:n_controls], mu[:n_controls], log_count, dispersion, values,
-                               means[0], scratch)  # fmt: skip
+    spread[0] = _log_residuals(y[:n_controls], mu[:n_controls], log_count, dispersion, values[0],
+                               values[1], values[2], means[0], scratch)  # fmt: skip
     by_stratum = matrix(control_start.shape[0] - 1, 3)
     for s in range(control_start.shape[0] - 1):
         for k in range(3):
@@ -312,7 +348,8 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
     for a in range(n_shared):
         for c in range(n_shared):
             gram[a, c] = layout.of_controls[a, c]
-    squares = _add_products(values, layout.numeric, 0, n_indicators, gram, cross)
+    squares = _add_products(values[0], values[1], values[2], layout.numeric, 0, n_indicators,
+                            gram, cross)  # fmt: skip
     _add_indicators(by_stratum, layout.columns, n_shared, gram, cross)
     freedom = n_controls - 1.0
     residual_variance = _regress(gram, cross, squares, freedom, lower, kept, b)
@@ -325,35 +362,22 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
         for c in range(n_shared):
             gram[a, c] = layout.of_all[a, c]
     longest = 0
-    for g in range(1, n_groups, N_TOGETHER):
-        longest = max(longest, start[min(g + N_TOGETHER, n_groups)] - start[g])
-    own, d, length = unset_matrix(3, longest), matrix(size, N_TOGETHER), vector(N_TOGETHER)
-    integers = unset_integers(longest)
+    for first in range(1, n_groups, N_TOGETHER):
+        longest = max(longest, start[min(first + N_TOGETHER, n_groups)] - start[first])
+    d, length, integers = matrix(size, N_TOGETHER), vector(N_TOGETHER), unset_integers(longest)
+    psi, log_mean, squared = unset(longest), unset(longest), unset(longest)
     by_stratum[:, :] = 0.0
     for first in range(1, n_groups, N_TOGETHER):
         last = min(first + N_TOGETHER, n_groups)
-        base = start[first]
-        for g in range(first, last):
-            begin, end = start[g], start[g + 1]
-            spread[g] = _log_residuals(y[begin:end], mu[begin:end], log_count, dispersion,
-                                       own[:, begin - base : end - base], means[g],
-                                       integers)  # fmt: skip
+        _residuals_of_groups(layout, first, last, y, mu, log_count, dispersion, psi, log_mean,
+                             squared, means, spread, integers)  # fmt: skip
         _shifts(layout, first, last, means, spread, b, residual_variance, lower, kept,
                 control_variance, d, length, shift, scale, error)  # fmt: skip
-        for g in range(first, last):
-            begin, end = start[g], start[g + 1]
-            variance = (end - begin) * scale[g - 1] ** 2 * control_variance + error[g - 1]
-            if not shift[g - 1] ** 2 < QUIET_DEVIATE**2 * variance:
-                _take_group(layout, g, gram)
-                continue
-            part, strata = own[:, begin - base : end - base], stratum[begin:end]
-            squares += _add_products(part, layout.numeric, begin, n_indicators, gram, cross)
-            freedom += end - begin - 1
-            for i in range(end - begin):
-                s = strata[i]
-                by_stratum[s, 0] += part[0, i]
-                by_stratum[s, 1] += part[1, i]
-                by_stratum[s, 2] += part[2, i]
+        more, cells = _add_quiet_groups(layout, first, last, psi, log_mean, squared, shift, scale,
+                                        error, control_variance, gram, cross,
+                                        by_stratum)  # fmt: skip
+        squares += more
+        freedom += cells
     _add_indicators(by_stratum, layout.columns, n_shared, gram, cross)
     for a in range(n_shared):
         if gram[a, a] <= SMALLEST_SHARE * layout.of_all[a, a]:
@@ -385,7 +409,7 @@ def bin_moments(residuals, edges, moments):
     by_bin = matrix(N_BINS, N_MOMENTS)
     for i in range(residuals.shape[0]):
         at = (residuals[i] - lowest) / width
-        k = min(np.uint64(at), np.uint64(N_BINS - 1))
+        k = min(int(at), N_BINS - 1)
         x, power, row = 2.0 * (at - k) - 1.0, 1.0, by_bin[k]
         for m in range(N_MOMENTS):
             row[m] += power
@@ -397,7 +421,7 @@ def bin_moments(residuals, edges, moments):
 
 @inner(fastmath=FAST)
 def _by_bins(s, edges, moments, tilted, weights, scratch):
-    """Sums of ``exp(s r - largest)`` by 1, r and r^2; returns them after ``largest``.
+    """Sum ``exp(s r - largest)`` by 1, r and r^2; returns the sums after ``largest``.
 
     Over a bin with middle c and half width h they are series in sh::
 
@@ -435,7 +459,7 @@ def _by_bins(s, edges, moments, tilted, weights, scratch):
 
 @inner(fastmath=FAST)
 def _one_by_one(s, residuals):
-    """The same sums over the residuals themselves."""
+    """Sum over the residuals themselves, as ``_by_bins`` does over bins."""
     n, largest = residuals.shape[0], -np.inf
     for i in range(n):
         largest = max(largest, s * residuals[i])

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from argen.glm._compile import inlined, inner, loops
+from argen.glm._compile import inlined, loops
 
 # Sums may be reassociated, so that they use vector instructions; the bits still depend on
 # nothing but the data, because every sum is taken by one thread in one order.
@@ -23,7 +23,7 @@ _LN2_LOW = 1.90821492927058770002e-10
 _HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # of root 2 / 2 as a number of 64 bits
 
 
-@inner(fastmath={"contract"})
+@loops(fastmath={"contract"})
 def exponentials(x, out, scratch):
     """``out = exp(x)`` in vector instructions: Taylor to degree 13 on |r| <= ln 2 / 2, times 2^k.
 
@@ -53,7 +53,7 @@ def exponentials(x, out, scratch):
         out[i] *= scale[i]
 
 
-@inner(fastmath={"contract"})
+@loops(fastmath={"contract"})
 def logarithms(x, out, scratch):
     """``out = log(x)`` of positive numbers that are not subnormal, in vector instructions.
 
