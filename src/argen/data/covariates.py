@@ -45,6 +45,24 @@ class CovariateBlock:
             matrix[indicated, columns[codes[indicated]]] = 1.0
         return matrix
 
+    def strata(self) -> tuple[IntArray, IntArray]:
+        """Combine the levels of all factors: the stratum of each cell, and its levels.
+
+        (n_cells,) and (n_factors, n_strata), the factor with most levels first. Its level g and
+        combination c of the others, among those that are there, make stratum ``c n_levels + g``,
+        whether it has cells or not. Without factors there is one, of one level.
+        """
+        codes = sorted(self.factors, key=lambda codes: -int(codes.max(initial=0)))
+        codes = codes or [np.zeros(len(self.numeric), dtype=np.int64)]
+        n_levels = int(codes[0].max(initial=0)) + 1
+        combination = np.zeros(len(self.numeric), dtype=np.int64)
+        for factor in codes[1:]:
+            combination = combination * (int(factor.max()) + 1) + factor
+        present, first, combination = np.unique(combination, return_index=True, return_inverse=True)
+        levels = [np.tile(np.arange(n_levels), len(present))]
+        levels += [np.repeat(factor[first], n_levels) for factor in codes[1:]]
+        return combination * n_levels + codes[0], np.array(levels)
+
 
 def is_categorical(column: pd.Series) -> bool:
     """Whether a column is coded by levels: anything but numbers, booleans included."""

@@ -48,6 +48,11 @@ class Effects:
             values[places] = getattr(other, name)
         return Effects(**filled)
 
+    def transposed(self) -> Effects:
+        """Swap the axes; both views are of the same numbers."""
+        estimates = self.effect.T, self.std_error.T
+        return Effects(*estimates, self.p_value.T, self.log10_p.T, self.status.T)
+
     def less_sure(self, inflation: float) -> Effects:
         """Divide chi-square statistics, of whatever test, by ``inflation``."""
         if inflation == 1.0:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 from scipy.special import bdtr, bdtrc, ndtri
 
 from argen.arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
-from argen.data import CovariateBlock, PerturbSeqData
+from argen.data import PerturbSeqData
 from argen.engine.protocol import Effects
 from argen.glm import FEWEST_COUNTS, ResidualLayout, compare_groups, deviates
 from argen.pvalues import two_sided
@@ -20,17 +21,20 @@ class SaddlepointTest:
     """
 
     def __init__(self, data: PerturbSeqData, controls: IntArray, perturbed: IntArray) -> None:
-        """Lay out the cells: the controls, then those of each perturbation, in the sequence given.
+        """Lay out the cells: the controls by stratum, then those of each perturbation as given.
 
         Parameters
         ----------
         controls, perturbed
             Cells without a perturbation, and those of one after those of another.
         """
+        stratum, levels = data.regressors.strata()
+        controls = controls[np.argsort(stratum[controls], kind="stable")]
         self.cells = np.concatenate([controls, perturbed])
         sizes = np.append(len(controls), np.diff(data.perturbations.indptr))
         start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.layout = residual_layout(start, self.cells, data.offset, data.regressors)
+        numeric = np.column_stack([data.regressors.numeric, data.offset])[self.cells]
+        self.layout = residual_layout(start, stratum[self.cells], levels, numeric)
         self.exposure = np.exp(data.offset[self.cells])
 
     def deviates(self, counts: FloatArray, mean: FloatArray) -> FloatArray:
@@ -86,43 +90,46 @@ def with_deviates(found: Effects, deviate: FloatArray) -> None:
 
 
 def residual_layout(
-    start: IntArray, cells: IntArray, offset: FloatArray, block: CovariateBlock
+    start: IntArray, stratum: IntArray, levels: IntArray, numeric: FloatArray
 ) -> ResidualLayout:
     """Lay out groups of cells, with the products of their covariates and exposure.
 
     Parameters
     ----------
     start
-        (n_groups + 1,): group g is ``cells[start[g]:start[g + 1]]``.
-    cells
-        Rows of ``offset``, the log exposure, and of the covariates.
+        (n_groups + 1,): group g are the cells ``start[g]:start[g + 1]``.
+    stratum, levels
+        (n_cells,), by which the first group is sorted, and (n_factors, n_strata).
+    numeric
+        (n_cells, n_numeric): covariates and the log exposure.
     """
-    n_indicators = sum(int(codes.max(initial=0)) for codes in block.factors)
-    columns, first = np.full((len(block.factors), len(cells)), -1), 0
-    for f, codes in enumerate(block.factors):
-        levels = codes[cells]
-        columns[f] = np.where(levels > 0, first + levels - 1, -1)
-        first += int(codes.max(initial=0))
-    numeric = np.column_stack([block.numeric, offset])[cells]
-    n_groups, n_columns = len(start) - 1, n_indicators + numeric.shape[1]
-    means, products = np.zeros((n_groups, n_columns)), np.zeros((n_groups, n_columns, n_columns))
-    for g in range(n_groups):
-        part = slice(start[g], start[g + 1])
-        own = np.zeros((start[g + 1] - start[g], n_columns))
-        for column in columns[:, part]:
-            has = np.flatnonzero(column >= 0)
-            own[has, column[has]] = 1.0
-        own[:, n_indicators:] = numeric[part]
-        if len(own):
-            means[g] = own.mean(axis=0)
-        own -= means[g]
-        products[g] = own.T @ own
-        numeric[part] = own[:, n_indicators:]
+    n_levels = levels.max(axis=1, initial=0)
+    first = np.cumsum(n_levels) - n_levels
+    columns = np.where(levels > 0, first[:, None] + levels - 1, -1)
+    n_cells, n_controls, sizes = len(stratum), start[1], np.diff(start)
+    of_cells = columns[:, stratum]
+    _, cell = present = np.nonzero(of_cells >= 0)
+    shape = n_cells, int(n_levels.sum())
+    indicators = sparse.csr_array((np.ones(len(cell)), (cell, of_cells[present])), shape)
+    member = sparse.csr_array((np.ones(n_cells), np.arange(n_cells), start), (len(sizes), n_cells))
+    sums = np.hstack([(member @ indicators).toarray(), member @ numeric])
+    means = sums / np.maximum(sizes, 1)[:, None]
+    centred = numeric - np.repeat(means[:, shape[1] :], sizes, axis=0)
+
+    def products(cells: slice, groups: slice) -> FloatArray:
+        own, some, counts = indicators[cells], centred[cells], sums[groups, : shape[1]]
+        between = (own.T @ own).toarray() - counts.T @ means[groups, : shape[1]]
+        across = own.T @ some
+        return np.block([[between, across], [across.T, some.T @ some]])
+
     return ResidualLayout(
         start=start,
+        control_start=np.searchsorted(stratum[:n_controls], np.arange(levels.shape[1] + 1)),
+        stratum=stratum.astype(np.uint32),
         columns=columns,
-        numeric=np.ascontiguousarray(numeric.T),
-        n_indicators=n_indicators,
-        means=means,
-        products=products,
+        numeric=np.ascontiguousarray(centred.T),
+        n_indicators=shape[1],
+        means=np.ascontiguousarray(means.T),
+        of_controls=products(slice(n_controls), slice(1)),
+        of_all=products(slice(None), slice(None)),
     )

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from argen.arrays import BoolArray, FloatArray, IntArray
+from argen.arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.data import GeneCounts, PerturbSeqData
 from argen.engine.counts import OnCounts
@@ -21,12 +21,16 @@ from argen.errors import FitStatus
 from argen.glm import (
     FITTED,
     FITTED_AFRESH,
+    FITTED_BY_CONTROLS,
     NO_FIT,
     NO_PERTURBED_COUNTS,
+    UNSURE,
     Layout,
     Monomials,
     cautious_share,
+    effects_from_controls,
     fit_pairs,
+    in_rounds,
     monomials,
     zero_count_test,
 )
@@ -82,21 +86,29 @@ class SharedScreener(OnCounts):
 
         Each target is fitted by one thread, so no bit depends on their number.
         """
-        found = Effects.missing(self.data.n_nodes, len(targets))
-        deviate = np.full(found.effect.shape, np.nan)
+        by_target = Effects.missing(len(targets), self.data.n_nodes)
+        deviate = np.full(by_target.effect.shape, np.nan)
+        outcome = np.full(by_target.effect.shape, UNSURE)
         columns = np.arange(len(targets))
-        fit = partial(self._fit_target, found, deviate, self.data.counts.block(targets))
-        done = in_threads(fit, columns)
-        outcome = np.column_stack([np.empty((self.data.n_nodes, 0), np.int64), *done])
-        unfitted = outcome == NO_FIT
+        buffers: list[FloatArray] = []
+        counts = self.data.counts.block(targets)
+        fit = partial(self._fit_target, by_target, deviate, outcome, counts, buffers)
+        in_threads(fit, columns)
+        fitted = outcome <= FITTED_BY_CONTROLS
+        by_target.status[fitted] = FitStatus.OK
+        z = np.where(np.isfinite(deviate), deviate, by_target.effect / by_target.std_error)[fitted]
+        by_target.p_value[fitted], by_target.log10_p[fitted] = two_sided(z)
+        found, unfitted = by_target.transposed(), (outcome == NO_FIT).T
         for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
             some = columns[unfitted[source]]
             self.exact.fill(found, source, targets[some], some)
         if self.test is not None:
+            deviate[fitted] = np.nan
             for column in columns[unfitted.all(axis=0)].tolist():  # no fit of the controls
-                deviate[:, column] = self.exact.deviates(self.test, int(targets[column]))
-            with_deviates(found, deviate)
+                deviate[column] = self.exact.deviates(self.test, int(targets[column]))
+            with_deviates(found, deviate.T)
         fits = {
+            "controls": int((outcome == FITTED_BY_CONTROLS).sum()),
             "series": int((outcome == FITTED).sum()),
             "afresh": int((outcome == FITTED_AFRESH).sum()),
             "empty": int((outcome == NO_PERTURBED_COUNTS).sum()),
@@ -105,41 +117,46 @@ class SharedScreener(OnCounts):
         return Fitted(found, fits)
 
     def _fit_target(
-        self, found: Effects, deviate: FloatArray, counts: GeneCounts, column: int
-    ) -> IntArray:
-        """Fill in the column of one of the targets; returns what became of each source."""
-        n_sources = self.data.n_nodes
-        in_order = np.empty(self.n_places)
-        counts.scatter(column, self.place, in_order)
+        self,
+        found: Effects,
+        deviate: FloatArray,
+        outcome: IntArray,
+        counts: GeneCounts,
+        buffers: list[FloatArray],
+        row: int,
+    ) -> None:
+        """Fill in a row, that of one of the targets, with effects, errors and outcomes."""
+        buffer = buffers.pop() if buffers else np.empty((2, self.n_places))
+        in_order, mean = buffer
+        counts.scatter(row, self.place, in_order)
         in_order[self.again] = in_order[self.first]
         controls, perturbed = in_order[: self.n_controls], in_order[self.n_controls :]
-        effect, variance, expected = np.empty((3, n_sources))
-        outcome = np.empty(n_sources, dtype=np.int64)
-        mean = np.zeros(self.n_places if self.test is not None else 0)
-        dispersion = fit_pairs(
-            self.layout, controls, perturbed, effect, variance, expected, outcome, mean
-        )
-        if self.test is not None and mean.any():
-            deviate[:, column] = self.test.deviates(in_order, mean)
-        std_error = np.sqrt(variance)
-        fitted = outcome <= FITTED_AFRESH
-        found.effect[:, column], found.std_error[:, column] = effect, std_error
-        found.p_value[:, column], found.log10_p[:, column] = two_sided(effect / std_error)
-        found.status[fitted, column] = FitStatus.OK
-        empty = outcome == NO_PERTURBED_COUNTS
-        total = float(controls.sum())
-        found.effect[empty, column] = -np.inf
-        found.status[empty, column] = FitStatus.ZERO_COUNTS_PERTURBED
-        share = expected[empty] / (expected[empty] + total)
-        share = cautious_share(share, self.share_of_exposure[empty], total)
-        found.p_value[empty, column], found.log10_p[empty, column] = zero_count_test(
-            total, share, dispersion
-        )
+        variance, expected = np.empty((2, self.data.n_nodes))
+        estimates = found.effect[row], variance, expected, outcome[row]
+        dispersion = 1.0
+        if self.test is not None:
+            dispersion = effects_from_controls(self.layout, controls, perturbed, *estimates, mean)
+            if mean[: self.n_controls].any():
+                deviate[row] = self.test.deviates(in_order, mean)
+        unsure = outcome[row] == UNSURE
+        if unsure.any():
+            dispersion = fit_pairs(self.layout, controls, perturbed, unsure, *estimates)
+        found.std_error[row] = np.sqrt(variance)
+        total, empty = float(controls.sum()), outcome[row] == NO_PERTURBED_COUNTS
+        if empty.any():
+            found.effect[row, empty] = -np.inf
+            found.status[row, empty] = FitStatus.ZERO_COUNTS_PERTURBED
+            share = expected[empty] / (expected[empty] + total)
+            share = cautious_share(share, self.share_of_exposure[empty], total)
+            found.p_value[row, empty], found.log10_p[row, empty] = zero_count_test(
+                total, share, dispersion
+            )
         # Where neither side has a count nothing can be said, and nothing needs fitting.
         if total == 0.0:
-            seen = np.bincount(self.source_of_perturbed, weights=perturbed, minlength=n_sources)
-            outcome[seen == 0.0] = NO_PERTURBED_COUNTS
-        return outcome
+            sources = self.source_of_perturbed
+            seen = np.bincount(sources, weights=perturbed, minlength=self.data.n_nodes)
+            outcome[row, seen == 0.0] = NO_PERTURBED_COUNTS
+        buffers.append(buffer)
 
 
 class SharedEngine(ExactEngine):
@@ -170,32 +187,26 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
     """
     block = data.regressors
     numeric = block.numeric - block.numeric[data.controls].mean(axis=0)
-    # A factor of one level where there is none, so that there is always a main covariate.
-    codes = sorted(block.factors, key=lambda codes: -int(codes.max(initial=0)))
-    codes = codes or [np.zeros(len(numeric), dtype=np.int64)]
-    n_levels = [int(factor.max(initial=0)) + 1 for factor in codes]
-    combination = np.zeros(len(numeric), dtype=np.int64)
-    if len(codes) > 1:
-        combination = np.ravel_multi_index(codes[1:], n_levels[1:])
-    present, combination = np.unique(combination, return_inverse=True)
-    stratum = combination * n_levels[0] + codes[0]
-    others = np.unravel_index(present, n_levels[1:]) if len(codes) > 1 else ()
+    stratum, levels = block.strata()
+    n_levels = int(levels[0].max(initial=0)) + 1
+    of_combinations = levels[1:, ::n_levels]
     indicators = [
-        (levels == value).astype(np.float64)
-        for levels, n in zip(others, n_levels[1:], strict=True)
-        for value in range(1, n)
+        (of_factor == level).astype(np.float64)
+        for of_factor in of_combinations
+        for level in range(1, int(of_factor.max(initial=0)) + 1)
     ]
-    controls = _sorted_cells(data.controls, stratum)
+    controls = np.flatnonzero(data.controls)
+    controls = controls[np.argsort(stratum[controls], kind="stable")]
     source_start = data.perturbations.indptr.astype(np.int64)
     perturbed = data.perturbations.indices.astype(np.int64)
     source = np.repeat(np.arange(data.n_nodes), np.diff(source_start))
-    perturbed = perturbed[_in_rounds(source, stratum[perturbed])]
+    perturbed = perturbed[in_rounds(source, stratum[perturbed])]
     n_numeric = numeric.shape[1]
     mean_degree, degree = SERIES_DEGREES[n_numeric]
     series = monomials(n_numeric, degree)
     norm = np.sqrt(np.sum(numeric[controls] ** 2, axis=1))
     layout = Layout(
-        control_start=np.searchsorted(stratum[controls], np.arange(len(present) * n_levels[0] + 1)),
+        control_start=np.searchsorted(stratum[controls], np.arange(levels.shape[1] + 1)),
         control_log_size=data.offset[controls],
         control_powers=_powers(series, numeric[controls], len(series.exponents)),
         control_norms=norm ** np.arange(len(series.n_up_to) + 1)[:, None],
@@ -204,9 +215,9 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
         perturbed_stratum=stratum[perturbed].astype(np.uint32),
         perturbed_norm=_largest_norms(numeric[perturbed], source_start),
         source_start=source_start,
-        n_levels=n_levels[0],
+        n_levels=n_levels,
         n_numeric=n_numeric,
-        indicators=np.array(indicators).reshape(len(indicators), len(present)),
+        indicators=np.array(indicators).reshape(len(indicators), of_combinations.shape[1]),
         largest_norm=float(norm.max()),
         parent=series.parent,
         variable=series.variable,
@@ -217,24 +228,6 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
         mean_degree=mean_degree,
     )
     return layout, controls, perturbed
-
-
-def _sorted_cells(chosen: BoolArray, stratum: IntArray) -> IntArray:
-    cells = np.flatnonzero(chosen)
-    return cells[np.argsort(stratum[cells], kind="stable")]
-
-
-def _in_rounds(source: IntArray, stratum: IntArray) -> IntArray:
-    """Sort cells by source, and then one cell of every stratum after the other.
-
-    Sums over strata run at half the speed where neighbours are of the same stratum, because
-    each addition waits for the one before.
-    """
-    order = np.lexsort((stratum, source))
-    first = np.append(True, (np.diff(source[order]) != 0) | (np.diff(stratum[order]) != 0))
-    places = np.arange(len(order))
-    turn = places - np.maximum.accumulate(np.where(first[: len(order)], places, 0))
-    return order[np.lexsort((stratum[order], turn, source[order]))]
 
 
 def _largest_norms(z: FloatArray, start: IntArray) -> FloatArray:

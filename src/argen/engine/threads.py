@@ -43,5 +43,8 @@ def _controller() -> ThreadpoolController:
 
 def in_threads(function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
     """Apply a function to every item, each in one thread, so that no bit depends on them."""
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+    n_threads = numba.get_num_threads()
+    if n_threads == 1:  # handing over and back takes a hundredth of a screen
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(function, items))

@@ -1,13 +1,22 @@
 """Count regressions on plain arrays: Poisson and negative binomial, robust and two-stage."""
 
 from argen.glm._compile import compiled, on_compiling
+from argen.glm._control_effects import (
+    FITTED,
+    FITTED_AFRESH,
+    FITTED_BY_CONTROLS,
+    NO_FIT,
+    NO_PERTURBED_COUNTS,
+    UNSURE,
+    effects_from_controls,
+)
 from argen.glm._controls import Layout
 from argen.glm._group_blocks import BlockOfFits, fit_block, vary_block
 from argen.glm._group_fits import FITTED as FITTED_GROUPS
 from argen.glm._group_fits import OUT_OF_REACH
 from argen.glm._group_sums import Gene, GroupLayout
 from argen.glm._kernels import weighted_cross
-from argen.glm._pairs import FITTED, FITTED_AFRESH, NO_FIT, NO_PERTURBED_COUNTS, fit_pairs
+from argen.glm._pairs import fit_pairs
 from argen.glm._saddlepoint import ResidualLayout, compare_groups, deviates
 from argen.glm.conditional import FEWEST_COUNTS, cautious_share, pearson_dispersion, zero_count_test
 from argen.glm.groups import GroupedGene, GroupFit, group_layout, in_rounds
@@ -19,10 +28,12 @@ __all__ = [
     "FEWEST_COUNTS",
     "FITTED",
     "FITTED_AFRESH",
+    "FITTED_BY_CONTROLS",
     "FITTED_GROUPS",
     "NO_FIT",
     "NO_PERTURBED_COUNTS",
     "OUT_OF_REACH",
+    "UNSURE",
     "BlockOfFits",
     "Gene",
     "GroupFit",
@@ -36,6 +47,7 @@ __all__ = [
     "compare_groups",
     "compiled",
     "deviates",
+    "effects_from_controls",
     "fit_block",
     "fit_pairs",
     "fit_regressions",

@@ -121,7 +121,9 @@ class _Inlined(_Inner):
 
 
 def _kernel(kind: type[_Kernel], function: Callable[..., Any], options: dict[str, Any]) -> _Kernel:
-    options = {"nopython": True, "nogil": True, "boundscheck": None, **options}
+    # A division by zero gives infinity; loops that had to raise would use no vector instructions.
+    always = {"nopython": True, "nogil": True, "boundscheck": None, "error_model": "numpy"}
+    options = always | options
     kernel = kind(py_func=function, targetoptions=options)
     kernel.enable_caching()
     return kernel

@@ -8,10 +8,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from argen.arrays import FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.glm._compile import inlined, inner, loops
 from argen.glm._kernels import cholesky_dropping, solve_kept
-from argen.glm._scratch import booleans, cube, matrix, unset, unset_integers, unset_matrix, vector
+from argen.glm._scratch import booleans, cube, matrix, unset, unset_integers, vector
 from argen.glm._series import FAST, add_moments, exponentials, second_moments
 
 # The fit is where the series start, and it predicts the count of perturbed cells without one.
@@ -56,22 +56,19 @@ class Layout(NamedTuple):
     mean_degree: int  # degree of the series of the means; that of the variance has all
 
 
-class Response(NamedTuple):
+class ControlFit(NamedTuple):
     """What the controls say about one response."""
 
     level_shift: FloatArray  # (n_levels,): alpha
-    slopes: FloatArray  # (n_numeric + n_indicators,): beta, phi
+    slopes: FloatArray  # (n_slopes,): beta of numeric covariates, phi of indicators
     level_counts: FloatArray  # (n_levels,): sum of y
-    observed: FloatArray  # (n_numeric + n_indicators,): sum of y z, sum of y F
-    means: FloatArray  # (n_monomials, n_strata): sum of w z^a
-    squares: FloatArray  # (n_low, n_strata): sum of y^2 z^a
-    cross: FloatArray  # (n_monomials, n_strata): sum of y w z^a
-    mean_squares: FloatArray  # (n_monomials, n_strata): sum of w^2 z^a
-    norms: FloatArray  # sum of w |z|^k over sum of w
-    square_norms: FloatArray  # the same of w^2
-    spread_ratio: float  # (2 sum y w + sum w^2) / sum (y - w)^2
+    observed: FloatArray  # (n_slopes,): sum of y z, sum of y F
+    inverse: FloatArray  # (n_levels,): 1 / M, M the means; at the common rate where no count is
+    centre: FloatArray  # (n_slopes, n_levels): mean of z and F, weighted by the means
+    lower: FloatArray  # (n_slopes, n_slopes): Cholesky factor of the information of the slopes
+    kept: BoolArray  # (n_slopes,): what has a slope
+    spread_ratio: float  # (2 sum y w + sum w^2) / sum (y - w)^2, w the means
     dispersion: float  # Pearson's, at least 1
-    weights: FloatArray  # (n_controls,): w
     usable: bool
 
 
@@ -204,25 +201,23 @@ def largest_component(step):
 
 
 @inner(fastmath=FAST)
-def _fit_slopes(layout, y, level_counts, observed, products, rate):
+def _fit_slopes(layout, level_counts, observed, products, slopes, by_level, lower, kept):
     """Newton on the slopes of the controls; ``products[0]`` gets the means without intercepts.
 
-    Returns the slopes and whether they were found; ``rate`` gets exp of the level intercepts.
+    Returns whether they were found.
     """
-    n_controls, n_numeric, n_levels = y.shape[0], layout.n_numeric, layout.n_levels
+    n_numeric, n_levels = layout.n_numeric, layout.n_levels
     indicators, start, powers = layout.indicators, layout.control_start, layout.control_powers
     n_indicators, n_combinations = indicators.shape
-    n_slopes, n_low = n_numeric + n_indicators, layout.minus.shape[1]
+    weights = products[0]
+    n_slopes, n_low, n_controls = slopes.shape[0], layout.minus.shape[1], weights.shape[0]
     n_strata = n_combinations * n_levels
     log_mean, scratch = unset(n_controls), unset_integers(n_controls)
-    slopes, step, score = vector(n_slopes), vector(n_slopes), vector(n_slopes)
-    information, lower = matrix(n_slopes, n_slopes), matrix(n_slopes, n_slopes)
-    kept = booleans(n_slopes)
+    step, score, information = vector(n_slopes), vector(n_slopes), matrix(n_slopes, n_slopes)
     tables, second = cube(1, n_low, n_strata), matrix(n_numeric, n_numeric)
-    table, weights = tables[0], products[0]
+    table = tables[0]
     first, contracted = matrix(1 + n_numeric, n_strata), vector(n_low)
-    by_level, by_stratum = matrix(2 + n_slopes, n_levels), vector(n_strata)
-    scale, one = vector(n_combinations), vector(1)
+    scale, by_stratum, one = vector(n_combinations), vector(n_strata), vector(1)
     one[0] = 1.0
     no_slopes, nothing = vector(n_slopes), vector(0)  # the weights have the slopes already
     for _ in range(MAX_STEPS):
@@ -238,39 +233,38 @@ def _fit_slopes(layout, y, level_counts, observed, products, rate):
             for i in range(start[c * n_levels], start[(c + 1) * n_levels]):
                 log_mean[i] += shift
         exponentials(log_mean, weights, scratch)
-        segment_sums(products[:1], powers, start, tables)
+        segment_sums(products, powers, start, tables)
         add_moments(table, one, layout.minus, 1, 1 + n_numeric, first)
         profile_levels(level_counts, indicators, first, nothing, no_slopes, by_level, scale,
                        by_stratum)  # fmt: skip
         second_moments(table, one, layout.minus, 1, n_low, by_stratum, contracted, second)
         newton_system(level_counts, indicators, observed, first, nothing, nothing, second,
                       by_level, by_stratum, score, information)  # fmt: skip
-        for g in range(n_levels):
-            rate[g] = by_level[1, g]
         cholesky_dropping(information, lower, kept)
         solve_kept(lower, kept, score, step)
         longest = largest_component(step)
         if longest < CONTROL_STEP:
-            return slopes, True
+            return True
         shrink = min(1.0, LONGEST_STEP / longest)
         for a in range(n_slopes):
             slopes[a] += shrink * step[a]
-    return slopes, False
+    return False
 
 
 @inner(fastmath=FAST)
-def fit_controls(layout, y):
-    """Fit the controls of one response and take the moments that its pairs share."""
+def fit_controls(layout, y, mean):
+    """Fit the controls of one response, and fill in their means."""
     n_controls, n_numeric, n_levels = y.shape[0], layout.n_numeric, layout.n_levels
     n_indicators, n_combinations = layout.indicators.shape
-    n_strata = n_combinations * n_levels
+    n_strata, n_slopes = n_combinations * n_levels, n_numeric + n_indicators
     start, powers = layout.control_start, layout.control_powers
-    level_counts = vector(n_levels)
-    observed = vector(n_numeric + n_indicators)
+    level_counts, observed = vector(n_levels), vector(n_slopes)
+    counted = 0.0
     for s in range(n_strata):
         total = 0.0
         for i in range(start[s], start[s + 1]):
             total += y[i]
+        counted += total
         level_counts[s % n_levels] += total
         for h in range(n_indicators):
             observed[n_numeric + h] += layout.indicators[h, s // n_levels] * total
@@ -280,65 +274,77 @@ def fit_controls(layout, y):
             total += y[i] * powers[1 + t, i]
         observed[t] = total
 
-    products, rate = unset_matrix(3, n_controls), vector(n_levels)
-    slopes, found = _fit_slopes(layout, y, level_counts, observed, products, rate)
-    weights = products[0]
+    slopes, by_level = vector(n_slopes), matrix(2 + n_slopes, n_levels)
+    lower, kept = matrix(n_slopes, n_slopes), booleans(n_slopes)
+    found = _fit_slopes(layout, level_counts, observed, mean.reshape(1, n_controls), slopes,
+                        by_level, lower, kept)  # fmt: skip
     # A level without control counts gets the common rate: any finite value serves as a start.
-    counted, expected = 0.0, 0.0
-    for g in range(n_levels):
-        counted += level_counts[g]
+    expected = 0.0
     for i in range(n_controls):
-        expected += weights[i]
+        expected += mean[i]
     common = max(counted, 1.0) / expected
     level_shift = vector(n_levels)
     for g in range(n_levels):
-        level_shift[g] = math.log(rate[g] if rate[g] > 0.0 else common)
-    freedom = -n_numeric - n_indicators
+        rate = by_level[1, g] if by_level[1, g] > 0.0 else common
+        level_shift[g] = math.log(rate)
+        by_level[0, g] /= rate
+    freedom = -n_slopes
     pearson, spread, excess = 0.0, 0.0, 0.0
     for s in range(n_strata):
         begin, end = start[s], start[s + 1]
-        mean, count = weights[begin:end], y[begin:end]
+        of_stratum, count = mean[begin:end], y[begin:end]
         scale = math.exp(level_shift[s % n_levels])
         used = level_counts[s % n_levels] > 0.0
         freedom += end - begin if used else 0
         total = 0.0
-        for i in range(mean.shape[0]):
-            mean[i] *= scale
-            squared = (count[i] - mean[i]) ** 2
-            total += squared / max(mean[i], SMALLEST_MEAN)
+        for i in range(count.shape[0]):
+            of_stratum[i] *= scale
+            squared = (count[i] - of_stratum[i]) ** 2
+            total += squared / max(of_stratum[i], SMALLEST_MEAN)
             spread += squared
-            excess += (2.0 * count[i] + mean[i]) * mean[i]
+            excess += (2.0 * count[i] + of_stratum[i]) * of_stratum[i]
         pearson += total if used else 0.0
     for g in range(n_levels):
         freedom -= 1 if level_counts[g] > 0.0 else 0
-
-    for i in range(n_controls):
-        products[1, i] = y[i] * weights[i]
-        products[2, i] = weights[i] * weights[i]
-    tables = cube(3, powers.shape[0], n_strata)
-    segment_sums(products, powers, start, tables)
-    norms = _weighted_norms(weights, layout.control_norms)
-    square_norms = _weighted_norms(products[2], layout.control_norms)
-    squared_counts, squares = unset_matrix(1, n_controls), cube(1, layout.minus.shape[1], n_strata)
-    for i in range(n_controls):
-        squared_counts[0, i] = y[i] * y[i]
-    segment_sums(squared_counts, powers, start, squares)
-    return Response(
-        level_shift, slopes, level_counts, observed, tables[0], squares[0], tables[1], tables[2],
-        norms, square_norms, excess / max(spread, SMALLEST_MEAN),
-        max(1.0, pearson / max(freedom, 1)), weights, found and counted > 0.0,
+    return ControlFit(
+        level_shift, slopes, level_counts, observed, by_level[0], by_level[2:], lower, kept,
+        excess / max(spread, SMALLEST_MEAN), max(1.0, pearson / max(freedom, 1)),
+        found and counted > 0.0,
     )  # fmt: skip
 
 
 @inner(fastmath=FAST)
-def _weighted_norms(weights, powers):
-    """``sum_i weights_i |z_i|^k / sum_i weights_i`` for every k."""
-    norms = vector(powers.shape[0])
-    for k in range(powers.shape[0]):
-        total = 0.0
-        for i in range(weights.shape[0]):
-            total += weights[i] * powers[k, i]
-        norms[k] = max(total, SMALLEST_MEAN)
-    for k in range(powers.shape[0] - 1, -1, -1):
-        norms[k] /= norms[0]
-    return norms
+def log_rates(layout, fit):
+    """``alpha_g + phi'F_s`` of every stratum."""
+    indicators, n_levels, n_numeric = layout.indicators, layout.n_levels, layout.n_numeric
+    n_indicators, n_combinations = indicators.shape
+    rates = vector(n_combinations * n_levels)
+    for c in range(n_combinations):
+        of_indicators = 0.0
+        for h in range(n_indicators):
+            of_indicators += fit.slopes[n_numeric + h] * indicators[h, c]
+        for g in range(n_levels):
+            rates[c * n_levels + g] = fit.level_shift[g] + of_indicators
+    return rates
+
+
+@loops(fastmath=FAST)
+def predict(layout, begin, end, rates, slopes, log_mean, mean, scratch):
+    """``C_i exp(alpha_g + phi'F_s + beta'z_i)``: the controls' fit, of some perturbed cells."""
+    size, strata = layout.perturbed_log_size[begin:end], layout.perturbed_stratum[begin:end]
+    for i in range(size.shape[0]):
+        log_mean[i] = size[i] + rates[strata[i]]
+    for t in range(layout.n_numeric):
+        row = layout.perturbed_z[t, begin:end]
+        for i in range(size.shape[0]):
+            log_mean[i] += slopes[t] * row[i]
+    exponentials(log_mean[: size.shape[0]], mean, scratch)
+
+
+@inlined()
+def longest_group(start):
+    """Cells of the largest source."""
+    longest = 0
+    for j in range(start.shape[0] - 1):
+        longest = max(longest, start[j + 1] - start[j])
+    return longest

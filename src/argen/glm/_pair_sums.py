@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from argen.glm._compile import inlined, inner, loops
-from argen.glm._scratch import unset, unset_integers, vector
+from argen.glm._controls import SMALLEST_MEAN, segment_sums
+from argen.glm._scratch import cube, unset_matrix, vector
 from argen.glm._series import (
     FAST,
     SHORT_EXPONENT,
@@ -16,39 +17,36 @@ from argen.glm._series import (
 
 
 @inner(fastmath=FAST)
-def predict(layout, response):
-    """``base_i = C_i exp(alpha_g + phi'F_s + beta'z_i)``: the controls' fit, of perturbed cells."""
-    z, stratum, indicators = layout.perturbed_z, layout.perturbed_stratum, layout.indicators
-    (n_numeric, n), n_levels = z.shape, layout.n_levels
-    n_indicators, n_combinations = indicators.shape
-    slopes, shift = response.slopes, vector(n_combinations * n_levels)
-    for c in range(n_combinations):
-        of_indicators = 0.0
-        for h in range(n_indicators):
-            of_indicators += slopes[n_numeric + h] * indicators[h, c]
-        for g in range(n_levels):
-            shift[c * n_levels + g] = response.level_shift[g] + of_indicators
-    log_mean, base, scratch = unset(n), unset(n), unset_integers(n)
+def control_moments(layout, y, weights):
+    """Sum w z^a, y w z^a, w^2 z^a and, of low degree, y^2 z^a over the controls of each stratum."""
+    n, n_strata = y.shape[0], layout.control_start.shape[0] - 1
+    powers, start = layout.control_powers, layout.control_start
+    products, counts = unset_matrix(3, n), unset_matrix(1, n)
     for i in range(n):
-        log_mean[i] = layout.perturbed_log_size[i] + shift[stratum[i]]
-    for t in range(n_numeric):
-        for i in range(n):
-            log_mean[i] += slopes[t] * z[t, i]
-    exponentials(log_mean, base, scratch)
-    return base
+        products[0, i] = weights[i]
+        products[1, i] = y[i] * weights[i]
+        products[2, i] = weights[i] * weights[i]
+        counts[0, i] = y[i] * y[i]
+    tables = cube(3, powers.shape[0], n_strata)
+    squares = cube(1, layout.minus.shape[1], n_strata)
+    segment_sums(products, powers, start, tables)
+    segment_sums(counts, powers, start, squares)
+    norms = _weighted_norms(weights, layout.control_norms)
+    return tables, squares[0], norms, _weighted_norms(products[2], layout.control_norms)
 
 
 @inner(fastmath=FAST)
-def means_of_cells(layout, response, base, out):
-    """Means of the controls, then of the perturbed; 0 in a level without control counts."""
-    n_levels, n_controls, start = layout.n_levels, response.weights.shape[0], layout.control_start
-    for s in range(start.shape[0] - 1):
-        used = 1.0 if response.level_counts[s % n_levels] > 0.0 else 0.0
-        for i in range(start[s], start[s + 1]):
-            out[i] = used * response.weights[i]
-    for i in range(base.shape[0]):
-        used = response.level_counts[layout.perturbed_stratum[i] % n_levels] > 0.0
-        out[n_controls + i] = base[i] if used else 0.0
+def _weighted_norms(weights, powers):
+    """``sum_i weights_i |z_i|^k / sum_i weights_i`` for every k."""
+    norms = vector(powers.shape[0])
+    for k in range(powers.shape[0]):
+        total = 0.0
+        for i in range(weights.shape[0]):
+            total += weights[i] * powers[k, i]
+        norms[k] = max(total, SMALLEST_MEAN)
+    for k in range(powers.shape[0] - 1, -1, -1):
+        norms[k] /= norms[0]
+    return norms
 
 
 @loops(fastmath=FAST)
@@ -59,7 +57,7 @@ def observe(begin, end, y, base, z, stratum, indicators, seen, level_counts, obs
     """
     n_numeric, n_levels = z.shape[0], level_counts.shape[0]
     n_indicators, n_combinations = indicators.shape
-    own, predicted, strata = y[begin:end], base[begin:end], stratum[begin:end]
+    own, predicted, strata = y[begin:end], base, stratum[begin:end]
     total, expected = 0.0, 0.0
     for i in range(own.shape[0]):
         total += own[i]
@@ -89,7 +87,7 @@ def perturbed_means(begin, end, e, z, length, base, exponent, means, scratch):
 
     ``length`` is the largest that e'z_i can be.
     """
-    predicted, n = base[begin:end], end - begin
+    predicted, n = base, end - begin
     size = math.exp(e[e.shape[0] - 1])
     if length == 0.0:
         for i in range(n):
@@ -213,11 +211,11 @@ def control_variance(squares, cross, mean_squares, coefficients, doubled, minus,
     return variance
 
 
-@inner(fastmath=FAST)
-def means_of_controls(weights, e, n_numeric, powers, means):
+@loops(fastmath=FAST)
+def means_of_controls(weights, e, n_numeric, powers, exponent, means, scratch):
     """Means of the controls at e, cell by cell: where no series will do."""
     n = weights.shape[0]
-    exponent, scratch = vector(n), unset_integers(n)
+    exponent[:] = 0.0
     for t in range(n_numeric):
         for i in range(n):
             exponent[i] += e[t] * powers[1 + t, i]

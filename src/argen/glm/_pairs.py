@@ -22,13 +22,17 @@ import math
 
 import numpy as np
 
-from argen.glm._compile import compiled
+from argen.glm._compile import compiled, loops
+from argen.glm._control_effects import FITTED, FITTED_AFRESH, NO_FIT, NO_PERTURBED_COUNTS
 from argen.glm._controls import (
     LONGEST_STEP,
     MAX_STEPS,
     fit_controls,
     largest_component,
+    log_rates,
+    longest_group,
     newton_system,
+    predict,
     profile_levels,
     segment_sums,
 )
@@ -36,15 +40,14 @@ from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._pair_sums import (
     add_perturbed,
     add_perturbed_squares,
+    control_moments,
     control_variance,
     control_variance_afresh,
     influences,
-    means_of_cells,
     means_of_controls,
     observe,
     perturbed_means,
     perturbed_variance,
-    predict,
 )
 from argen.glm._scratch import booleans, cube, matrix, unset, unset_integers, unset_matrix, vector
 from argen.glm._series import (
@@ -56,71 +59,37 @@ from argen.glm._series import (
     second_moments,
 )
 
-# Outcomes of a pair.
-FITTED, FITTED_AFRESH, NO_PERTURBED_COUNTS, NO_FIT = 0, 1, 2, 3
-
 # A last step shorter than this changes the variance by less than it, relatively, and leaves
 # the estimate its square away from the maximum.
 LAST_STEP = 3e-7
 
 
-@compiled(fastmath=FAST)
-def fit_pairs(layout, y_control, y, effect, variance, expected, outcome, fitted_mean):
-    """Fit one response under every source; fills (n_sources,) arrays.
-
-    Returns Pearson's dispersion of the controls, at least 1.
-
-    ``effect`` and ``variance`` (HC0) of d; where the perturbed cells have no count, the count
-    ``expected`` of them without an effect; ``outcome`` says which of these hold, and whether
-    the sums over controls had to be taken afresh because no series of the given degrees is
-    close enough. ``fitted_mean``, unless it is empty, gets what the fit of the controls expects
-    of every cell, the controls first, where there is one.
-
-    One long function, since handing its arrays on for every pair takes a third of the time.
-    """
-    response, n_sources = fit_controls(layout, y_control), effect.shape[0]
-    for j in range(n_sources):
-        effect[j], variance[j], expected[j], outcome[j] = np.nan, np.nan, np.nan, NO_FIT
-    if not response.usable:
-        return response.dispersion
+@loops(fastmath=FAST)
+def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, wanted, effect,
+                variance, expected, outcome):  # fmt: skip
+    """Fit the pairs one after the other, in arrays that are there: ``work``."""
     n_numeric, indicators, n_levels = layout.n_numeric, layout.indicators, layout.n_levels
-    n_indicators, n_combinations = indicators.shape
-    n_strata, n_slopes = n_combinations * n_levels, n_numeric + n_indicators
+    n_slopes, size = n_numeric + indicators.shape[0], n_numeric + indicators.shape[0] + 1
     z, stratum, start = layout.perturbed_z, layout.perturbed_stratum, layout.source_start
     minus, n_up_to, mean_degree = layout.minus, layout.n_up_to, layout.mean_degree
     parent, variable, power = layout.parent, layout.variable, layout.power
     two_to_degree, perturbed_norm = layout.two_to_degree, layout.perturbed_norm
     largest_norm, control_start = layout.largest_norm, layout.control_start
     control_powers = layout.control_powers
-    weights, means_table, norms = response.weights, response.means, response.norms
-    square_norms, spread_ratio = response.square_norms, response.spread_ratio
-    squares, cross, mean_squares = response.squares, response.cross, response.mean_squares
     control_counts, control_observed = response.level_counts, response.observed
-
-    base = predict(layout, response)
-    if fitted_mean.shape[0] > 0:
-        means_of_cells(layout, response, base, fitted_mean)
-    longest_group = 0
-    for j in range(n_sources):
-        longest_group = max(longest_group, start[j + 1] - start[j])
-    means, fitted = unset(longest_group), unset(longest_group)
-    scratch = unset_integers(longest_group)
-    level_counts, observed = vector(n_levels), vector(n_slopes + 1)
-    size = n_slopes + 1
-    e, step, score, weight = vector(size), vector(size), vector(size), vector(size)
-    unit, kept = vector(size), booleans(size)
+    spread_ratio = response.spread_ratio
+    tables, squares, norms, square_norms = moments
+    means_table, cross, mean_squares = tables[0], tables[1], tables[2]
+    (base, means, fitted, scratch, level_counts, observed, e, step, score, weight, unit, kept,
+     information, lower, sums, own, own_moments, second, contracted, by_level, rate, scale, seen,
+     influence, coefficients, doubled, control_means, fresh, exponent, many) = work  # fmt: skip
     unit[n_slopes] = 1.0
-    information, lower = matrix(size, size), matrix(size, size)
-    sums, own = matrix(1 + n_numeric, n_strata), vector(n_strata)
-    own_moments = vector(1 + n_numeric)
-    second, contracted = matrix(n_numeric, n_numeric), vector(minus.shape[0])
-    by_level, rate = matrix(2 + size, n_levels), vector(n_strata)
-    scale, seen, influence = vector(n_combinations), vector(n_strata), vector(n_strata)
-    coefficients, doubled = vector(minus.shape[0]), vector(minus.shape[0])
-    control_means, fresh = unset_matrix(1, weights.shape[0]), cube(1, minus.shape[1], n_strata)
 
-    for j in range(n_sources):
+    for j in range(effect.shape[0]):
+        if not wanted[j]:
+            continue
         begin, end = start[j], start[j + 1]
+        predict(layout, begin, end, rates, response.slopes, means, base, scratch)
         for g in range(n_levels):
             level_counts[g] = control_counts[g]
         for a in range(n_slopes):
@@ -133,7 +102,7 @@ def fit_pairs(layout, y_control, y, effect, variance, expected, outcome, fitted_
             # Levels that the controls have no count of are expected to have none.
             for i in range(begin, end):
                 if control_counts[stratum[i] % n_levels] == 0.0:
-                    expected[j] -= base[i]
+                    expected[j] -= base[i - begin]
             outcome[j] = NO_PERTURBED_COUNTS
             continue
 
@@ -149,7 +118,8 @@ def fit_pairs(layout, y_control, y, effect, variance, expected, outcome, fitted_
             afresh = afresh or degree < 0
             if afresh:
                 # At e itself the series has the one coefficient 1.
-                means_of_controls(weights, e, n_numeric, control_powers, control_means[0])
+                means_of_controls(weights, e, n_numeric, control_powers, exponent,
+                                  control_means[0], many)  # fmt: skip
                 segment_sums(control_means, control_powers, control_start, fresh)
                 table, n_coefficients, n_terms = fresh[0], 1, minus.shape[1]
             else:
@@ -188,7 +158,8 @@ def fit_pairs(layout, y_control, y, effect, variance, expected, outcome, fitted_
                                    n_up_to.shape[0] - 3)  # fmt: skip
         if degree < 0 and not afresh:
             afresh = True
-            means_of_controls(weights, e, n_numeric, control_powers, control_means[0])
+            means_of_controls(weights, e, n_numeric, control_powers, exponent, control_means[0],
+                              many)  # fmt: skip
         if afresh:
             meat += control_variance_afresh(y_control, control_means[0], control_powers,
                                              control_start, influence, rate, weight,
@@ -204,4 +175,43 @@ def fit_pairs(layout, y_control, y, effect, variance, expected, outcome, fitted_
         if meat > 0.0:
             effect[j], variance[j] = e[n_slopes] + step[n_slopes], meat
             outcome[j] = FITTED_AFRESH if afresh else FITTED
+
+
+@compiled(fastmath=FAST)
+def fit_pairs(layout, y_control, y, wanted, effect, variance, expected, outcome):
+    """Fit one response under every source that is wanted; fills (n_sources,) arrays.
+
+    Returns Pearson's dispersion of the controls, at least 1.
+
+    ``effect`` and ``variance`` (HC0) of d; where the perturbed cells have no count, the count
+    ``expected`` of them without an effect; ``outcome`` says which of these hold, and whether
+    the sums over controls had to be taken afresh because no series of the given degrees is
+    close enough.
+    """
+    n_controls = y_control.shape[0]
+    weights = unset(n_controls)
+    response = fit_controls(layout, y_control, weights)
+    for j in range(effect.shape[0]):
+        if wanted[j]:
+            effect[j], variance[j], expected[j], outcome[j] = np.nan, np.nan, np.nan, NO_FIT
+    if not response.usable:
+        return response.dispersion
+    n_numeric, n_levels = layout.n_numeric, layout.n_levels
+    n_indicators, n_combinations = layout.indicators.shape
+    n_strata, size = n_combinations * n_levels, n_numeric + n_indicators + 1
+    n_monomials, n_low = layout.minus.shape
+    longest = longest_group(layout.source_start)
+    work = (
+        unset(longest), unset(longest), unset(longest), unset_integers(longest),
+        vector(n_levels), vector(size), vector(size), vector(size), vector(size), vector(size),
+        vector(size), booleans(size), matrix(size, size), matrix(size, size),
+        matrix(1 + n_numeric, n_strata), vector(n_strata), vector(1 + n_numeric),
+        matrix(n_numeric, n_numeric), vector(n_monomials), matrix(2 + size, n_levels),
+        vector(n_strata), vector(n_combinations), vector(n_strata), vector(n_strata),
+        vector(n_monomials), vector(n_monomials), unset_matrix(1, n_controls),
+        cube(1, n_low, n_strata), unset(n_controls), unset_integers(n_controls),
+    )  # fmt: skip
+    moments = control_moments(layout, y_control, weights)
+    _fit_wanted(layout, response, weights, moments, log_rates(layout, response), work, y_control,
+                y, wanted, effect, variance, expected, outcome)  # fmt: skip
     return response.dispersion

@@ -39,8 +39,8 @@ class DescendantScreen:
     status: StatusArray
     knockdown: Effects
     fits: dict[str, int]
-    """How many fits were made in which way: by series, with sums over controls taken afresh,
-    without a count to fit, or one by one."""
+    """How many effects were found in which way: from the fit of the controls, by fits of pairs with
+    series or with sums over controls taken afresh, without a count to fit, or one by one."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -109,6 +109,18 @@ def screen_descendants(
     of j when the p-value, adjusted jointly over all pairs of nodes, is below the level. Pairs of
     a node and a sink are adjusted jointly by themselves, so that sinks change nothing between
     nodes. A test that cannot be computed is missing, has a status, and is never significant.
+
+    The saddlepoint test needs the fit of the controls alone. Where these are many, d and its error
+    come from it too, with T_j and E_j the count and the expected count of the cells of j, mu_i what
+    the fit expects of a cell, m_j the mean of its covariates over these cells, weighted by mu, and
+    H and V the information and the sandwich of the fit::
+
+        d = log(T_j / E_j) - m_j' H^-1 sum_j (y_i - T_j / E_j mu_i) x_i
+        Var(d) = sum_j (y_i - e^d mu_i)^2 / T_j^2 + m_j' V m_j
+
+    This is a step of Newton's method towards the fit of the pair, which stands where the step, or
+    what the controls add to the variance, is not small: effects differ from those of pair fits by
+    about a hundredth of a standard error at most. With Wald's test every pair is fitted.
 
     Source: Park and Li (2026), step one of ARGEN, which has Wald's test.
 
