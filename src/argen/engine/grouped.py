@@ -169,11 +169,10 @@ class GroupedTester:
         needed: dict[int, BoolArray] = defaultdict(lambda: np.zeros(len(sizes), dtype=bool))
         complete = False
         for job in piece:
-            own = np.append(
-                job.candidates, job.target if job.target < n_nodes else job.candidates[0]
-            )
-            complete |= bool(2 * sizes[np.unique(own)].sum() > sizes.sum())
-            for gene in (*job.candidates.tolist(), job.target):
+            genes = np.append(job.candidates, job.target)
+            own = genes[genes < n_nodes]
+            complete |= bool(2 * sizes[own].sum() > sizes.sum())
+            for gene in genes.tolist():
                 needed[gene][own] = True
         packed = PackedGenes({}, {}, {}, complete)
 
@@ -186,8 +185,8 @@ class GroupedTester:
                 packed.place[gene] = np.flatnonzero(there).astype(np.uint32)
                 packed.count[gene] = own.astype(np.min_scalar_type(int(own.max(initial=0))))
 
-        genes = np.array(sorted(needed))
-        in_threads(pack, np.split(genes, range(GENES_OF_A_TURN, len(genes), GENES_OF_A_TURN)))
+        every = np.array(sorted(needed))
+        in_threads(pack, np.split(every, range(GENES_OF_A_TURN, len(every), GENES_OF_A_TURN)))
         return packed
 
     def unpacked(self, packed: PackedGenes) -> GroupedTester:
