@@ -26,7 +26,6 @@ from argen.glm import (
     NO_PERTURBED_COUNTS,
     UNSURE,
     Layout,
-    Monomials,
     cautious_share,
     effects_from_controls,
     fit_pairs,
@@ -208,7 +207,7 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
     layout = Layout(
         control_start=np.searchsorted(stratum[controls], np.arange(levels.shape[1] + 1)),
         control_log_size=data.offset[controls],
-        control_powers=_powers(series, numeric[controls], len(series.exponents)),
+        control_powers=series.powers(numeric[controls].T),
         control_norms=norm ** np.arange(len(series.n_up_to) + 1)[:, None],
         perturbed_log_size=data.offset[perturbed],
         perturbed_z=np.ascontiguousarray(numeric[perturbed].T),
@@ -235,11 +234,3 @@ def _largest_norms(z: FloatArray, start: IntArray) -> FloatArray:
     norm = np.sqrt(np.sum(z**2, axis=1))
     bounds = zip(start[:-1].tolist(), start[1:].tolist(), strict=True)
     return np.array([norm[a:b].max(initial=0.0) for a, b in bounds])
-
-
-def _powers(series: Monomials, z: FloatArray, n_monomials: int) -> FloatArray:
-    """Monomials of each row of z: (n_monomials, n_cells)."""
-    powers = np.ones((n_monomials, len(z)))
-    for a in range(1, n_monomials):
-        powers[a] = powers[series.parent[a]] * z[:, series.variable[a]]
-    return powers

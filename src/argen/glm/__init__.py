@@ -20,7 +20,7 @@ from argen.glm._pairs import fit_pairs
 from argen.glm._saddlepoint import ResidualLayout, compare_groups, deviates
 from argen.glm.conditional import FEWEST_COUNTS, cautious_share, pearson_dispersion, zero_count_test
 from argen.glm.groups import GroupedGene, GroupFit, group_layout, in_rounds
-from argen.glm.monomials import Monomials, monomials
+from argen.glm.monomials import monomials
 from argen.glm.regression import fit_regressions, prepare_responses
 from argen.glm.two_stage import TwoStageDesign, fit_two_stage
 
@@ -40,7 +40,6 @@ __all__ = [
     "GroupLayout",
     "GroupedGene",
     "Layout",
-    "Monomials",
     "ResidualLayout",
     "TwoStageDesign",
     "cautious_share",

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from argen.glm._compile import compiled, inner
+from argen.glm._compile import compiled, inlined, inner
 from argen.glm._controls import largest_component
 from argen.glm._group_sums import (
     MEANS,
@@ -176,6 +176,15 @@ def _has_most_cells(layout, groups):
     return 2 * n_cells > layout.start[-1]
 
 
+@inlined()
+def _weigh_group(layout, gene, cells, g, exponent, scratch):
+    """Find the weights of a group, unless they are known."""
+    if not cells.weighed[g]:
+        weigh_cells(layout, gene.gamma, layout.start[g], layout.start[g + 1], exponent, scratch,
+                    cells.weights)  # fmt: skip
+        cells.weighed[g] = True
+
+
 @inner(fastmath=FAST)
 def _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, with_series, rates,
               totals, by_group, moments):  # fmt: skip
@@ -186,7 +195,7 @@ def _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, 
     T_g / M_g, 0 for a group that is left out. Returns whether every group has a mass.
     """
     start, stratum, numeric = layout.start, layout.stratum, layout.numeric
-    y, weights, weighed = cells.counts, cells.weights, cells.weighed
+    y, weights = cells.counts, cells.weights
     slots, n_indicators, norm = layout.slots, layout.n_indicators, layout.largest_norm
     n_strata, n_rows, n_columns = slots.shape[1], totals.shape[0], gamma.shape[0]
     n_kinds = 1 if n_rows == 1 else 4
@@ -202,16 +211,12 @@ def _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, 
         add_all_cells(layout, gene, change, factor, rest)
     else:
         for g in others_than(own, layout.start.shape[0] - 1):
-            if not weighed[g]:
-                weigh_cells(layout, gene.gamma, start[g], start[g + 1], values[0], scratch, weights)
-                weighed[g] = True
+            _weigh_group(layout, gene, cells, g, values[0], scratch)
             add_cells(start[g], start[g + 1], y, weights, stratum, numeric, norm, factor, change,
                       values, scratch, rest)  # fmt: skip
     for k in range(own.shape[0]):
         g = own[k]
-        if not weighed[g]:
-            weigh_cells(layout, gene.gamma, start[g], start[g + 1], values[0], scratch, weights)
-            weighed[g] = True
+        _weigh_group(layout, gene, cells, g, values[0], scratch)
         sums[:, :] = 0.0
         add_cells(start[g], start[g + 1], y, weights, stratum, numeric, norm, factor, change,
                   values, scratch, sums)  # fmt: skip

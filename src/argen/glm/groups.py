@@ -56,10 +56,9 @@ def group_layout(
     series = monomials(n_numeric, SERIES_DEGREES.get(n_numeric, LOWEST_DEGREE))
     by_stratum, run_start = _runs_of_parts(stratum[cells])
     size, z = np.exp(offset[cells]), numeric[cells].T
-    powers = np.ones((len(series.exponents), len(cells)))
-    for a in range(1, len(powers)):
-        powers[a] = powers[series.parent[a]] * z[series.variable[a]]
-    exposure = [np.bincount(stratum[cells], size * row, strata.shape[1]) for row in powers]
+    exposure = [
+        np.bincount(stratum[cells], size * row, strata.shape[1]) for row in series.powers(z)
+    ]
     start = np.searchsorted(group[cells], np.arange(n_groups + 1))
     layout = GroupLayout(
         start=start,

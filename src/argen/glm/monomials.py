@@ -28,6 +28,13 @@ class Monomials:
     minus: IntArray  # (n_monomials, n_up_to[2])
     n_up_to: IntArray  # (degree + 1,): how many have at most this degree
 
+    def powers(self, z: FloatArray) -> FloatArray:
+        """All products of each column of z (n_variables, n): (n_monomials, n)."""
+        powers = np.ones((len(self.exponents), z.shape[1]))
+        for a in range(1, len(powers)):
+            powers[a] = powers[self.parent[a]] * z[self.variable[a]]
+        return powers
+
     @property
     def degree(self) -> int:
         """Largest degree."""
