@@ -71,8 +71,21 @@ def test_checksum_knows_all_content(data):
         changed(data, n_nodes=2, perturbations=data.perturbations[:, :2]),
         changed(data, library_size=2.0 * data.library_size),
         changed(data, formula="~ 1"),
+        changed(data, guides=pd.Series("g0_1", index=data.cells)),
+        changed(data, guides=pd.Series("g0_2", index=data.cells)),
     ]
     assert len({variant.sha256 for variant in variants}) == len(variants)
+
+
+def test_guides_follow_their_cells(data):
+    assert data.take(np.array([3, 5])).guides is None
+    labelled = changed(data, guides=pd.Series([f"guide{k}" for k in range(76)], index=data.cells))
+    part = labelled.take(np.array([3, 5]))
+    assert part.guides.to_dict() == {3: "guide3", 5: "guide5"}
+    resampled = labelled.take(np.array([3, 3, 5]))
+    assert resampled.guides.tolist() == ["guide3", "guide3", "guide5"]
+    assert resampled.guides.index.equals(resampled.cells)
+    assert labelled.take(genes=np.array([0, 2])).guides is labelled.guides
 
 
 def test_summary_says_how_each_covariate_enters(rng):

@@ -62,6 +62,7 @@ class PerturbSeqData:
     formula: str | None  # of the covariates; None: every column as it is
     left_out: pd.DataFrame  # kind (cells, target, node, sink), name, n_cells, reason
     source: str  # where the counts come from
+    guides: pd.Series | None = None  # (n_cells,) guide of each cell, by identifier; None: unknown
 
     def __repr__(self) -> str:
         return (
@@ -191,16 +192,23 @@ class PerturbSeqData:
                 perturbations=_sorted(perturbations),
             )
         several_times = bool((np.diff(cells) == 0).any())
+        names_of_cells = (
+            pd.RangeIndex(len(cells)).astype(str) if several_times else self.cells[cells]
+        )
         return replace(
             self,
             counts=self.counts.take(cells, genes),
             genes=names,
             n_nodes=n_nodes,
-            cells=pd.RangeIndex(len(cells)).astype(str) if several_times else self.cells[cells],
+            cells=names_of_cells,
             perturbations=_sorted(sparse.csr_array(perturbations)[cells]),
             library_size=self.library_size[cells],
             covariates=self.covariates.iloc[cells].reset_index(drop=True),
+            guides=self._guides_of(cells, names_of_cells),
         )
+
+    def _guides_of(self, cells: IntArray, names: pd.Index) -> pd.Series | None:
+        return None if self.guides is None else self.guides.iloc[cells].set_axis(names)
 
     def with_counts(self, counts: GeneCounts) -> PerturbSeqData:
         """Return the same screen with counts in another place, or of some of its genes alone."""
@@ -218,6 +226,8 @@ class PerturbSeqData:
         digest.update(np.ascontiguousarray(self.library_size, dtype=np.float64).tobytes())
         digest.update("\0".join((*self.nodes, "", *self.sinks, self.formula or "")).encode())
         digest.update(self.covariates.to_csv(index=False).encode())
+        if self.guides is not None:
+            digest.update("\0".join(self.guides.astype(str)).encode())
         return digest.hexdigest()
 
     def summary(self) -> str:

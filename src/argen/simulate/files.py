@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from argen.arrays import FloatArray, IntArray
 from argen.data import PerturbSeqData
 from argen.simulate.model import ScreenModel
 from argen.simulate.profile import ScreenProfile
-from argen.simulate.screen import cell_names, planned
+from argen.simulate.screen import cell_names, guide_labels, planned
 from argen.simulate.truth import Truth
 
 if TYPE_CHECKING:
@@ -27,14 +28,15 @@ def simulated_anndata(data: PerturbSeqData, truth: Truth) -> AnnData:
     """Lay out a simulated screen as a user's file would be.
 
     ``obs`` has ``perturbation``, ``library_size`` and the covariates; the control label is
-    ``non-targeting``; ``uns["truth"]`` is the table of true direct effects.
+    ``non-targeting``; where a node has several guides, ``guide`` says which a cell carries;
+    ``uns["truth"]`` is the table of true direct effects.
     """
     from anndata import AnnData
 
     covariates = data.covariates.set_axis(data.cells.astype(str), axis=0)
     return AnnData(
         X=sparse.csr_matrix(data.counts.to_csc()),
-        obs=_labelled(covariates, data.nodes, data.node_of_cell, data.library_size),
+        obs=_labelled(covariates, data.nodes, data.node_of_cell, data.library_size, data.guides),
         var=pd.DataFrame(index=list(data.genes)),
         uns={"truth": truth.to_frame()},
     )
@@ -67,7 +69,9 @@ def write_screen(
     nothing = sparse.csr_matrix((len(covariates), len(truth.genes)), dtype=np.float32)
     AnnData(
         X=nothing,
-        obs=_labelled(covariates, truth.nodes, cells.node_of_cell, cells.library_size),
+        obs=_labelled(
+            covariates, truth.nodes, cells.node_of_cell, cells.library_size, guide_labels(plan)
+        ),
         var=pd.DataFrame(index=list(truth.genes)),
         uns={"truth": truth.to_frame()},
     ).write_h5ad(path)
@@ -94,9 +98,13 @@ def fill_rows(matrix: h5py.Group, blocks: Iterable[sparse.csr_array]) -> int:
 
 
 def _labelled(
-    covariates: pd.DataFrame, nodes: tuple[str, ...], node_of_cell: Any, library_size: Any
+    covariates: pd.DataFrame,
+    nodes: tuple[str, ...],
+    node_of_cell: IntArray,
+    library_size: FloatArray,
+    guides: pd.Series | None,
 ) -> pd.DataFrame:
-    """Add perturbation and library size to the covariates."""
+    """Add perturbation, library size and, where they are known, guides to the covariates."""
     labels = np.array([*nodes, CONTROL_LABEL], dtype=object)[node_of_cell]
-    perturbation = pd.Categorical(labels)
-    return covariates.assign(perturbation=perturbation, library_size=library_size)
+    obs = covariates.assign(perturbation=pd.Categorical(labels), library_size=library_size)
+    return obs if guides is None else obs.assign(guide=pd.Categorical(guides))

@@ -15,8 +15,9 @@ Graph = Literal["erdos-renyi", "scale-free", "layered"]
 _LEAST = {
     "n_nodes": 2, "n_sinks": 0, "n_hidden_genes": 0, "n_feedback": 0, "cells_per_node": 2,
     "n_controls": 2, "n_numeric": 0, "n_batches": 0, "n_factors": 0, "n_states": 0,
+    "n_guides": 1, "n_programs": 0,
 }  # fmt: skip
-_SHARES = ("positive", "failed", "penetrance", "off_target")
+_SHARES = ("positive", "failed", "penetrance", "off_target", "program_share")
 _RANGES = ("effect", "knockdown")
 
 
@@ -26,12 +27,13 @@ class ScreenModel:
 
     For cell i and gene j, the log means solve::
 
-        log mu_ij = b_j - K_ij + sum_k theta_kj log mu_ik + gamma_j' X_i + lambda_j' U_i
+        log mu_ij = b_j - K_ij + P_ij + sum_k theta_kj log mu_ik + gamma_j' X_i + lambda_j' U_i
                     + s_j(state of i) + eps_ij
         Y_ij ~ Poisson(C_i mu_ij G_ij),   G_ij ~ Gamma with mean 1 and variance dispersion
 
-    K_ij is the knock-down of gene j by what cell i carries. The library size C has mean 1,
-    and b_j is such that gene j has its mean count in the control cells.
+    K_ij is the knock-down of gene j by what cell i carries, and P_ij what the response programs
+    that it sets off do to gene j; both are 0 where the guide does not work. The library size C
+    has mean 1, and b_j is such that gene j has its mean count in the control cells.
 
     Parameters
     ----------
@@ -57,11 +59,28 @@ class ScreenModel:
     failed
         Share of the nodes whose guides do nothing.
     penetrance
-        Share of the cells in which the guide that they carry works.
+        Share of the cells in which the guide that they carry works; where guides differ, the
+        mean over guides. Guides that fail work in no cell.
+    penetrance_sd
+        Standard deviation of its logit over nodes.
+    n_guides
+        Guides for each node, of which a cell carries one at random.
+    guide_penetrance_sd
+        Standard deviation of the logit of the penetrance over the guides of a node.
+    guide_strength_sd
+        Standard deviation over guides of the log of a factor on K.
     off_target
         Share of the nodes whose guides lower another gene too, by off_target_effect.
     off_target_effect
         Drop of the log mean of the other gene.
+    n_programs
+        Response programs: perturbation k sets program r off by a score s_kr, and that adds
+        s_kr w_jr to the log mean of gene j, beside what reaches it through the network.
+    program_effect
+        Standard deviation over genes of the loadings w, which nodes, hidden genes and sinks have.
+    program_share
+        Share of the perturbations that set a program off, each by the size of a standard normal
+        number; the other scores are 0.
     cells_per_node
         Mean number of cells with the perturbation of a node.
     group_size_sd
@@ -108,8 +127,15 @@ class ScreenModel:
     knockdown: tuple[float, float] = (2.0, 3.0)
     failed: float = 0.0
     penetrance: float = 1.0
+    penetrance_sd: float = 0.0
+    n_guides: int = 1
+    guide_penetrance_sd: float = 0.0
+    guide_strength_sd: float = 0.0
     off_target: float = 0.0
     off_target_effect: float = 1.0
+    n_programs: int = 0
+    program_effect: float = 0.2
+    program_share: float = 0.8
     cells_per_node: int = 150
     group_size_sd: float = 0.0
     n_controls: int = 1500

@@ -16,6 +16,8 @@ from argen.simulate.plan import ScreenPlan, plan_screen
 from argen.simulate.profile import ScreenProfile
 from argen.simulate.truth import Truth
 
+CONTROL_GUIDE = "control"
+
 
 def simulate_screen(
     model: ScreenModel | None = None,
@@ -69,6 +71,7 @@ def simulate_screen(
         formula=cells.formula,
         left_out=left_out_table([]),
         source=plan.source,
+        guides=guide_labels(plan),
     )
     return data, plan.truth
 
@@ -76,6 +79,16 @@ def simulate_screen(
 def cell_names(plan: ScreenPlan) -> pd.Index:
     """Return a name for each cell: (n_cells,)."""
     return pd.Index([f"cell{number}" for number in range(len(plan.cells.node_of_cell))])
+
+
+def guide_labels(plan: ScreenPlan) -> pd.Series | None:
+    """Return the guide of each cell, as g1_2 or control; None where a node has but one."""
+    if plan.equations.penetrance.shape[1] == 1:
+        return None
+    nodes = np.array([*plan.truth.nodes, ""], dtype=object)[plan.cells.node_of_cell]
+    numbers = (plan.cells.guide_of_cell + 1).astype(str).astype(object)
+    labels = np.where(plan.cells.node_of_cell < 0, CONTROL_GUIDE, nodes + "_" + numbers)
+    return pd.Series(labels, index=cell_names(plan), name="guide")
 
 
 def planned(

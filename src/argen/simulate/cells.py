@@ -1,0 +1,89 @@
+"""The cells of a simulated screen, before their counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from argen.arrays import FloatArray, IntArray
+from argen.data import encode_covariates
+from argen.simulate.model import ScreenModel
+from argen.simulate.profile import ScreenProfile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """What is known of each cell before its counts."""
+
+    node_of_cell: IntArray  # (n_cells,) -1 for control
+    guide_of_cell: IntArray  # (n_cells,) which of the guides of its node, -1 for control
+    library_size: FloatArray  # (n_cells,)
+    covariates: pd.DataFrame  # (n_cells, n_covariates)
+    formula: str | None
+    coded: FloatArray  # (n_cells, n_columns) covariates as numbers
+
+
+def random_cells(model: ScreenModel, rng: np.random.Generator) -> Cells:
+    """Draw cells in random sequence, with covariates that go with what they carry.
+
+    Given its label, a numeric covariate is normal with variance 1 and a mean of that label, and
+    a batch has odds of that label. This is the same as an assignment by a softmax in which each
+    label has its own coefficients of the covariates.
+    """
+    (of_guides,) = rng.spawn(1)
+    sd = model.group_size_sd
+    spread = np.exp(rng.normal(0.0, sd, model.n_nodes) - sd**2 / 2)
+    sizes = np.maximum(np.rint(model.cells_per_node * spread), 2).astype(np.int64)
+    node = np.repeat(np.arange(-1, model.n_nodes), [model.n_controls, *sizes])
+    rng.shuffle(node)
+    columns: dict[str, object] = {}
+    for number in range(model.n_numeric):
+        mean = rng.normal(0.0, model.assignment, model.n_nodes + 1)
+        columns[f"x{number + 1}"] = rng.normal(mean[node])
+    if model.n_batches > 1:
+        log_odds = rng.normal(0.0, model.assignment, (model.n_nodes + 1, model.n_batches))
+        # The largest of log odds plus Gumbel noise is a draw from their softmax.
+        noise = rng.gumbel(size=(len(node), model.n_batches))
+        batch = (log_odds[node] + noise).argmax(axis=1)
+        columns["batch"] = pd.Categorical([f"b{number + 1}" for number in batch])
+    covariates = pd.DataFrame(columns, index=range(len(node)))
+    sd = model.library_size_sd
+    library_size = np.exp(rng.normal(0.0, sd, len(node)) - sd**2 / 2)
+    return Cells(
+        node_of_cell=node,
+        guide_of_cell=_random_guides(model, node, of_guides),
+        library_size=library_size,
+        covariates=covariates,
+        formula=None,
+        coded=encode_covariates(covariates).matrix,
+    )
+
+
+def cells_like(
+    model: ScreenModel, profile: ScreenProfile, lenders: IntArray, rng: np.random.Generator
+) -> Cells:
+    """Draw as many cells of each real label as it has, with replacement, in random sequence."""
+    (of_guides,) = rng.spawn(1)
+    rows, node = [], []
+    for number, lender in enumerate([-1, *lenders], start=-1):
+        members = np.flatnonzero(profile.node_of_cell == lender)
+        rows.append(rng.choice(members, len(members)))
+        node.append(np.full(len(members), number))
+    sequence = rng.permutation(sum(map(len, rows)))
+    row, node_of_cell = np.concatenate(rows)[sequence], np.concatenate(node)[sequence]
+    covariates = profile.covariates.iloc[row].reset_index(drop=True)
+    return Cells(
+        node_of_cell=node_of_cell,
+        guide_of_cell=_random_guides(model, node_of_cell, of_guides),
+        library_size=profile.library_size[row],
+        covariates=covariates,
+        formula=profile.formula,
+        coded=encode_covariates(covariates, profile.formula).matrix,
+    )
+
+
+def _random_guides(model: ScreenModel, node: IntArray, rng: np.random.Generator) -> IntArray:
+    """Draw for each cell one of the guides of its node."""
+    return np.where(node < 0, -1, rng.integers(model.n_guides, size=len(node)))
