@@ -18,6 +18,13 @@ import argen
         ({"knockdown": (3, 2)}, "knockdown must be two numbers, the least and the largest"),
         ({"graph": "scale-fre"}, "Did you mean 'scale-free'?"),
         ({"mean_count": 0}, "mean_count must be above 0"),
+        ({"n_guides": 0}, "n_guides must be a whole number from 1, not 0"),
+        ({"n_programs": -1}, "n_programs must be a whole number from 0, not -1"),
+        ({"program_share": 2}, "program_share must be a number from 0 to 1, not 2"),
+        ({"doublets": 1.1}, "doublets must be a number from 0 to 1, not 1.1"),
+        ({"ambient": 1.1}, "ambient must be a number from 0 to 1, not 1.1"),
+        ({"penetrance_sd": -1}, "penetrance_sd must be a number from 0, not -1"),
+        ({"saturation": 0.5, "n_feedback": 1}, "saturation must be 0 with feedback"),
         ({"n_nodes": 3}, "n_parents must be at most 1, half the other genes"),
     ],
 )

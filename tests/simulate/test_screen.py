@@ -36,6 +36,38 @@ def test_log_means_are_those_of_a_loop_over_cells_and_genes():
         np.testing.assert_allclose(found[cell], log_mean[[0, 1, 2, 3, 4, 7, 8, 9]], atol=1e-12)
 
 
+def test_effects_that_saturate_are_those_of_a_loop():
+    model = argen.ScreenModel(
+        n_nodes=5, n_hidden_genes=2, n_sinks=3, n_parents=1.5, saturation=0.7, noise=0.0,
+        n_factors=0, n_numeric=2, cells_per_node=4, n_controls=6,
+    )  # fmt: skip
+    # Genes 6, 5, ... 0 are in causal order.
+    direct = np.random.default_rng(1).normal(size=(7, 10))
+    direct[:, :7] = np.tril(direct[:, :7], -1)
+    plan = planned(model, 3, direct, None)
+    equations, cells = plan.equations, plan.cells
+    found = equations.log_means(cells, slice(None), np.random.default_rng(0))
+    for cell, node in enumerate(cells.node_of_cell):
+        log_mean = np.zeros(10)
+        for gene in (6, 5, 4, 3, 2, 1, 0, 7, 8, 9):
+            log_mean[gene] = equations.shift[node, gene]
+            log_mean[gene] += cells.coded[cell] @ equations.of_covariate[:, gene]
+            for parent in range(7):
+                passed_on = np.tanh(0.7 * log_mean[parent]) / 0.7
+                log_mean[gene] += direct[parent, gene] * passed_on
+        np.testing.assert_allclose(found[cell], log_mean[[0, 1, 2, 3, 4, 7, 8, 9]], atol=1e-12)
+
+
+def test_effects_that_hardly_saturate_add_up():
+    options = {"n_nodes": 6, "n_sinks": 4, "n_parents": 1.5}
+    log_means = []
+    for saturation in (0.0, 1e-5):
+        plan = planned(argen.ScreenModel(**options, saturation=saturation), 1, None, None)
+        rng = np.random.default_rng(0)
+        log_means.append(plan.equations.log_means(plan.cells, slice(None), rng))
+    np.testing.assert_allclose(*log_means, atol=1e-7)
+
+
 def test_counts_have_the_effects_of_the_truth():
     model = argen.ScreenModel(
         n_nodes=4, n_sinks=2, n_parents=1.5, effect=(0.2, 0.3), knockdown=(1, 1),
@@ -140,6 +172,14 @@ def test_the_method_recovers_what_hidden_genes_leave():
     assert len(edges) >= 5
     z = (edges["effect_x"] - edges["effect_y"]) / edges["std_error"]
     assert z.abs().max() < 3.5
+
+
+def test_a_cycle_is_refused_where_effects_saturate():
+    direct = np.zeros((3, 3))
+    direct[[0, 1], [1, 0]] = 0.1
+    model = argen.ScreenModel(n_nodes=3, n_parents=1, saturation=1.0)
+    with pytest.raises(argen.InputError, match="saturation must be 0 with feedback"):
+        argen.simulate_screen(model, rng=1, direct=direct)
 
 
 @pytest.mark.parametrize(

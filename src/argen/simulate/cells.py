@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,17 @@ class Cells:
     covariates: pd.DataFrame  # (n_cells, n_covariates)
     formula: str | None
     coded: FloatArray  # (n_cells, n_columns) covariates as numbers
+
+    def take(self, rows: IntArray) -> Cells:
+        """Return some of the cells."""
+        return Cells(
+            node_of_cell=self.node_of_cell[rows],
+            guide_of_cell=self.guide_of_cell[rows],
+            library_size=self.library_size[rows],
+            covariates=self.covariates.iloc[rows],
+            formula=self.formula,
+            coded=self.coded[rows],
+        )
 
 
 def random_cells(model: ScreenModel, rng: np.random.Generator) -> Cells:
@@ -81,6 +92,22 @@ def cells_like(
         covariates=covariates,
         formula=profile.formula,
         coded=encode_covariates(covariates, profile.formula).matrix,
+    )
+
+
+def second_cells(cells: Cells, share: float, rng: np.random.Generator) -> Cells:
+    """Draw for a share of the cells the second one that they are to contain.
+
+    It has label, guide and library size of a random cell, and the covariates of the first, which
+    are those that are recorded. Where there is none the library size is 0.
+    """
+    n_cells = len(cells.node_of_cell)
+    is_doublet = np.zeros(n_cells, dtype=bool)
+    is_doublet[rng.choice(n_cells, round(share * n_cells), replace=False)] = True
+    second = cells.take(rng.integers(n_cells, size=n_cells))
+    library_size = np.where(is_doublet, second.library_size, 0.0)
+    return replace(
+        second, library_size=library_size, covariates=cells.covariates, coded=cells.coded
     )
 
 

@@ -21,7 +21,11 @@ class Equations:
     The last row of what belongs to a perturbation is that of the controls.
     """
 
+    direct: FloatArray  # (n_acting, n_acting + n_sinks), [source, target]
     spread: FloatArray  # (n_acting, n_genes): total effects on what is measured, and on itself
+    order: tuple[int, ...]  # (n_acting,) causal, if effects saturate
+    saturation: float
+    measured: IntArray  # (n_genes,) which genes are
     shift: FloatArray  # (n_nodes + 1, n_acting + n_sinks): what the guides of a node do
     penetrance: FloatArray  # (n_nodes + 1, n_guides): share of the cells in which a guide works
     strength: FloatArray  # (n_nodes + 1, n_guides): factor on the shift
@@ -49,6 +53,22 @@ class Equations:
         cause += self.of_state[state]
         cause += cells.coded[part] @ self.of_covariate
         cause += rng.standard_normal((len(works), len(self.of_factor))) @ self.of_factor
+        return self._passed_on(cause)
+
+    def own_knockdown(self, cells: Cells) -> FloatArray:
+        """Return how far a guide that works lowers the log mean of its own gene: (n_cells,)."""
+        own = np.append(-np.diagonal(self.shift[:-1]), 0.0)
+        return own[cells.node_of_cell] * self.strength[cells.node_of_cell, cells.guide_of_cell]
+
+    def _passed_on(self, cause: FloatArray) -> FloatArray:
+        """Let causes run through the network, to what is measured: (n_cells, n_genes)."""
+        for gene in self.order:
+            # Its parents have come before, so that the gene has all that it receives.
+            acting = np.tanh(self.saturation * cause[:, gene]) / self.saturation
+            children = np.flatnonzero(self.direct[gene])
+            cause[:, children] += acting[:, None] * self.direct[gene, children]
+        if self.order:
+            return cause[:, self.measured]
         n_acting, n_genes = self.spread.shape
         log_means = cause[:, :n_acting] @ self.spread
         n_sinks = self.shift.shape[1] - n_acting
@@ -82,6 +102,10 @@ def random_equations(
     penetrance[failed] = 0.0
     score, of_program = _programs(model, n_genes, of_programs)
     return Equations(
+        direct=whole.direct,
+        order=_causal_order(whole) if model.saturation else (),
+        saturation=model.saturation,
+        measured=measured,
         spread=np.asarray(spread[:, measured], dtype=np.float64),
         shift=shift,
         penetrance=penetrance,
@@ -95,6 +119,10 @@ def random_equations(
         of_state=of_state if model.n_states > 1 else np.zeros((1, n_genes)),
         share_of_state=share,
     )
+
+
+def _causal_order(whole: Truth) -> tuple[int, ...]:
+    return tuple(whole.genes.index(gene) for gene in whole.order)
 
 
 def _shifts(

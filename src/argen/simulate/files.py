@@ -70,7 +70,7 @@ def write_screen(
     AnnData(
         X=nothing,
         obs=_labelled(
-            covariates, truth.nodes, cells.node_of_cell, cells.library_size, guide_labels(plan)
+            covariates, truth.nodes, cells.node_of_cell, plan.library_size, guide_labels(plan)
         ),
         var=pd.DataFrame(index=list(truth.genes)),
         uns={"truth": truth.to_frame()},

@@ -17,7 +17,7 @@ _LEAST = {
     "n_controls": 2, "n_numeric": 0, "n_batches": 0, "n_factors": 0, "n_states": 0,
     "n_guides": 1, "n_programs": 0,
 }  # fmt: skip
-_SHARES = ("positive", "failed", "penetrance", "off_target", "program_share")
+_SHARES = ("positive", "failed", "penetrance", "off_target", "program_share", "doublets", "ambient")
 _RANGES = ("effect", "knockdown")
 
 
@@ -29,11 +29,13 @@ class ScreenModel:
 
         log mu_ij = b_j - K_ij + P_ij + sum_k theta_kj log mu_ik + gamma_j' X_i + lambda_j' U_i
                     + s_j(state of i) + eps_ij
-        Y_ij ~ Poisson(C_i mu_ij G_ij),   G_ij ~ Gamma with mean 1 and variance dispersion
+        Y_ij ~ Poisson(C_i ((1 - a) mu_ij G_ij + a m_j)),   G_ij ~ Gamma(1, dispersion)
 
     K_ij is the knock-down of gene j by what cell i carries, and P_ij what the response programs
     that it sets off do to gene j; both are 0 where the guide does not work. The library size C
-    has mean 1, and b_j is such that gene j has its mean count in the control cells.
+    has mean 1, and b_j is such that gene j has its mean count in the control cells, before there
+    are doublets and ambient counts: a share a of those of each cell, with the rates m of the
+    average cell. G has mean 1 and the dispersion as its variance.
 
     Parameters
     ----------
@@ -54,6 +56,11 @@ class ScreenModel:
         Share of positive effects.
     n_feedback
         Edges from a descendant back to an ancestor; the method assumes that there are none.
+    saturation
+        0: effects add up however large they are. Else children of a gene receive
+        tanh(saturation x) / saturation times theta, x the distance of its log mean from where it
+        is when nothing acts: total effects then depend on the size of what is done, and the
+        truth has those of small changes. Not with feedback.
     knockdown
         Least and largest drop of a perturbed gene's log mean.
     failed
@@ -95,6 +102,14 @@ class ScreenModel:
         Overdispersion of the counts given their means, as in variance mu + dispersion mu^2.
     library_size_sd
         Standard deviation of the log of the library size.
+    depth_effect
+        How far the log of the library size falls, and with it all counts of the cell, per unit of
+        the knock-down of the own gene by a guide that works.
+    doublets
+        Share of the cells that contain a second one, with the label of a random cell, whose
+        counts and library size are added; the label stays that of the first.
+    ambient
+        Share of the counts of each cell that come from the average profile of all cells.
     noise
         Standard deviation of what moves each gene in each cell by itself.
     n_numeric
@@ -124,6 +139,7 @@ class ScreenModel:
     effect: tuple[float, float] = (0.3, 0.8)
     positive: float = 0.5
     n_feedback: int = 0
+    saturation: float = 0.0
     knockdown: tuple[float, float] = (2.0, 3.0)
     failed: float = 0.0
     penetrance: float = 1.0
@@ -143,6 +159,9 @@ class ScreenModel:
     mean_count_sd: float = 1.0
     dispersion: float = 0.0
     library_size_sd: float = 0.4
+    depth_effect: float = 0.0
+    doublets: float = 0.0
+    ambient: float = 0.0
     noise: float = 0.5
     n_numeric: int = 1
     n_batches: int = 0
@@ -170,6 +189,8 @@ class ScreenModel:
                 _check_real(name, value, 1.0 if name in _SHARES else None)
         if self.mean_count == 0:
             raise InputError("mean_count must be above 0: without counts there is no screen.")
+        if self.saturation and self.n_feedback:
+            raise InputError("saturation must be 0 with feedback: effects go round one by one.")
         most = (self.n_nodes + self.n_hidden_genes - 1) / 2
         if self.graph == "erdos-renyi" and self.n_parents > most:
             raise InputError(

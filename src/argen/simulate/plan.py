@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from argen.arrays import FloatArray, IntArray
-from argen.simulate.cells import Cells, cells_like, random_cells
+from argen.arrays import BoolArray, FloatArray, IntArray
+from argen.simulate.cells import Cells, cells_like, random_cells, second_cells
 from argen.simulate.equations import Equations, random_equations
 from argen.simulate.graphs import random_effects
 from argen.simulate.model import ScreenModel
@@ -35,26 +35,55 @@ class ScreenPlan:
     dispersion: FloatArray  # (n_genes,)
     seed: int
     source: str
+    ambient: float = 0.0  # share of the counts
+    average: FloatArray | float = 0.0  # (n_genes,): rates of the average cell
+    second: ScreenPlan | None = None  # the second cells of doublets
 
     @property
     def n_blocks(self) -> int:
         """Number of blocks of cells."""
         return -(-len(self.cells.node_of_cell) // CELLS_OF_A_BLOCK)
 
+    @property
+    def library_size(self) -> FloatArray:
+        """What is recorded of each cell, with the second one in it: (n_cells,)."""
+        own = self.cells.library_size
+        return own if self.second is None else own + self.second.cells.library_size
+
+    def works(self) -> BoolArray:
+        """Say in which cells the guide works: (n_cells,), False for controls."""
+        blocks = map(self._stream, range(self.n_blocks))
+        return np.concatenate([self.equations.works(self.cells, part, rng) for part, rng in blocks])
+
     def block(self, number: int) -> sparse.csr_array:
         """Draw the counts of a block of cells: (n_cells, n_genes)."""
-        rng = np.random.default_rng([self.seed, number])
+        counts = self._own_counts(number)
+        if self.second is not None:
+            counts += self.second._own_counts(number)
+        return sparse.csr_array(counts)
+
+    def _stream(self, number: int) -> tuple[slice, np.random.Generator]:
+        """Which cells a block has, and their random numbers."""
         part = slice(number * CELLS_OF_A_BLOCK, (number + 1) * CELLS_OF_A_BLOCK)
+        return part, np.random.default_rng([self.seed, number])
+
+    def _own_counts(self, number: int) -> IntArray:
+        part, rng = self._stream(number)
         with threadpool_limits(1, user_api="blas"):  # its last bits depend on the threads
             mean = self.equations.log_means(self.cells, part, rng)
         mean += self.level
-        mean += np.log(self.cells.library_size[part])[:, None]
+        library_size = self.cells.library_size[part][:, None]
+        with np.errstate(divide="ignore"):  # there may be no second cell
+            mean += np.log(library_size)
         np.exp(np.minimum(mean, np.log(LARGEST_MEAN), out=mean), out=mean)
         if self.dispersion.any():
             # A gamma with mean 1, which hardly varies for a gene without dispersion.
             shape = 1.0 / np.maximum(self.dispersion, 1e-9)
             mean *= rng.standard_gamma(shape, size=mean.shape) / shape
-        return sparse.csr_array(rng.poisson(mean))
+        if self.ambient:
+            mean *= 1.0 - self.ambient
+            mean += self.ambient * library_size * self.average
+        return np.asarray(rng.poisson(mean))
 
 
 def plan_screen(
@@ -83,7 +112,7 @@ def plan_screen(
         raised, overdispersed = _levels_of_controls(equations, cells, of_pilot)
     if profile is not None:  # what hidden causes and noise bring about was measured too
         dispersion = np.maximum((1.0 + dispersion) / overdispersed - 1.0, 0.0)
-    return ScreenPlan(
+    plan = ScreenPlan(
         truth=whole.keep([*acting[: model.n_nodes], *sinks]),
         cells=cells,
         equations=equations,
@@ -92,6 +121,45 @@ def plan_screen(
         seed=int(of_blocks.integers(2**63)),
         source="simulated" if profile is None else f"simulated like {profile.source}",
     )
+    return _as_captured(model, plan, of_cells, of_pilot, of_blocks)
+
+
+def _as_captured(
+    model: ScreenModel,
+    plan: ScreenPlan,
+    of_cells: np.random.Generator,
+    of_pilot: np.random.Generator,
+    of_blocks: np.random.Generator,
+) -> ScreenPlan:
+    """Add what happens to the cells when they are captured: second cells, depth, ambient counts."""
+    second = None
+    if model.doublets:
+        cells = second_cells(plan.cells, model.doublets, of_cells)
+        second = replace(plan, cells=cells, seed=int(of_blocks.integers(2**63)))
+    if model.depth_effect:
+        plan = _of_less_depth(plan, model.depth_effect)
+        second = second and _of_less_depth(second, model.depth_effect)
+    if model.ambient:
+        average = _average_rates(plan, of_pilot)
+        plan = replace(plan, ambient=model.ambient, average=average)
+        second = second and replace(second, ambient=model.ambient, average=average)
+    return replace(plan, second=second)
+
+
+def _of_less_depth(plan: ScreenPlan, depth_effect: float) -> ScreenPlan:
+    """Let library sizes fall with the knock-down, where it works."""
+    fall = depth_effect * plan.works() * plan.equations.own_knockdown(plan.cells)
+    cells = replace(plan.cells, library_size=plan.cells.library_size * np.exp(-fall))
+    return replace(plan, cells=cells)
+
+
+def _average_rates(plan: ScreenPlan, rng: np.random.Generator) -> FloatArray:
+    """Return counts per unit of library size of some cells of every label: (n_genes,)."""
+    part = slice(CELLS_OF_THE_PILOT)  # cells are in random sequence
+    library_size = plan.cells.library_size[part]
+    with threadpool_limits(1, user_api="blas"):
+        rate = np.exp(plan.equations.log_means(plan.cells, part, rng) + plan.level)
+        return np.asarray(library_size @ rate / library_size.sum())
 
 
 def _of_model(
@@ -132,14 +200,6 @@ def _levels_of_controls(
 ) -> tuple[FloatArray, FloatArray]:
     """Log of the mean, and mean square over squared mean, of some control cells: (n_genes,)."""
     controls = np.flatnonzero(cells.node_of_cell < 0)[:CELLS_OF_THE_PILOT]
-    pilot = Cells(
-        cells.node_of_cell[controls],
-        cells.guide_of_cell[controls],
-        cells.library_size[controls],
-        cells.covariates,
-        cells.formula,
-        cells.coded[controls],
-    )
-    mean = np.exp(equations.log_means(pilot, slice(None), rng))
+    mean = np.exp(equations.log_means(cells.take(controls), slice(None), rng))
     first, second = mean.mean(axis=0), (mean**2).mean(axis=0)
     return np.log(first), second / first**2

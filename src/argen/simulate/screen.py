@@ -65,7 +65,7 @@ def simulate_screen(
         n_measured=len(plan.truth.genes),
         cells=cell_names(plan),
         perturbations=perturbations_of(cells.node_of_cell, len(plan.truth.nodes)),
-        library_size=cells.library_size,
+        library_size=plan.library_size,
         library_size_source="simulated",
         covariates=cells.covariates,
         formula=cells.formula,
@@ -117,7 +117,10 @@ def _checked_effects(model: ScreenModel, direct: Any) -> FloatArray:
     if np.diagonal(effects).any():
         raise InputError("direct must have zeros on its diagonal: no gene acts on itself.")
     echo = np.abs(np.linalg.eigvals(effects[:, :n_acting])).max()
-    if Truth(tuple(map(str, range(expected[1]))), effects).has_cycle and echo >= 1:
+    has_cycle = Truth(tuple(map(str, range(expected[1]))), effects).has_cycle
+    if has_cycle and model.saturation:
+        raise InputError("direct has a cycle: saturation must be 0 with feedback.")
+    if has_cycle and echo >= 1:
         raise InputError(
             f"direct has a cycle in which effects grow (spectral radius {echo:.2g}): weaken it."
         )
