@@ -10,12 +10,23 @@ from argen.study import chosen_settings, chosen_variants, declared_grid
 
 def test_sizes_and_names():
     grid = declared_grid()
-    assert Counter(setting.model.n_nodes for setting in grid) == {8: 17, 30: 17, 100: 17, 200: 8}
+    assert Counter(setting.model.n_nodes for setting in grid) == {8: 29, 30: 29, 100: 29, 200: 8}
     assert len({setting.name for setting in grid}) == len(grid)
     models = {setting.name: setting.model for setting in grid}
     assert models["p30-hidden-genes"].n_hidden_genes == 15
     assert models["p100-feedback"].n_feedback == 10
     assert models["p8-no-confounding"].n_factors == 0
+    assert models["p30-weak-and-escaping"].penetrance == 0.8
+    assert models["p30-weak-and-escaping"].n_guides == 3
+    assert models["p100-two-programs"].n_sinks == 300
+
+
+def test_programs_are_all_that_sets_them_apart():
+    models = {setting.name: setting.model for setting in declared_grid()}
+    for name in ("program", "program-strong", "two-programs"):
+        model = models[f"p30-{name}"]
+        without = argen.ScreenModel(**(model.to_dict() | {"n_programs": 0, "program_effect": 0.2}))
+        assert without == models["p30-no-program"]
 
 
 def test_chosen_by_name():

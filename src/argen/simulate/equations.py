@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from argen.arrays import BoolArray, FloatArray, IntArray
@@ -154,14 +153,16 @@ def _guides(model: ScreenModel, rng: np.random.Generator) -> tuple[FloatArray, F
     strength[:-1] = np.exp(rng.normal(0.0, model.guide_strength_sd, shape))
     penetrance[:-1] = model.penetrance
     if 0.0 < model.penetrance < 1.0 and logits.any():
-        middle = logit(model.penetrance)
-        centre = brentq(
-            lambda moved: expit(moved + logits).mean() - model.penetrance,
-            middle - logits.max() - 1.0,
-            middle - logits.min() + 1.0,
-        )
-        penetrance[:-1] = expit(centre + logits)
+        penetrance[:-1] = expit(logits + _centre(logits, model.penetrance))
     return penetrance, strength
+
+
+def _centre(logits: FloatArray, mean: float) -> float:
+    """Find what is to be added to logits for their shares to have a mean."""
+    from scipy.optimize import brentq
+
+    least, most = logit(mean) - logits.max() - 1.0, logit(mean) - logits.min() + 1.0
+    return float(brentq(lambda added: expit(logits + added).mean() - mean, least, most))
 
 
 def _programs(

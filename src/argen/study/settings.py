@@ -50,7 +50,11 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
 )
 """Methods by the name that they have in the tables: every method as it is, and variants of ours."""
 
-# One thing is changed at a time, from a screen with hidden confounding of middling strength.
+_WEAK_GUIDES = {"knockdown": (0.3, 2.5), "n_guides": 3, "guide_strength_sd": 0.5}
+_MANY_GENES = {"n_sinks": 300, "dispersion": 0.3}
+
+# One thing is changed at a time, from a screen with hidden confounding of middling strength; those
+# with programs are to be compared with "no-program".
 _CHANGES: dict[str, dict[str, Any]] = {
     "base": {},
     "no-confounding": {"n_factors": 0},
@@ -69,6 +73,23 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "off-target": {"off_target": 0.2},
     "feedback": {"n_feedback": 0.1},  # of the number of nodes
     "dense": {"n_parents": 3.0},
+    "escape": {"penetrance": 0.7},
+    "escape-varies": {
+        "penetrance": 0.7,
+        "penetrance_sd": 1.0,
+        "n_guides": 3,
+        "guide_penetrance_sd": 0.5,
+    },
+    "weak-guides": _WEAK_GUIDES,
+    "weak-and-escaping": {**_WEAK_GUIDES, "penetrance": 0.8},
+    "no-program": _MANY_GENES,
+    "program": {**_MANY_GENES, "n_programs": 1, "program_effect": 0.2},
+    "program-strong": {**_MANY_GENES, "n_programs": 1, "program_effect": 0.4},
+    "two-programs": {**_MANY_GENES, "n_programs": 2, "program_effect": 0.2},
+    "doublets": {"doublets": 0.08},
+    "ambient": {"ambient": 0.1},
+    "depth-falls": {"depth_effect": 0.1},
+    "saturation": {"saturation": 0.5},
 }
 _SIZES = (8, 30, 100)
 _OF_LARGE = (
@@ -78,7 +99,7 @@ _OF_LARGE = (
 
 
 def declared_grid() -> tuple[Setting, ...]:
-    """Return the settings: 17 ways to be, at 8, 30 and 100 nodes, and 8 of them at 200."""
+    """Return the settings: 29 ways to be, at 8, 30 and 100 nodes, and 8 of them at 200."""
     found = [(n_nodes, change) for n_nodes in _SIZES for change in _CHANGES]
     found += [(200, change) for change in _OF_LARGE]
     return tuple(_setting(n_nodes, change) for n_nodes, change in found)
