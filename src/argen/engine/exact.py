@@ -11,11 +11,12 @@ import numpy as np
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
+from argen.engine.corrections import Corrections
 from argen.engine.counts import OnCounts
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
-from argen.errors import FitStatus
+from argen.errors import FitStatus, InputError
 from argen.glm import (
     TwoStageDesign,
     cautious_share,
@@ -27,6 +28,11 @@ from argen.glm import (
 )
 from argen.pvalues import two_sided
 
+CORRECTIONS_NEED = (
+    "Direct effects can be corrected for response programs, and for cells that escape their guide, "
+    "where each cell carries one perturbation at most and the family is 'poisson'."
+)
+
 
 class ExactScreener(OnCounts):
     """Fits every pair by maximum likelihood to machine precision.
@@ -34,13 +40,19 @@ class ExactScreener(OnCounts):
     P-values are those of ``test``; without one, Wald's.
     """
 
-    def __init__(self, data: PerturbSeqData, test: SaddlepointTest | None) -> None:
+    def __init__(
+        self,
+        data: PerturbSeqData,
+        test: SaddlepointTest | None,
+        corrections: Corrections | None = None,
+    ) -> None:
         self.data = data
         self.test = test
+        self.corrections = corrections
 
     def on(self, data: PerturbSeqData) -> Self:
         """Return the same preparations, with the counts of ``data``, which else is the same."""
-        return type(self)(data, self.test)
+        return type(self)(data, self.test, self.corrections)
 
     def genes_of(self, block: IntArray) -> IntArray:
         """Return the targets."""
@@ -51,11 +63,49 @@ class ExactScreener(OnCounts):
         found = Effects.missing(self.data.n_nodes, len(targets))
         for source in range(self.data.n_nodes):
             self.fill(found, source, targets, np.arange(len(targets)))
+        deviate, offsets = np.full(found.effect.shape, np.nan), self.offsets(targets)
         if self.test is not None:
-            with_deviates(found, np.array([self.deviates(self.test, t) for t in targets]).T)
+            for column, target in enumerate(targets.tolist()):
+                offset = [part[:, column] for part in offsets]
+                deviate[:, column] = self.deviates(self.test, target, *offset)
+            with_deviates(found, deviate)
+        found = self.corrected(found, targets, np.isfinite(deviate))
         return Fitted(found, {"exact": found.effect.size})
 
-    def deviates(self, test: SaddlepointTest, target: int) -> FloatArray:
+    def offsets(self, targets: IntArray) -> tuple[FloatArray, ...]:
+        """Return the offset of every pair and its variance; nothing without corrections."""
+        if self.corrections is None:
+            return ()
+        nodes = np.arange(self.data.n_nodes)
+        return (
+            self.corrections.offset(nodes, targets),
+            self.corrections.offset_variance(nodes, targets),
+        )
+
+    def corrected(self, found: Effects, targets: IntArray, tested: BoolArray) -> Effects:
+        """Correct effects as regressions have them: (n_nodes, n_targets) each.
+
+        P-values that are ``tested`` know the offset already; the others get Wald's.
+        """
+        if self.corrections is None:
+            return found
+        nodes, finite = np.arange(self.data.n_nodes), np.isfinite(found.effect)
+        log_rate, variance = np.where(finite, found.effect, 0.0), found.std_error**2
+        mended = self.corrections.corrected(log_rate, nodes, targets)
+        offset, of_offset = self.offsets(targets)
+        by_wald = finite & np.isfinite(variance) & ~tested
+        z = (log_rate - offset)[by_wald] / np.sqrt(variance + of_offset)[by_wald]
+        p_value, log10_p = found.p_value.copy(), found.log10_p.copy()
+        p_value[by_wald], log10_p[by_wald] = two_sided(z)
+        return Effects(
+            np.where(finite, mended.effect, found.effect),
+            np.sqrt(self.corrections.variance(mended, variance, nodes, targets)),
+            p_value,
+            log10_p,
+            found.status,
+        )
+
+    def deviates(self, test: SaddlepointTest, target: int, *offset: FloatArray) -> FloatArray:
         """Test the effect of every perturbation on a target: (n_nodes,)."""
         data = self.data
         counts = data.counts.dense(np.array([target]))[0]
@@ -68,7 +118,7 @@ class ExactScreener(OnCounts):
         )
         if status != FitStatus.OK:
             return np.full(data.n_nodes, np.nan)
-        return test.deviates(counts[test.cells], mean[test.cells])
+        return test.deviates(counts[test.cells], mean[test.cells], *offset)
 
     def fill(self, found: Effects, source: int, targets: IntArray, columns: IntArray) -> None:
         """Fit ``log E[Y_k] = a + d D_source + gamma' X + log C`` on its cells and the controls.
@@ -190,13 +240,19 @@ class ExactParentTester(OnCounts):
 class ExactEngine:
     """Regressions on dense designs: slow for large screens, for covariates of any kind."""
 
-    def screen(self, data: PerturbSeqData, config: InferenceConfig) -> Screener:
+    def screen(
+        self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
+    ) -> Screener:
         """Prepare to screen the targets of a screen, block by block."""
         if not saddlepoint_applies(data, config):
-            return ExactScreener(data, None)
+            return ExactScreener(data, None, corrections)
         controls, perturbed = np.flatnonzero(data.controls), data.perturbations.indices
-        return ExactScreener(data, SaddlepointTest(data, controls, perturbed))
+        return ExactScreener(data, SaddlepointTest(data, controls, perturbed), corrections)
 
-    def parents(self, data: PerturbSeqData, config: InferenceConfig) -> ParentTester:
+    def parents(
+        self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
+    ) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
+        if corrections is not None:
+            raise InputError(CORRECTIONS_NEED)
         return ExactParentTester(data, config)

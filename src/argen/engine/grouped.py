@@ -10,6 +10,10 @@ where V_delta and V_k are the sandwich covariances of delta and of row k of Pi: 
 Murphy-Topel variances of the two stages of ``fit_two_stage``. Below, ``inverse`` is Pi'^-1, with
 rows w_j, and ``variances`` [j, k] is w_j' V_k w_j, for each of the sandwiches in use: see
 ``InferenceConfig.model_shares``.
+
+With corrections (see ``argen.engine.corrections``) every group has an offset, Pi and delta are
+total effects over the network, and their sandwiches those of the regressions times the squares of
+``slopes``; to these comes what the corrections are unsure about.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from scipy.linalg import lapack
 from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
+from argen.engine.corrections import Corrections
 from argen.engine.exact import ExactParentTester
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, sum_of_fits
@@ -36,7 +41,6 @@ from argen.glm import (
     Gene,
     GroupedGene,
     GroupFit,
-    GroupLayout,
     fit_block,
     group_layout,
     vary_block,
@@ -44,6 +48,8 @@ from argen.glm import (
 
 # Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
 SMALLEST_CONDITION = 1e-10
+# Errors of corrections can go with those of regressions, and leave at least such a part of these.
+LEAST_LEFT = 0.1
 # Neighbouring genes that a thread takes together, since their counts are read together.
 GENES_OF_A_TURN = 8
 # Pairs of candidates of a piece that is sent elsewhere. For each, the counts of one gene in the
@@ -54,9 +60,10 @@ PAIRS_OF_A_PIECE = 500_000
 class Genes:
     """The genes of a screen, laid out for regressions on group intercepts."""
 
-    def __init__(self, data: PerturbSeqData) -> None:
+    def __init__(self, data: PerturbSeqData, corrections: Corrections | None = None) -> None:
         self.data = data
         self.n_nodes = data.n_nodes
+        self.corrections = corrections
         block = data.regressors
         group = np.where(data.controls, data.n_nodes, data.node_of_cell)
         self.layout, cells = group_layout(
@@ -71,9 +78,18 @@ class Genes:
         for row, gene in enumerate(genes.tolist()):
             counts = np.empty(len(self.place))
             block.scatter(row, self.place, counts)
-            prepared = GroupedGene(self.layout, counts, self.known.get(gene))
+            prepared = GroupedGene(
+                self.layout, counts, self.known.get(gene), rates=self.rates(gene)
+            )
             self.known[gene] = prepared.gene
             yield prepared
+
+    def rates(self, gene: int) -> FloatArray | None:
+        """Return rates of a gene in each group, over the controls', without a network."""
+        if self.corrections is None:
+            return None
+        offset = self.corrections.offset(np.arange(self.n_nodes), np.array([gene]))[:, 0]
+        return np.asarray(np.exp(np.append(offset, 0.0)))
 
     def fit_target(self, gene: GroupedGene, job: ParentJob) -> GroupFit:
         """Regress a target on the perturbations of its candidates and, if any, on its own."""
@@ -94,8 +110,9 @@ class PackedGenes:
 class GenesElsewhere(Genes):
     """Genes that were packed, where the screen is not."""
 
-    def __init__(self, layout: GroupLayout, n_nodes: int, packed: PackedGenes) -> None:
-        self.layout, self.n_nodes, self.packed = layout, n_nodes, packed
+    def __init__(self, genes: Genes, packed: PackedGenes) -> None:
+        self.layout, self.n_nodes, self.packed = genes.layout, genes.n_nodes, packed
+        self.corrections = genes.corrections
 
     def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:
         """Prepare some genes, one after another."""
@@ -103,8 +120,8 @@ class GenesElsewhere(Genes):
         for gene in genes.tolist():
             counts = np.zeros(len(self.layout.size))
             counts[packed.place[gene]] = packed.count[gene]
-            known = packed.known[gene]
-            yield GroupedGene(self.layout, counts, known, complete=packed.complete)
+            known, rates = packed.known[gene], self.rates(gene)
+            yield GroupedGene(self.layout, counts, known, rates=rates, complete=packed.complete)
 
 
 class GroupedTester:
@@ -122,9 +139,11 @@ class GroupedTester:
         self.genes, self.config, self.exact = genes, config, exact
 
     @classmethod
-    def of(cls, data: PerturbSeqData, config: InferenceConfig) -> GroupedTester:
+    def of(
+        cls, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
+    ) -> GroupedTester:
         """Prepare to test the candidate parents of targets."""
-        return cls(Genes(data), config, ExactParentTester(data, config))
+        return cls(Genes(data, corrections), config, ExactParentTester(data, config))
 
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
@@ -140,13 +159,15 @@ class GroupedTester:
         for number, (job, part) in enumerate(zip(jobs, parts, strict=True)):
             if part is not None:
                 whole.append(part)
-            elif self.exact is not None:
-                n_exact += len(job.candidates)
-                whole.append(self.exact.fit(job))
-            else:
+            elif self.exact is None:
                 n_left += len(job.candidates)
                 left.append(number)
                 whole.append(Effects.missing(len(job.candidates)))
+            elif self.genes.corrections is not None:  # dense fits know nothing of them
+                whole.append(Effects.missing(len(job.candidates), status=FitStatus.NOT_IDENTIFIED))
+            else:
+                n_exact += len(job.candidates)
+                whole.append(self.exact.fit(job))
         n_all = sum(len(job.candidates) for job in jobs)
         fits = {"grouped": n_all - n_exact - n_left, "exact": n_exact}
         return Fitted(Effects.joined(whole), fits, tuple(left))
@@ -191,7 +212,7 @@ class GroupedTester:
 
     def unpacked(self, packed: PackedGenes) -> GroupedTester:
         """Be ready for the piece that these genes are of."""
-        genes = GenesElsewhere(self.genes.layout, self.genes.n_nodes, packed)
+        genes = GenesElsewhere(self.genes, packed)
         return GroupedTester(genes, self.config, None)
 
     def completed(self, piece: Sequence[ParentJob], found: Fitted) -> Fitted:
@@ -215,13 +236,14 @@ class _Block:
 
     def __init__(self, genes: Genes, jobs: Sequence[ParentJob], config: InferenceConfig) -> None:
         self.genes, self.config = genes, config
+        self.targets = [job.target for job in jobs]
         number: dict[bytes, int] = {}
         set_of_job = [number.setdefault(j.candidates.tobytes(), len(number)) for j in jobs]
         self.set_of_job = np.array(set_of_job, dtype=np.int64)
         sets = [np.frombuffer(key, dtype=np.int64) for key in number]
         self.n_candidates = np.array([len(candidates) for candidates in sets], dtype=np.int64)
         groups = np.concatenate(sets)
-        targets = np.array([job.target for job in jobs], dtype=np.int64)
+        targets = np.array(self.targets, dtype=np.int64)
         gene = np.concatenate([groups, targets])
         # Regressions are sorted by gene: ``row`` says where those of the sets, one candidate after
         # another, and then those of the targets have come to lie.
@@ -245,6 +267,7 @@ class _Block:
             gamma=np.zeros((len(gene), genes.layout.n_columns)),
         )
         self.coefficients = np.empty(n.sum())
+        self.slopes = np.empty(0)  # of corrected coefficients, by those of the regressions
         self.variances = np.empty((len(config.model_shares), n.sum()))
         self.inverted = np.zeros(len(sets), dtype=bool)
 
@@ -255,6 +278,34 @@ class _Block:
             fit_block(*gene.parts, first, last, self.fits, self.coefficients)
 
         self._for_each_gene(fit)
+        if self.genes.corrections is not None:
+            self._correct(self.genes.corrections)
+
+    def _correct(self, corrections: Corrections) -> None:
+        """Take total effects over the network from the coefficients, in place."""
+        if corrections.escapes:
+            self.slopes = np.ones(len(self.coefficients))
+
+        for number in range(len(self.n_candidates)):
+            square, nodes = self._square(self.coefficients, number), self._candidates(number)
+            slope = corrections.correct(square.T, nodes, nodes)
+            if corrections.escapes:
+                self._square(self.slopes, number)[:] = slope.T
+        for job, target in enumerate(self.targets):
+            nodes = self._candidates(self.set_of_job[job])
+            vector = self.coefficients[self._places(job), None]
+            slope = corrections.correct(vector, nodes, np.array([target]))
+            if corrections.escapes:
+                self.slopes[self._places(job)] = slope[:, 0]
+
+    def _candidates(self, number: int) -> IntArray:
+        """Return the candidates of a set."""
+        return self.fits.groups[self.fits.start[number] : self.fits.start[number + 1]]
+
+    def _places(self, job: int) -> slice:
+        """Return where the coefficients of a target are."""
+        first = self.of_job[job]
+        return slice(first, first + self.n_candidates[self.set_of_job[job]])
 
     def _for_each_gene(self, function: Callable[[GroupedGene, int, int], None]) -> None:
         """Call a function with each gene and the range of its regressions, in threads."""
@@ -295,8 +346,8 @@ class _Block:
 
         def take(gene: GroupedGene, first: int, last: int) -> None:
             vary_block(
-                *gene.parts, first, last, self.fits, self.inverted, self.coefficients, shares,
-                self.variances,
+                *gene.parts, first, last, self.fits, self.inverted, self.coefficients, self.slopes,
+                shares, self.variances,
             )  # fmt: skip
 
         self._for_each_gene(take)
@@ -308,16 +359,50 @@ class _Block:
         rows = np.append(self.row[n_first[number] : n_first[number + 1]], row)
         if not self.inverted[number] or (self.fits.outcome[rows] != FITTED_GROUPS).any():
             return None
-        places = slice(self.of_job[job], self.of_job[job] + self.n_candidates[number])
         halved = self.fits.halved[rows]
         status = np.where(halved[:-1] | halved[-1], FitStatus.HALF_COUNT, FitStatus.OK)
+        effect = self._square(self.coefficients, number) @ self.coefficients[self._places(job)]
+        own = self.variances[:, self._places(job)]
+        of_proxies = self._square(self.variances, number).transpose(0, 2, 1)
+        if self.genes.corrections is not None:
+            more = self._of_corrections(self.genes.corrections, job, effect)
+            own, of_proxies = np.maximum(own + more[0], LEAST_LEFT * own), of_proxies + more[1]
         return effects_with_tests(
-            self._square(self.coefficients, number) @ self.coefficients[places],
-            self.variances[:, places],
-            self._square(self.variances, number).transpose(0, 2, 1),
-            test=self.config.test_of_parents,
-            status=status.astype(np.int8),
+            effect, own, of_proxies, test=self.config.test_of_parents, status=status.astype(np.int8)
         )
+
+    def _of_corrections(
+        self, corrections: Corrections, job: int, effect: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return what errors of corrections add to the variances: (n,), and (n, n) by proxies.
+
+        With w_j the rows of the inverse and T' the derivatives of T, perturbation k adds to the
+        variance of theta_j ``w_jk^2`` times that of::
+
+            u_k pi_k + sum_p (v_tp - sum_m theta_m v_mp) s_kp,    u_k = T'_kt - sum_m theta_m T'_km
+
+        and the loadings of t and, times theta_m, of m add ``sum_p (w_j's_p)^2 Var(v_p)``.
+        """
+        number = self.set_of_job[job]
+        nodes, target = self._candidates(number), np.array([self.targets[job]])
+        weights = self._square(self.coefficients, number)
+        left = corrections.loadings[target[0]] - effect @ corrections.loadings[nodes]
+        of_nodes = corrections.score_variance[nodes] @ left**2
+        if corrections.escapes:
+            slopes = self.slopes[None, self._places(job)], self._square(self.slopes, number)
+            own, of_candidates = (
+                corrections.derivatives(slope.T, nodes, genes)
+                for slope, genes in zip(slopes, (target, nodes), strict=True)
+            )
+            by_share, together = (
+                a[:, 0] - b @ effect for a, b in zip(own, of_candidates, strict=True)
+            )
+            of_nodes = of_nodes + by_share**2 * corrections.penetrance_variance[nodes]
+            of_nodes += 2.0 * by_share * together
+        along = (weights @ corrections.scores[nodes]) ** 2
+        of_loadings = along @ corrections.loading_variance[target[0]]
+        by_proxies = along @ corrections.loading_variance[nodes].T
+        return weights**2 @ of_nodes + of_loadings, by_proxies
 
 
 def _inverse(matrix: FloatArray) -> FloatArray | None:

@@ -13,6 +13,7 @@ from scipy.special import ndtri_exp
 from argen.arrays import BoolArray, FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
+from argen.engine.corrections import Corrections
 from argen.errors import FitStatus
 from argen.pvalues import two_sided
 
@@ -35,11 +36,11 @@ class Effects:
         return cls(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in fields})
 
     @classmethod
-    def missing(cls, *shape: int) -> Effects:
-        """Nothing known yet of so many effects."""
+    def missing(cls, *shape: int, status: FitStatus = FitStatus.ZERO_COUNTS) -> Effects:
+        """Nothing known of so many effects, or not yet."""
         effect, std_error, p_value, log10_p = (np.full(shape, np.nan) for _ in range(4))
-        status = np.full(shape, FitStatus.ZERO_COUNTS, dtype=np.int8)
-        return cls(effect, std_error, p_value, log10_p, status)
+        statuses = np.full(shape, status, dtype=np.int8)
+        return cls(effect, std_error, p_value, log10_p, statuses)
 
     def filled(self, places: BoolArray, other: Effects) -> Effects:
         """Put other effects in some places."""
@@ -138,8 +139,12 @@ class ParentTester(Worker[Sequence[ParentJob]], Protocol):
 class Engine(Protocol):
     """Answers the two questions of the method; the steps never loop over cells themselves."""
 
-    def screen(self, data: PerturbSeqData, config: InferenceConfig) -> Screener:
+    def screen(
+        self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
+    ) -> Screener:
         """Prepare to screen the targets of a screen, block by block."""
 
-    def parents(self, data: PerturbSeqData, config: InferenceConfig) -> ParentTester:
+    def parents(
+        self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
+    ) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""

@@ -10,7 +10,14 @@ from argen.arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.engine.protocol import Effects
-from argen.glm import FEWEST_COUNTS, ResidualLayout, compare_groups, deviates
+from argen.glm import (
+    FEWEST_COUNTS,
+    LARGEST_DISPERSION,
+    LEAST_DISPERSION,
+    ResidualLayout,
+    compare_groups,
+    deviates,
+)
 from argen.pvalues import two_sided
 
 
@@ -37,7 +44,13 @@ class SaddlepointTest:
         self.layout = residual_layout(start, stratum[self.cells], levels, numeric)
         self.exposure = np.exp(data.offset[self.cells])
 
-    def deviates(self, counts: FloatArray, mean: FloatArray) -> FloatArray:
+    def deviates(
+        self,
+        counts: FloatArray,
+        mean: FloatArray,
+        offset: FloatArray | None = None,
+        offset_variance: FloatArray | None = None,
+    ) -> FloatArray:
         """Return the normal deviate of every perturbation's effect on a target: (n_nodes,).
 
         NaN where nothing can be said: no count among the controls, or no cells.
@@ -47,30 +60,53 @@ class SaddlepointTest:
         counts, mean
             (n_cells,) in the sequence of ``cells``: counts of the target, and what the fit of
             the controls expects; 0 where a level of a covariate has no count among them.
+        offset, offset_variance
+            (n_nodes,): the log rate of each perturbation's cells, over the controls', without
+            an effect, and the variance of that; 0 when None.
         """
-        start = self.layout.start
+        start, layout, exposure = self.layout.start, self.layout, self.exposure
+        if offset is not None:  # as if these cells had been exposed more, or less
+            of_groups = np.append(0.0, offset)
+            factor = np.repeat(np.exp(of_groups), np.diff(start))
+            mean, exposure, means = mean * factor, exposure * factor, layout.means.copy()
+            means[-1] += of_groups
+            layout = layout._replace(means=means)
         total = counts[: start[1]].sum()
         if total < FEWEST_COUNTS:
             # What covariates do is left to the regression of log residuals, which are bounded: a
             # slope of the mean from so few counts, carried on to other cells, has no limit.
-            mean = self.exposure * (total / self.exposure[: start[1]].sum())
+            mean = exposure * (total / exposure[: start[1]].sum())
         shift, scale, error, deviate = np.full((4, len(start) - 2), np.nan)
         residuals = np.empty(start[1])
-        variance = compare_groups(self.layout, counts, mean, shift, scale, error, residuals)
+        variance = compare_groups(layout, counts, mean, shift, scale, error, residuals)
+        if offset_variance is not None and variance > 0.0:
+            error += self._slopes(counts, mean) ** 2 * offset_variance
         if variance > 0.0:
             deviates(start, shift, scale, error, residuals, variance, deviate)
-        return self._limited(deviate, counts) if total < FEWEST_COUNTS else deviate
+        return self._limited(deviate, counts, exposure) if total < FEWEST_COUNTS else deviate
 
-    def _limited(self, deviate: FloatArray, counts: FloatArray) -> FloatArray:
+    def _slopes(self, counts: FloatArray, mean: FloatArray) -> FloatArray:
+        """How the sum of a group's log residuals falls with its log mean: (n_nodes,).
+
+        ``n mu / (mu + a)``, with mu the mean of the group and a as in ``argen.glm._saddlepoint``.
+        """
+        y, mu = counts[: self.layout.start[1]], mean[: self.layout.start[1]]
+        excess = np.sum((y - mu) ** 2 - mu) / np.sum(mu**2)
+        a = 1.0 / np.clip(excess, LEAST_DISPERSION, LARGEST_DISPERSION)
+        total, n_cells = self._sums(mean)[1:], np.diff(self.layout.start)[1:]
+        return np.asarray(n_cells * total / np.maximum(total + n_cells * a, 1e-300))
+
+    def _sums(self, values: FloatArray) -> FloatArray:
+        """Sum over the cells of each group: (1 + n_nodes,), the controls first."""
+        sums = np.add.reduceat(np.append(values, 0.0), self.layout.start[:-1])
+        return np.where(np.diff(self.layout.start) > 0, sums, 0.0)
+
+    def _limited(self, deviate: FloatArray, counts: FloatArray, exposure: FloatArray) -> FloatArray:
         """Limit deviates to those of binomial tests of a group's counts given both sides' counts.
 
         So few counts of the controls do not tell how many there should be.
         """
-        first = self.layout.start[:-1]
-        sums, exposure = (
-            np.where(np.diff(self.layout.start) > 0, np.add.reduceat(np.append(v, 0.0), first), 0.0)
-            for v in (counts, self.exposure)
-        )
+        sums, exposure = self._sums(counts), self._sums(exposure)
         own, n = sums[1:], (sums[0] + sums[1:]).astype(np.int64)
         share = exposure[1:] / (exposure[0] + exposure[1:])
         tail = np.minimum(bdtr(own, n, share), bdtrc(own - 1.0, n, share))

@@ -11,6 +11,7 @@ import numpy as np
 from argen.arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.data import GeneCounts, PerturbSeqData
+from argen.engine.corrections import Corrections
 from argen.engine.counts import OnCounts
 from argen.engine.exact import ExactEngine, ExactScreener
 from argen.engine.grouped import GroupedTester
@@ -49,12 +50,14 @@ class SharedScreener(OnCounts):
     controls) is fitted exactly.
     """
 
-    def __init__(self, data: PerturbSeqData, config: InferenceConfig) -> None:
+    def __init__(
+        self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
+    ) -> None:
         self.data = data
         self.layout, controls, perturbed = shared_layout(data)
         applies = saddlepoint_applies(data, config)
         self.test = SaddlepointTest(data, controls, perturbed) if applies else None
-        self.exact = ExactScreener(data, self.test)
+        self.exact = ExactScreener(data, self.test, corrections)
         self.n_controls = len(controls)
         self.n_places = len(controls) + len(perturbed)
         self.source_of_perturbed = np.repeat(
@@ -91,7 +94,8 @@ class SharedScreener(OnCounts):
         columns = np.arange(len(targets))
         buffers: list[FloatArray] = []
         counts = self.data.counts.block(targets)
-        fit = partial(self._fit_target, by_target, deviate, outcome, counts, buffers)
+        expected = self.exact.offsets(targets)
+        fit = partial(self._fit_target, by_target, deviate, outcome, counts, expected, buffers)
         in_threads(fit, columns)
         fitted = outcome <= FITTED_BY_CONTROLS
         by_target.status[fitted] = FitStatus.OK
@@ -101,10 +105,12 @@ class SharedScreener(OnCounts):
         for source in np.flatnonzero(unfitted.any(axis=1)).tolist():
             some = columns[unfitted[source]]
             self.exact.fill(found, source, targets[some], some)
+        tested = np.isfinite(deviate)
         if self.test is not None:
             deviate[fitted] = np.nan
             for column in columns[unfitted.all(axis=0)].tolist():  # no fit of the controls
-                deviate[column] = self.exact.deviates(self.test, int(targets[column]))
+                offset = [part[:, column] for part in expected]
+                deviate[column] = self.exact.deviates(self.test, int(targets[column]), *offset)
             with_deviates(found, deviate.T)
         fits = {
             "controls": int((outcome == FITTED_BY_CONTROLS).sum()),
@@ -113,7 +119,8 @@ class SharedScreener(OnCounts):
             "empty": int((outcome == NO_PERTURBED_COUNTS).sum()),
             "exact": int(unfitted.sum()),
         }
-        return Fitted(found, fits)
+        tested |= np.isfinite(deviate)
+        return Fitted(self.exact.corrected(found, targets, tested.T), fits)
 
     def _fit_target(
         self,
@@ -121,6 +128,7 @@ class SharedScreener(OnCounts):
         deviate: FloatArray,
         outcome: IntArray,
         counts: GeneCounts,
+        offsets: tuple[FloatArray, ...],
         buffers: list[FloatArray],
         row: int,
     ) -> None:
@@ -136,7 +144,8 @@ class SharedScreener(OnCounts):
         if self.test is not None:
             dispersion = effects_from_controls(self.layout, controls, perturbed, *estimates, mean)
             if mean[: self.n_controls].any():
-                deviate[row] = self.test.deviates(in_order, mean)
+                offset = [part[:, row] for part in offsets]
+                deviate[row] = self.test.deviates(in_order, mean, *offset)
         unsure = outcome[row] == UNSURE
         if unsure.any():
             dispersion = fit_pairs(self.layout, controls, perturbed, unsure, *estimates)
@@ -145,6 +154,8 @@ class SharedScreener(OnCounts):
         if empty.any():
             found.effect[row, empty] = -np.inf
             found.status[row, empty] = FitStatus.ZERO_COUNTS_PERTURBED
+            if offsets:
+                expected *= np.exp(offsets[0][:, row])
             share = expected[empty] / (expected[empty] + total)
             share = cautious_share(share, self.share_of_exposure[empty], total)
             found.p_value[row, empty], found.log10_p[row, empty] = zero_count_test(
@@ -161,21 +172,25 @@ class SharedScreener(OnCounts):
 class SharedEngine(ExactEngine):
     """Shares what fits have in common, where the covariates and the perturbations allow it."""
 
-    def screen(self, data: PerturbSeqData, config: InferenceConfig) -> Screener:
+    def screen(
+        self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
+    ) -> Screener:
         """Prepare to screen the targets of a screen, block by block."""
         block = data.regressors
         n_levels = [int(codes.max()) + 1 for codes in block.factors]
         n_indicators = sum(n_levels) - max(n_levels, default=0) - len(n_levels[1:])
         if len(block.numeric_columns) in SERIES_DEGREES and n_indicators <= MOST_INDICATORS:
-            return SharedScreener(data, config)
-        return super().screen(data, config)
+            return SharedScreener(data, config, corrections)
+        return super().screen(data, config, corrections)
 
-    def parents(self, data: PerturbSeqData, config: InferenceConfig) -> ParentTester:
+    def parents(
+        self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
+    ) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
         # Group intercepts have no closed form for other families, nor where groups overlap.
         if config.family != "poisson" or not data.one_per_cell:
-            return super().parents(data, config)
-        return GroupedTester.of(data, config)
+            return super().parents(data, config, corrections)
+        return GroupedTester.of(data, config, corrections)
 
 
 def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:

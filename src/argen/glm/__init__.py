@@ -17,7 +17,13 @@ from argen.glm._group_fits import OUT_OF_REACH
 from argen.glm._group_sums import Gene, GroupLayout
 from argen.glm._kernels import weighted_cross
 from argen.glm._pairs import fit_pairs
-from argen.glm._saddlepoint import ResidualLayout, compare_groups, deviates
+from argen.glm._saddlepoint import (
+    LARGEST_DISPERSION,
+    LEAST_DISPERSION,
+    ResidualLayout,
+    compare_groups,
+    deviates,
+)
 from argen.glm.conditional import FEWEST_COUNTS, cautious_share, pearson_dispersion, zero_count_test
 from argen.glm.groups import GroupedGene, GroupFit, group_layout, in_rounds
 from argen.glm.monomials import monomials
@@ -30,6 +36,8 @@ __all__ = [
     "FITTED_AFRESH",
     "FITTED_BY_CONTROLS",
     "FITTED_GROUPS",
+    "LARGEST_DISPERSION",
+    "LEAST_DISPERSION",
     "NO_FIT",
     "NO_PERTURBED_COUNTS",
     "OUT_OF_REACH",

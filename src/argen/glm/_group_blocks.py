@@ -63,12 +63,13 @@ def fit_block(layout, gene, cells, first, last, block, coefficients):
 
 
 @compiled()
-def vary_block(layout, gene, cells, first, last, block, inverted, coefficients, model_shares,
-               variances):  # fmt: skip
+def vary_block(layout, gene, cells, first, last, block, inverted, coefficients, slopes,
+               model_shares, variances):  # fmt: skip
     """Fill variances of ``w_j' coefficients`` of these regressions, w_j the rows of the inverse.
 
     Where a set is ``inverted``, that is what its square in ``coefficients`` holds; ``variances`` is
-    (n_shares, n_places).
+    (n_shares, n_places). Coefficients that have been transformed move with those of the regression
+    by ``slopes`` (n_places,); there are none where they have not.
     """
     n_columns, n_shares = block.gamma.shape[1], model_shares.shape[0]
     for r in range(first, last):
@@ -86,5 +87,11 @@ def vary_block(layout, gene, cells, first, last, block, inverted, coefficients, 
             continue
         inverse = coefficients[block.square[s] : block.square[s] + n * n].reshape((n, n))
         place = block.place[r]
+        if slopes.shape[0] > 0:
+            weights = matrix(n, n)
+            for j in range(n):
+                for k in range(n):
+                    weights[j, k] = inverse[j, k] * slopes[place + k]
+            inverse = weights
         combined_variances(inverse, own_squares, base, lever, tilt, meat,
                            variances[:, place : place + n])  # fmt: skip

@@ -180,8 +180,8 @@ def _has_most_cells(layout, groups):
 def _weigh_group(layout, gene, cells, g, exponent, scratch):
     """Find the weights of a group, unless they are known."""
     if not cells.weighed[g]:
-        weigh_cells(layout, gene.gamma, layout.start[g], layout.start[g + 1], exponent, scratch,
-                    cells.weights)  # fmt: skip
+        weigh_cells(layout, gene.gamma, cells.rates[g], layout.start[g], layout.start[g + 1],
+                    exponent, scratch, cells.weights)  # fmt: skip
         cells.weighed[g] = True
 
 
@@ -328,7 +328,8 @@ def prepare(layout, cells):
         gamma[:] = 0.0
     values, scratch = vector(layout.largest_group), unset_integers(layout.largest_group)
     for g in range(cells.weighed.shape[0]):
-        weigh_cells(layout, gamma, layout.start[g], layout.start[g + 1], values, scratch, weights)
+        weigh_cells(layout, gamma, cells.rates[g], layout.start[g], layout.start[g + 1], values,
+                    scratch, weights)  # fmt: skip
         cells.weighed[g] = True
     by_weight, cross, squared_weights, squared_counts = sums_of_strata(layout, y, weights)
     return Gene(by_stratum, by_numeric, used, gamma, by_weight, cross, squared_weights,

@@ -94,6 +94,7 @@ class Cells(NamedTuple):
     counts: FloatArray  # (n_cells,): y
     weights: FloatArray  # (n_cells,): w, where they are known
     weighed: BoolArray  # (n_groups,): whose weights are known; others are found when needed
+    rates: FloatArray  # (n_groups,): factor of the exposure of each group's cells, for this gene
     complete: bool  # False where counts are those of some groups alone, and the rest is unknown
 
 
@@ -175,8 +176,8 @@ def sums_of_strata(layout, y, weights):
 
 
 @loops(fastmath=FAST)
-def weigh_cells(layout, gamma, begin, end, exponent, scratch, weights):
-    """``w = C exp(slopes'z)`` of the cells from ``begin`` to before ``end``."""
+def weigh_cells(layout, gamma, rate, begin, end, exponent, scratch, weights):
+    """``w = rate C exp(slopes'z)`` of the cells from ``begin`` to before ``end``."""
     n, w, size = end - begin, weights[begin:end], layout.size[begin:end]
     exponent[:n] = 0.0
     for t in range(layout.numeric.shape[0]):
@@ -185,7 +186,7 @@ def weigh_cells(layout, gamma, begin, end, exponent, scratch, weights):
             exponent[i] += slope * z[i]
     exponentials(exponent[:n], w, scratch)
     for i in range(n):
-        w[i] *= size[i]
+        w[i] *= rate * size[i]
 
 
 @inner()

@@ -143,6 +143,9 @@ class GroupedGene:
         (n_cells,) in the sequence of the layout.
     gene
         What is known of the gene from an earlier time.
+    rates
+        (n_groups,): rates of each group's cells, over those of the baseline, that are known and
+        are no part of ``alpha_g``; 1 when None.
     complete
         False where ``counts`` are those of some groups alone, for which ``gene`` must be known:
         then what cannot be fitted without those of others is OUT_OF_REACH.
@@ -154,11 +157,13 @@ class GroupedGene:
         counts: FloatArray,
         gene: Gene | None = None,
         *,
+        rates: FloatArray | None = None,
         complete: bool = True,
     ) -> None:
         weighed = np.zeros(len(layout.start) - 1, dtype=bool)
         self.layout = layout
-        self.cells = Cells(counts, np.empty(len(counts)), weighed, complete)
+        rates = np.ones(len(weighed)) if rates is None else rates
+        self.cells = Cells(counts, np.empty(len(counts)), weighed, rates, complete)
         self.gene: Gene = gene or _group_fits.prepare(layout, self.cells)
 
     @property

@@ -9,7 +9,14 @@ from scipy.linalg import cho_factor, cho_solve
 
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
-from argen.engine import Effects, ExactParentTester, ParentJob, ParentTester, SharedEngine
+from argen.engine import (
+    Corrections,
+    Effects,
+    ExactParentTester,
+    ParentJob,
+    ParentTester,
+    SharedEngine,
+)
 from argen.errors import FitStatus
 from argen.glm import fit_regressions, prepare_responses, weighted_cross
 from argen.method.pipeline import infer_network
@@ -21,7 +28,9 @@ from argen.pvalues import two_sided
 class NaiveEngine(SharedEngine):
     """Answers the second question by regressing on what was measured."""
 
-    def parents(self, data: PerturbSeqData, config: InferenceConfig) -> ParentTester:
+    def parents(
+        self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
+    ) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
         return NaiveParentTester(data, config)
 

@@ -10,7 +10,16 @@ import pandas as pd
 from argen.arrays import BoolArray, FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData, require_screen
-from argen.engine import Effects, Engine, Fitted, Screener, SharedEngine, sum_of_fits, using_threads
+from argen.engine import (
+    Corrections,
+    Effects,
+    Engine,
+    Fitted,
+    Screener,
+    SharedEngine,
+    sum_of_fits,
+    using_threads,
+)
 from argen.errors import FitStatus
 from argen.pvalues import adjust
 from argen.run import Checkpoint, Executor, Progress, Stage, run_stage
@@ -93,6 +102,7 @@ def screen_descendants(
     data: PerturbSeqData,
     config: InferenceConfig | None = None,
     *,
+    corrections: Corrections | None = None,
     engine: Engine | None = None,
     executor: Executor | None = None,
     checkpoint: Checkpoint | None = None,
@@ -144,7 +154,7 @@ def screen_descendants(
     blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, data.n_genes)) for a in starts]
     kept = checkpoint.stage("screen", config, engine, blocks) if checkpoint else None
     with using_threads(config.threads):
-        screener = engine.screen(data, config)
+        screener = engine.screen(data, config, corrections)
         n_tests = [data.n_nodes * len(targets) for targets in blocks]
         stage = Stage("screen", screener, _total_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)

@@ -12,6 +12,7 @@ from argen.arrays import IntArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData, require_screen
 from argen.engine import (
+    Corrections,
     Effects,
     Engine,
     Fitted,
@@ -67,6 +68,7 @@ def search_parents(
     order: CausalOrder,
     config: InferenceConfig | None = None,
     *,
+    corrections: Corrections | None = None,
     engine: Engine | None = None,
     executor: Executor | None = None,
     checkpoint: Checkpoint | None = None,
@@ -101,7 +103,7 @@ def search_parents(
     numbers = [_numbers(block) for block in blocks]
     kept = checkpoint.stage("parents", config, engine, numbers) if checkpoint else None
     with using_threads(config.threads):
-        tester = engine.parents(data, config)
+        tester = engine.parents(data, config, corrections)
         n_tests = [sum(len(job.candidates) for job in block) for block in blocks]
         stage = Stage("parents", tester, _direct_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)

@@ -1,0 +1,294 @@
+"""Response programs: what many perturbations set off, around the network.
+
+With T the total effects over the network, the screen has ``R = T + s v'``: s how strongly each
+perturbation sets a program off, v how the program moves each gene. A perturbation moves few genes
+over the network, and a program many of them a little, so that s and v are found by robust fits to
+the bulk of R, and most of all to the genes that are no nodes.
+
+Whether there is a program is asked first. R over its errors, with what is significant by itself set
+to 0, has a largest singular value; how large it can be without a program is what random groups of
+control cells say, posing as perturbations of others. They have all that cells of a group have in
+common by chance: hidden factors and states, and the same controls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.special import ndtr
+
+from argen.arrays import BoolArray, FloatArray, IntArray
+from argen.data import PerturbSeqData
+
+# Fewer other genes than this cannot show a program, and more than the most add nothing.
+FEWEST_GENES, MOST_GENES = 50, 1000
+MOST_PROGRAMS = 5
+# Controls from which groups are drawn, and how often.
+MOST_CONTROLS, N_DRAWS = 4000, 20
+# A program is there when the singular value is so many standard deviations, and so many times, that
+# of chance. Without a program, effects over a network that are too weak to be significant reach 1.2
+# to 1.45 times: these are not to pass for one.
+BEYOND_CHANCE, TIMES_CHANCE = 3.0, 1.5
+# Larger effects, in standard errors, are significant by themselves: they say nothing of the bulk.
+LARGEST_OF_BULK = 3.0
+# Residuals beyond it, in standard errors, have no weight (Tukey's biweight).
+CUTOFF = 3.0
+# Effects with larger errors are not used.
+LARGEST_ERROR = 1.0
+# Least rate of a random group, over what is expected.
+SMALLEST_RATE = 0.1
+# Values at which a loading or score is tried first, in units of their scale.
+GRID = np.linspace(-4.0, 4.0, 33)
+N_ROUNDS, N_REFINEMENTS = 8, 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Programs:
+    """Programs, the strongest first, and how it was decided how many there are."""
+
+    scores: FloatArray  # (n_nodes, n_programs): s, with mean square 1
+    score_error: FloatArray  # (n_nodes, n_programs)
+    loadings: FloatArray  # (n_genes, n_programs): v, natural-log units
+    loading_error: FloatArray  # (n_genes, n_programs)
+    n_other_genes: int  # genes that are no nodes, in which programs were looked for
+    tests: pd.DataFrame  # program, statistic, chance, chance_sd, p_value; a row for each asked for
+
+    @property
+    def n_programs(self) -> int:
+        """Number of programs."""
+        return int(self.scores.shape[1])
+
+
+def find_programs(
+    data: PerturbSeqData,
+    effect: FloatArray,
+    std_error: FloatArray,
+    *,
+    n_programs: int | None = None,
+    rng: np.random.Generator | int = 1,
+) -> Programs:
+    """Find response programs in total effects.
+
+    Parameters
+    ----------
+    effect, std_error
+        (n_nodes, n_genes): total effects as the screen has them, NaN where not known.
+    n_programs
+        How many; when None, as many as stand out from chance.
+    rng
+        Generator or seed of the random groups of controls.
+    """
+    n_nodes = data.n_nodes
+    known = np.isfinite(effect) & (std_error > 0.0) & (std_error < LARGEST_ERROR)
+    effect, std_error = np.where(known, effect, 0.0), np.where(known, std_error, 1.0)
+    panel = panel_genes(known, std_error, n_nodes)
+    some = effect[:, panel], std_error[:, panel], known[:, panel]
+    scores, loadings = np.empty((n_nodes, 0)), np.empty((len(panel), 0))
+    tests = pd.DataFrame(columns=["program", "statistic", "chance", "chance_sd", "p_value"])
+    if n_programs is None and len(panel) >= FEWEST_GENES:
+        chance = Chance(data, panel, known[:, panel], np.random.default_rng(rng))
+        while scores.shape[1] < MOST_PROGRAMS:
+            bulk = _bulk(some[0] - scores @ loadings.T, *some[1:])
+            strength, mean, sd = chance.compare(bulk)
+            z = (strength - mean) / sd
+            tests.loc[len(tests)] = [len(tests) + 1, strength, mean, sd, ndtr(-z)]
+            if z < BEYOND_CHANCE or strength < TIMES_CHANCE * mean:
+                break
+            scores, loadings = _fit(*some, scores, loadings)
+    for _ in range(n_programs or 0):
+        scores, loadings = _fit(*some, scores, loadings)
+    return _estimates(effect, std_error, known, scores, panel, tests)
+
+
+def panel_genes(known: BoolArray, std_error: FloatArray, n_nodes: int) -> IntArray:
+    """Return the best measured of the genes that are no nodes, in their sequence."""
+    others = np.arange(n_nodes, known.shape[1])
+    others = others[known[:, others].mean(axis=0) > 0.5]
+    error = np.median(std_error[:, others], axis=0) if len(others) else np.empty(0)
+    return np.sort(others[np.argsort(error, kind="stable")[:MOST_GENES]])
+
+
+class Chance:
+    """Largest singular values by chance, in screens without effects.
+
+    Groups of the sizes of the perturbations' and of the controls are drawn from the controls, with
+    replacement. With e_ij the residual of a control cell, over the rate of the gene, C_i its
+    exposure and x_i its intercept and covariates, of which the cells of perturbation k have the
+    mean m_k, the effect of a group is to first order::
+
+        sum_k e_ij / sum_k C_i - m_k'b_j,      b_j = (sum_0 C x x')^-1 sum_0 x e_ij
+
+    Perturbations share the error of b, and genes those of hidden factors and states. A first set
+    of draws tells how much, and these directions are shrunk until errors are as large in one
+    direction as in another.
+    """
+
+    def __init__(
+        self, data: PerturbSeqData, genes: IntArray, known: BoolArray, rng: np.random.Generator
+    ) -> None:
+        self.known, self.rng = known, rng
+        controls, covariates = np.flatnonzero(data.controls), data.intercept_and_covariates()
+        self.n_controls, self.sizes = len(controls), data.n_perturbed
+        exposure, weights = data.library_size, sparse.csr_array(data.perturbations.T)
+        of_groups = weights @ exposure
+        self.means = weights @ (exposure[:, None] * covariates) / of_groups[:, None]
+        self.exposure_of_controls = exposure[controls].sum()
+        controls = np.sort(rng.permutation(controls)[:MOST_CONTROLS])
+        self.exposure, self.covariates = exposure[controls], covariates[controls]
+        counts = data.counts.dense(genes)[:, controls].T
+        rate = np.maximum(counts.sum(axis=0), 0.5) / self.exposure.sum()
+        residual = counts / rate - self.exposure[:, None]
+        residual -= self.exposure[:, None] * (self.covariates @ self._coefficients(residual))
+        self.values = np.hstack([residual, residual**2])
+        self._find_directions(of_groups, len(genes))
+        self.draws = [_bulk(*self._draw()) for _ in range(N_DRAWS)]
+
+    def _coefficients(self, residual: FloatArray, times: FloatArray | None = None) -> FloatArray:
+        """Regress residuals of cells, each there so many times, on covariates: b."""
+        weighted = self.covariates if times is None else self.covariates * times[:, None]
+        information = (weighted * self.exposure[:, None]).T @ self.covariates
+        return np.asarray(np.linalg.lstsq(information, weighted.T @ residual, rcond=None)[0])
+
+    def _find_directions(self, of_groups: FloatArray, n_genes: int) -> None:
+        """Find what perturbations, and genes, have in common by chance."""
+        information = (self.covariates * self.exposure[:, None]).T @ self.covariates
+        information *= self.exposure_of_controls / self.exposure.sum()
+        shared = self.means @ np.linalg.lstsq(information, self.means.T, rcond=None)[0]
+        variance = np.diagonal(shared) + 1.0 / of_groups
+        correlation = (shared + np.diag(1.0 / of_groups)) / np.sqrt(np.outer(variance, variance))
+        own, axes = np.linalg.eigh(correlation)
+        self.of_rows = (axes / np.sqrt(own)) @ axes.T
+        n_draws = max(N_DRAWS, -(-2 * n_genes // len(of_groups)))
+        z = np.vstack([self.of_rows @ _bulk(*self._draw()) for _ in range(n_draws)])
+        spread, axes = np.linalg.eigh(z.T @ z / len(z))
+        typical = np.mean(spread)
+        common = spread > typical * (1.0 + np.sqrt(n_genes / len(z))) ** 2
+        self.axes, self.shrunk = axes[:, common], 1.0 - np.sqrt(typical / spread[common])
+
+    def _draw(self) -> tuple[FloatArray, FloatArray, BoolArray]:
+        """Draw the effects of random groups of controls, with errors."""
+        n_cells, n_drawn = len(self.values), int(self.sizes.sum())
+        drawn, start = self.rng.integers(n_cells, size=n_drawn), np.append(0, self.sizes.cumsum())
+        groups = sparse.csr_array((np.ones(n_drawn), drawn, start), (len(self.sizes), n_cells))
+        times = np.bincount(self.rng.integers(n_cells, size=self.n_controls), minlength=n_cells)
+        expected = (groups @ self.exposure)[:, None]
+        total, square = np.split((groups @ self.values) / expected, 2, axis=1)
+        residual, squares = np.split(self.values, 2, axis=1)
+        effect = np.log(np.maximum(1.0 + total, SMALLEST_RATE))
+        effect -= self.means @ self._coefficients(residual, times.astype(np.float64))
+        of_controls = times @ squares / self.exposure_of_controls**2
+        std_error = np.sqrt(square / expected + of_controls)
+        usable = self.known & (std_error > 0.0)
+        return effect, np.where(usable, std_error, 1.0), usable
+
+    def strength(self, bulk: FloatArray) -> float:
+        """Return the largest singular value of effects over their errors, those shrunk."""
+        z = self.of_rows @ bulk
+        z -= (z @ self.axes * self.shrunk) @ self.axes.T
+        small = z @ z.T if z.shape[0] <= z.shape[1] else z.T @ z
+        return float(np.sqrt(np.linalg.eigvalsh(small)[-1]))
+
+    def compare(self, bulk: FloatArray) -> tuple[float, float, float]:
+        """Return the strength of a bulk, and mean and standard deviation of that by chance."""
+        missing = bulk == 0.0  # what is significant by itself
+        drawn = [self.strength(np.where(missing, 0.0, draw)) for draw in self.draws]
+        return self.strength(bulk), float(np.mean(drawn)), float(np.std(drawn, ddof=1))
+
+
+def _bulk(effect: FloatArray, std_error: FloatArray, known: BoolArray) -> FloatArray:
+    """Effects over their errors, 0 where not known or significant by themselves."""
+    z = np.where(known, effect / std_error, 0.0)
+    z[np.abs(z) > LARGEST_OF_BULK] = 0.0
+    return z
+
+
+def _fit(
+    effect: FloatArray, std_error: FloatArray, known: BoolArray, scores: FloatArray,
+    loadings: FloatArray,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """Add a program to others, and fit all of them again, in turn."""
+    left = (effect - scores @ loadings.T) / std_error
+    clipped = np.clip(np.where(known, left, 0.0), -LARGEST_OF_BULK, LARGEST_OF_BULK)
+    first = np.linalg.svd(clipped, full_matrices=False)[0][:, :1]
+    scores = np.hstack([scores, _unit(first)])
+    loadings = np.hstack([loadings, np.zeros((len(loadings), 1))])
+    for _ in range(N_ROUNDS):
+        for c in range(scores.shape[1]):
+            others = np.arange(scores.shape[1]) != c
+            rest = effect - scores[:, others] @ loadings[:, others].T
+            loadings[:, c], _ = robust_slopes(rest, std_error, known, scores[:, c])
+            some = robust_slopes(rest.T, std_error.T, known.T, loadings[:, c])[0]
+            scores[:, c] = _unit(some)
+    return scores, loadings
+
+
+def _unit(values: FloatArray) -> FloatArray:
+    """Scale to mean square 1, with a sum that is not negative."""
+    scale = np.sqrt(np.mean(values**2))
+    return values / (scale if scale > 0.0 else 1.0) * (-1.0 if values.sum() < 0.0 else 1.0)
+
+
+def robust_slopes(
+    effect: FloatArray, std_error: FloatArray, known: BoolArray, by: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Regress each column of effects on ``by`` (n_rows,), through the origin.
+
+    Residuals count by Tukey's biweight, so that rows far from the others do not count at all: the
+    least loss is looked for on a grid, and from there by reweighting. Slopes are normal with mean
+    0 by themselves, with a variance that all slopes tell.
+
+    Returns
+    -------
+    slopes, errors
+        (n_columns,) each.
+    """
+    weights, x = np.where(known, std_error**-2.0, 0.0), by[:, None]
+    plain = np.sum(weights * x**2, axis=0)
+    start = np.sum(weights * x * effect, axis=0) / np.maximum(plain, 1e-300)
+    scale = np.median(np.abs(start)) / 0.6745 if len(start) else 0.0
+    best, least = np.zeros(effect.shape[1]), np.full(effect.shape[1], np.inf)
+    for at in GRID * scale:
+        loss = np.sum(known * _loss((effect - x * at) / std_error), axis=0)
+        better = loss < least
+        best[better], least[better] = at, loss[better]
+    slope, precision, information = best, 0.0, plain
+    for _ in range(N_REFINEMENTS):
+        z = np.minimum(np.abs(effect - x * slope) / (CUTOFF * std_error), 1.0)
+        kept = weights * (1.0 - z**2) ** 2
+        information = np.sum(kept * x**2, axis=0)
+        slope = np.sum(kept * x * effect, axis=0) / np.maximum(information + precision, 1e-300)
+        free = slope * (information + precision) / np.maximum(information, 1e-300)
+        error = np.median(1.0 / np.maximum(information, 1e-300))
+        variance = max(np.median(free**2) / 0.4549 - error, 0.1 * error) if len(slope) else 1.0
+        precision = 1.0 / variance
+    return slope, 1.0 / np.sqrt(np.maximum(information + precision, 1e-300))
+
+
+def _loss(z: FloatArray) -> FloatArray:
+    """Tukey's biweight loss, from 0 to 1."""
+    return np.asarray(1.0 - (1.0 - np.minimum(np.abs(z) / CUTOFF, 1.0) ** 2) ** 3)
+
+
+def _estimates(
+    effect: FloatArray, std_error: FloatArray, known: BoolArray, scores: FloatArray,
+    panel: IntArray, tests: pd.DataFrame,
+) -> Programs:  # fmt: skip
+    """Estimate loadings of all genes, and the errors of both."""
+    n = scores.shape[1]
+    loadings, of_loadings = np.zeros((effect.shape[1], n)), np.zeros((effect.shape[1], n))
+    of_scores = np.zeros(scores.shape)
+    for _ in range(N_ROUNDS if n > 1 else 1):
+        for c in range(n):
+            others = np.arange(n) != c
+            rest = effect - scores[:, others] @ loadings[:, others].T
+            found = robust_slopes(rest, std_error, known, scores[:, c])
+            loadings[:, c], of_loadings[:, c] = found
+    for c in range(n):
+        others = np.arange(n) != c
+        rest = (effect - scores[:, others] @ loadings[:, others].T)[:, panel].T
+        own = rest, std_error[:, panel].T, known[:, panel].T
+        of_scores[:, c] = robust_slopes(*own, loadings[panel, c])[1]
+    return Programs(scores, of_scores, loadings, of_loadings, len(panel), tests)
