@@ -17,6 +17,7 @@ Rule = Literal["two-level", "published"]
 ScreenTest = Literal["saddlepoint", "wald"]
 ParentTest = Literal["null-variance", "wald"]
 Errors = Literal["robust", "shrunk"]
+WantedPrograms = int | Literal["auto"]
 
 _CHOICES: dict[str, Any] = {
     "screen_adjustment": Adjustment,
@@ -83,6 +84,10 @@ class InferenceConfig:
         the paper, or "shrunk", where half of each gives way to ``mu + phi mu^2``, phi from all
         cells of the gene. These hold where groups are small and counts heavy-tailed, and are
         longer than they need to be elsewhere.
+    programs
+        How many response programs to take out of total effects: "auto", as many as stand out from
+        chance, or a number; when left out, "auto" with the default rule and 0 with the published
+        one. See ``argen.corrections.find_programs``.
     inflation
         Divides the chi-square statistics of both tests, and multiplies squared standard errors:
         what null screens ask for where p-values are too small (``argen.checks.check``).
@@ -104,6 +109,7 @@ class InferenceConfig:
     screen_test: ScreenTest | None = None
     parent_test: ParentTest | None = None
     errors: Errors = "robust"
+    programs: WantedPrograms | None = None
     inflation: float = 1.0
     confidence: float = 0.95
     threads: int | None = None
@@ -127,11 +133,15 @@ class InferenceConfig:
                     f"{name} {value!r} belongs to the published rule; the rule is {self.rule!r}. "
                     f"Choose rule='published' too, or leave {name} out."
                 )
-        if self.threads is not None:
-            whole = isinstance(self.threads, Integral) and not isinstance(self.threads, bool)
-            if not whole or self.threads < 1:
-                raise InputError(f"threads must be a whole number from 1, not {self.threads!r}.")
-            object.__setattr__(self, "threads", int(self.threads))
+        for name, least, other in (("threads", 1, ""), ("programs", 0, ", or 'auto'")):
+            value = getattr(self, name)
+            if value is not None and not (other and value == "auto"):
+                whole = isinstance(value, Integral) and not isinstance(value, bool)
+                if not whole or value < least:
+                    raise InputError(
+                        f"{name} must be a whole number from {least}{other}, not {value!r}."
+                    )
+                object.__setattr__(self, name, int(value))
 
     @property
     def test_of_screen(self) -> ScreenTest:
@@ -146,6 +156,13 @@ class InferenceConfig:
         if self.parent_test is not None:
             return self.parent_test
         return "null-variance" if self.rule == "two-level" else "wald"
+
+    @property
+    def wanted_programs(self) -> WantedPrograms:
+        """``programs``, or that of the rule when it is not given."""
+        if self.programs is not None:
+            return self.programs
+        return "auto" if self.rule == "two-level" else 0
 
     @property
     def model_share(self) -> float:

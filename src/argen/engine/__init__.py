@@ -1,7 +1,7 @@
 """Engines: how the regressions of each step are computed."""
 
 from argen.engine.corrections import Corrections
-from argen.engine.exact import ExactEngine, ExactParentTester
+from argen.engine.exact import CORRECTIONS_NEED, ExactEngine, ExactParentTester
 from argen.engine.grouped import Genes
 from argen.engine.protocol import (
     Effects,
@@ -17,6 +17,7 @@ from argen.engine.shared import SharedEngine
 from argen.engine.threads import using_threads
 
 __all__ = [
+    "CORRECTIONS_NEED",
     "Corrections",
     "Effects",
     "Engine",

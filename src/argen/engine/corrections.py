@@ -60,6 +60,14 @@ class Corrections:
             loading_variance=np.zeros((n_genes, 0)),
         )
 
+    def bits(self) -> list[IntArray]:
+        """Return all numbers as whole ones, which tell these corrections from others."""
+        parts = (
+            self.penetrance, self.penetrance_variance, self.scores, self.score_variance,
+            self.loadings, self.loading_variance,
+        )  # fmt: skip
+        return [np.ascontiguousarray(part).view(np.int64).ravel() for part in parts]
+
     @property
     def escapes(self) -> bool:
         """Whether the cells of some perturbation escape it."""

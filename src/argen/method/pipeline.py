@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from argen.config import InferenceConfig
+from argen.corrections import Estimated, estimate_corrections
 from argen.data import PerturbSeqData, require_screen
 from argen.engine import Engine
 from argen.network import CausalNetwork
@@ -87,12 +88,20 @@ def infer_network(
             screen = screen_descendants(
                 data, config, engine=engine, executor=executor, checkpoint=kept, progress=progress
             )
+        with clock.time("corrections"):
+            estimated = estimate_corrections(data, screen, config)
+            corrections = estimated.corrections(data.n_nodes, data.n_genes)
+            if corrections is not None:
+                screen = screen_descendants(
+                    data, config, corrections=corrections,
+                    engine=engine, executor=executor, checkpoint=kept, progress=progress,
+                )  # fmt: skip
         with clock.time("order"):
             order = order_genes(screen, config)
         with clock.time("parents"):
             if search is None:
                 tests = search_parents(
-                    data, order, config,
+                    data, order, config, corrections=corrections,
                     engine=engine, executor=executor, checkpoint=kept, progress=progress,
                 )  # fmt: skip
             else:
@@ -104,6 +113,7 @@ def infer_network(
             config,
             left_out=data.left_out,
             provenance=_provenance(data, clock.seconds, command),
+            estimated=estimated,
         )
 
 
@@ -115,6 +125,7 @@ def select_edges(
     *,
     left_out: pd.DataFrame,
     provenance: dict[str, Any],
+    estimated: Estimated | None = None,
 ) -> CausalNetwork:
     """Apply the rule of the configuration to the parent tests, and assemble the network."""
     selection, can, batch = call_edges(tests, screen, order, config)
@@ -135,6 +146,7 @@ def select_edges(
         config=config,
         left_out=left_out,
         provenance=provenance | {"parent_fits": tests.fits},
+        programs=None if estimated is None else estimated.programs,
     )
 
 

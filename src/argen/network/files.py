@@ -7,7 +7,8 @@ The network file, format version 1, is a NumPy ``.npz`` archive without pickled 
 - ``candidates/<column>`` and ``left_out/<column>``: one array per column of a table;
 - ``screen/<field>``: matrices (n_nodes, n_genes), [source, target], and
   ``knockdown/<field>``: vectors (n_nodes,);
-- ``order/order``, ``order/possible`` and ``order/sure``.
+- ``order/order``, ``order/possible`` and ``order/sure``;
+- ``programs/<field>``, where response programs were looked for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
+from argen.corrections import Programs
 from argen.data import left_out_table
 from argen.engine import Effects
 from argen.errors import InputError
@@ -37,6 +39,7 @@ _SCREEN_FIELDS = tuple(
 )
 _ORDER_FIELDS = tuple(f.name for f in fields(CausalOrder))
 _EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
+_PROGRAM_FIELDS = tuple(f.name for f in fields(Programs) if f.name != "genes")
 
 
 def save(network: CausalNetwork, path: str | Path) -> Path:
@@ -65,6 +68,9 @@ def save(network: CausalNetwork, path: str | Path) -> Path:
         arrays[f"knockdown/{field}"] = getattr(network.screen.knockdown, field)
     for field in _ORDER_FIELDS:
         arrays[f"order/{field}"] = getattr(network.causal_order, field)
+    if network.programs is not None:
+        for field in _PROGRAM_FIELDS:
+            arrays[f"programs/{field}"] = getattr(network.programs, field)
     np.savez_compressed(path, **arrays)
     return path
 
@@ -129,8 +135,17 @@ def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
         config=InferenceConfig(**header["config"]),
         left_out=left_out_table(list(tables["left_out"].itertuples(index=False, name=None))),
         provenance=header["provenance"],
+        programs=_programs(tuple(header["genes"]), arrays),
         two_stages=header.get("two_stages", _was_by_argen(header["provenance"])),
     )
+
+
+def _programs(genes: tuple[str, ...], arrays: dict[str, Any]) -> Programs | None:
+    """Return the programs of a file; none where they were not looked for."""
+    if "programs/scores" not in arrays:
+        return None
+    found = {name: arrays[f"programs/{name}"] for name in _PROGRAM_FIELDS}
+    return Programs(genes, **found | {"n_other_genes": int(found["n_other_genes"])})
 
 
 def _was_by_argen(provenance: dict[str, Any]) -> bool:
@@ -172,6 +187,10 @@ def write_results(network: CausalNetwork, folder: str | Path) -> Path:
         "left_out": network.left_out,
         "unusual_fits": network.unusual_fits(),
     }
+    if network.programs is not None:
+        tables["programs"] = network.programs.to_frame()
+        tables["program_scores"] = network.programs.scores_frame()
+        tables["program_loadings"] = network.programs.loadings_frame()
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.tsv", sep="\t", index=False)
     networkx.write_graphml(to_networkx(network), folder / "network.graphml")

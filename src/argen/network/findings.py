@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from argen.corrections import FEWEST_GENES, Programs
 from argen.data import NOT_MEASURED
 from argen.errors import FitStatus, listed
 
@@ -37,6 +38,7 @@ ACYCLIC = "no feedback (no two genes act on each other)"
 STRONG = "strong instruments (each interval assumes that they are)"
 _POWER = "power (there are cells enough to find edges)"
 _FITTED = "fits (each converges, and every group has counts)"
+_AROUND = "exclusion (perturbations act on genes through the network alone)"
 _USED = "input (all of it is used)"
 
 
@@ -70,6 +72,30 @@ def feedback_findings(pairs: pd.DataFrame) -> list[Finding]:
     evidence = f"{_many(len(pairs), 'pair')} of genes affect each other both ways: {listed(shown)}."
     advice = "That is feedback, or a false positive; the network keeps one direction at most."
     return [Finding(ACYCLIC, evidence, advice, "note")]
+
+
+def program_findings(programs: Programs | None) -> list[Finding]:
+    """Say which response programs were taken out, or why they could not be looked for."""
+    if programs is None:
+        return []
+    if not programs.n_programs:
+        if len(programs.strength):
+            return []
+        evidence = f"Only {_many(programs.n_other_genes, 'gene')} that are no nodes can be used, "
+        evidence += f"too few to see response programs ({FEWEST_GENES} are needed)."
+        advice = "A response that many perturbations set off makes edges where there are none: "
+        return [Finding(_AROUND, evidence, advice + "read more genes as sinks.", "note")]
+    scores, loadings = programs.scores_frame(), programs.loadings_frame()
+    found = []
+    for number, share in enumerate(programs.share, start=1):
+        by = scores.loc[scores["program"] == number, "node"].head(5)
+        on = loadings.loc[loadings["program"] == number, "gene"].head(5)
+        evidence = f"Response program {number} has {100 * share:.0f} % of the variance of total "
+        evidence += f"effects; {', '.join(by)} set it off most, and {', '.join(on)} move most."
+        advice = "It was taken out. Where these genes are the network itself, rather than a "
+        advice += "response around it, fit again with programs=0 and compare."
+        found.append(Finding(_AROUND, evidence, advice, "note"))
+    return found
 
 
 def fit_findings(unusual: pd.DataFrame, edges: pd.DataFrame) -> list[Finding]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
+from argen.corrections import Programs
 from argen.errors import FitStatus, InputError, first_few, nearest
 from argen.network.findings import (
     STRONG,
@@ -18,6 +19,7 @@ from argen.network.findings import (
     feedback_findings,
     fit_findings,
     left_out_findings,
+    program_findings,
 )
 from argen.steps import CausalOrder, DescendantScreen
 
@@ -43,6 +45,8 @@ class CausalNetwork:
     """What of the input was not used: kind, name, n_cells, reason."""
     provenance: dict[str, Any]
     """Version, time, source, checksum, counts of cells, seconds per stage, command."""
+    programs: Programs | None = None
+    """Response programs, which were taken out of all effects; None: not looked for."""
     two_stages: bool = True
     """Whether direct effects come from the two-stage regression, whose errors rest on the screen;
     those of other methods do not."""
@@ -154,6 +158,7 @@ class CausalNetwork:
         return [
             *edges,
             *feedback_findings(self.feedback_pairs()),
+            *program_findings(self.programs),
             *fit_findings(self.unusual_fits(), self.edges),
             *left_out_findings(self.left_out),
         ]

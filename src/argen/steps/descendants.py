@@ -132,6 +132,9 @@ def screen_descendants(
     what the controls add to the variance, is not small: effects differ from those of pair fits by
     about a hundredth of a standard error at most. With Wald's test every pair is fitted.
 
+    With ``corrections`` effects are those over the network (see ``argen.engine.corrections``), and
+    the regression has the offset that there is without one.
+
     Source: Park and Li (2026), step one of ARGEN, which has Wald's test.
 
     Differs from the R reference, with Wald's test, in:
@@ -152,11 +155,13 @@ def screen_descendants(
     require_screen(data)
     starts = range(0, data.n_genes, BLOCK_OF_TARGETS)
     blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, data.n_genes)) for a in starts]
-    kept = checkpoint.stage("screen", config, engine, blocks) if checkpoint else None
+    name = "screen" if corrections is None else "corrected"
+    known = [] if corrections is None else corrections.bits()
+    kept = checkpoint.stage(name, config, engine, [*blocks, *known]) if checkpoint else None
     with using_threads(config.threads):
         screener = engine.screen(data, config, corrections)
         n_tests = [data.n_nodes * len(targets) for targets in blocks]
-        stage = Stage("screen", screener, _total_effects, blocks, n_tests)
+        stage = Stage(name, screener, _total_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)
     return assemble_screen(data.genes, results, config)
 

@@ -86,6 +86,9 @@ def search_parents(
     are two-sided normal, of the effect over its standard error, or over that which it would have
     if it were none (see ``argen.engine.parent_test``), as ``config.test_of_parents`` says.
 
+    With ``corrections`` both stages are of total effects over the network (see
+    ``argen.engine.corrections`` and ``argen.engine.grouped``).
+
     Source: Park and Li (2026), step three of ARGEN.
 
     Differs from the R reference in:
@@ -101,7 +104,8 @@ def search_parents(
     jobs = [job for job in jobs if len(job.candidates)]
     blocks = blocks_of_jobs(jobs)
     numbers = [_numbers(block) for block in blocks]
-    kept = checkpoint.stage("parents", config, engine, numbers) if checkpoint else None
+    known = [] if corrections is None else corrections.bits()
+    kept = checkpoint.stage("parents", config, engine, [*numbers, *known]) if checkpoint else None
     with using_threads(config.threads):
         tester = engine.parents(data, config, corrections)
         n_tests = [sum(len(job.candidates) for job in block) for block in blocks]

@@ -14,11 +14,11 @@ common by chance: hidden factors and states, and the same controls.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.special import ndtr
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import PerturbSeqData
@@ -49,17 +49,69 @@ N_ROUNDS, N_REFINEMENTS = 8, 10
 class Programs:
     """Programs, the strongest first, and how it was decided how many there are."""
 
+    genes: tuple[str, ...]  # (n_genes,): the nodes, then the sinks
     scores: FloatArray  # (n_nodes, n_programs): s, with mean square 1
     score_error: FloatArray  # (n_nodes, n_programs)
     loadings: FloatArray  # (n_genes, n_programs): v, natural-log units
     loading_error: FloatArray  # (n_genes, n_programs)
+    share: FloatArray  # (n_programs,): of the variance of total effects, their errors aside
     n_other_genes: int  # genes that are no nodes, in which programs were looked for
-    tests: pd.DataFrame  # program, statistic, chance, chance_sd, p_value; a row for each asked for
+    strength: FloatArray  # (n_tests,): largest singular value left after so many programs
+    chance: FloatArray  # (n_tests,): mean of that without a program
+    chance_sd: FloatArray  # (n_tests,)
 
     @property
     def n_programs(self) -> int:
         """Number of programs."""
         return int(self.scores.shape[1])
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Genes of the network: (n_nodes,)."""
+        return self.genes[: len(self.scores)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each test: program, strength, chance, chance_sd, needed, found, share.
+
+        A program is found when its strength is ``needed`` or more. Where as many were taken as
+        stand out, the last row is of the one that was not there; without tests there is one row
+        for each program.
+        """
+        n = max(len(self.strength), self.n_programs)
+        columns = {"strength": self.strength, "chance": self.chance, "chance_sd": self.chance_sd}
+        table = pd.DataFrame({"program": np.arange(1, n + 1)})
+        for name, values in columns.items():
+            table[name] = np.concatenate([values, np.full(n - len(values), np.nan)])
+        table["needed"] = _needed(table["chance"], table["chance_sd"])
+        table["found"] = table["program"] <= self.n_programs
+        table["share"] = np.concatenate([self.share, np.full(n - self.n_programs, np.nan)])
+        return table
+
+    def scores_frame(self) -> pd.DataFrame:
+        """Return how strongly each perturbation sets each program off, the strongest first."""
+        return _ranked(self.nodes, self.scores, self.score_error, "node", "score")
+
+    def loadings_frame(self) -> pd.DataFrame:
+        """Return how each program moves each gene, the strongest first."""
+        return _ranked(self.genes, self.loadings, self.loading_error, "gene", "loading")
+
+
+def _needed(chance: Any, sd: Any) -> Any:
+    """Strength of a program that is one."""
+    return np.maximum(chance + BEYOND_CHANCE * sd, TIMES_CHANCE * chance)
+
+
+def _ranked(
+    names: tuple[str, ...], values: FloatArray, error: FloatArray, what: str, value: str
+) -> pd.DataFrame:
+    """One row per program and name: program, name, value, std_error, z."""
+    parts = []
+    for c in range(values.shape[1]):
+        rank = np.argsort(-np.abs(values[:, c]), kind="stable")
+        columns = {what: np.array(names, dtype=object)[rank], value: values[rank, c]}
+        columns |= {"std_error": error[rank, c], "z": values[rank, c] / error[rank, c]}
+        parts.append(pd.DataFrame({"program": c + 1} | columns))
+    return pd.concat(parts) if parts else pd.DataFrame(columns=["program", what, value, "z"])
 
 
 def find_programs(
@@ -87,20 +139,28 @@ def find_programs(
     panel = panel_genes(known, std_error, n_nodes)
     some = effect[:, panel], std_error[:, panel], known[:, panel]
     scores, loadings = np.empty((n_nodes, 0)), np.empty((len(panel), 0))
-    tests = pd.DataFrame(columns=["program", "statistic", "chance", "chance_sd", "p_value"])
+    tests: list[tuple[float, float, float]] = []
     if n_programs is None and len(panel) >= FEWEST_GENES:
         chance = Chance(data, panel, known[:, panel], np.random.default_rng(rng))
         while scores.shape[1] < MOST_PROGRAMS:
-            bulk = _bulk(some[0] - scores @ loadings.T, *some[1:])
-            strength, mean, sd = chance.compare(bulk)
-            z = (strength - mean) / sd
-            tests.loc[len(tests)] = [len(tests) + 1, strength, mean, sd, ndtr(-z)]
-            if z < BEYOND_CHANCE or strength < TIMES_CHANCE * mean:
+            strength, mean, sd = chance.compare(_bulk(some[0] - scores @ loadings.T, *some[1:]))
+            tests.append((strength, mean, sd))
+            if strength < _needed(mean, sd):
                 break
             scores, loadings = _fit(*some, scores, loadings)
     for _ in range(n_programs or 0):
         scores, loadings = _fit(*some, scores, loadings)
-    return _estimates(effect, std_error, known, scores, panel, tests)
+    estimates = _estimates(effect, std_error, known, scores, panel)
+    explained = np.mean((scores[:, None] * estimates[1][None]) ** 2 * known[..., None], axis=(0, 1))
+    variance = max(float(np.mean(known * (effect**2 - std_error**2))), 1e-300)
+    return Programs(
+        data.genes,
+        scores,
+        *estimates,
+        explained / variance,
+        len(panel),
+        *np.reshape(tests, (-1, 3)).T,
+    )
 
 
 def panel_genes(known: BoolArray, std_error: FloatArray, n_nodes: int) -> IntArray:
@@ -274,11 +334,11 @@ def _loss(z: FloatArray) -> FloatArray:
 
 def _estimates(
     effect: FloatArray, std_error: FloatArray, known: BoolArray, scores: FloatArray,
-    panel: IntArray, tests: pd.DataFrame,
-) -> Programs:  # fmt: skip
-    """Estimate loadings of all genes, and the errors of both."""
+    panel: IntArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:  # fmt: skip
+    """Return the errors of scores, and loadings of all genes with theirs."""
     n = scores.shape[1]
-    loadings, of_loadings = np.zeros((effect.shape[1], n)), np.zeros((effect.shape[1], n))
+    loadings, of_loadings = np.zeros((2, effect.shape[1], n))
     of_scores = np.zeros(scores.shape)
     for _ in range(N_ROUNDS if n > 1 else 1):
         for c in range(n):
@@ -291,4 +351,4 @@ def _estimates(
         rest = (effect - scores[:, others] @ loadings[:, others].T)[:, panel].T
         own = rest, std_error[:, panel].T, known[:, panel].T
         of_scores[:, c] = robust_slopes(*own, loadings[panel, c])[1]
-    return Programs(scores, of_scores, loadings, of_loadings, len(panel), tests)
+    return of_scores, loadings, of_loadings
