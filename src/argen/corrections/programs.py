@@ -32,6 +32,10 @@ MOST_CONTROLS, N_DRAWS = 4000, 20
 # of chance. Without a program, effects over a network that are too weak to be significant reach 1.2
 # to 1.45 times: these are not to pass for one.
 BEYOND_CHANCE, TIMES_CHANCE = 3.0, 1.5
+# A program is set off by so many perturbations, and such a part of them: what a few of them have in
+# common is the network itself. One sets it off whose score is so many errors from 0, and so large.
+FEWEST_PERTURBATIONS, LEAST_SHARE = 10, 0.25
+SURE_SCORE, LEAST_SCORE = 3.0, 0.2
 # Larger effects, in standard errors, are significant by themselves: they say nothing of the bulk.
 LARGEST_OF_BULK = 3.0
 # Residuals beyond it, in standard errors, have no weight (Tukey's biweight).
@@ -59,6 +63,7 @@ class Programs:
     strength: FloatArray  # (n_tests,): largest singular value left after so many programs
     chance: FloatArray  # (n_tests,): mean of that without a program
     chance_sd: FloatArray  # (n_tests,)
+    n_setting_off: IntArray  # (n_tests,): perturbations that set it off, if it is strong enough
 
     @property
     def n_programs(self) -> int:
@@ -71,18 +76,25 @@ class Programs:
         return self.genes[: len(self.scores)]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each test: program, strength, chance, chance_sd, needed, found, share.
+        """Return one row for each test.
 
-        A program is found when its strength is ``needed`` or more. Where as many were taken as
+        A program is found when its ``strength`` is what is ``needed``, and as many perturbations
+        set it off (``n_setting_off``) as ``needed_setting_off``. Where as many were taken as
         stand out, the last row is of the one that was not there; without tests there is one row
         for each program.
         """
         n = max(len(self.strength), self.n_programs)
-        columns = {"strength": self.strength, "chance": self.chance, "chance_sd": self.chance_sd}
+        columns = {
+            "strength": self.strength,
+            "chance": self.chance,
+            "chance_sd": self.chance_sd,
+            "n_setting_off": self.n_setting_off,
+        }
         table = pd.DataFrame({"program": np.arange(1, n + 1)})
         for name, values in columns.items():
             table[name] = np.concatenate([values, np.full(n - len(values), np.nan)])
-        table["needed"] = _needed(table["chance"], table["chance_sd"])
+        table.insert(4, "needed", _needed(table["chance"], table["chance_sd"]))
+        table["needed_setting_off"] = fewest_setting_off(len(self.scores))
         table["found"] = table["program"] <= self.n_programs
         table["share"] = np.concatenate([self.share, np.full(n - self.n_programs, np.nan)])
         return table
@@ -94,6 +106,11 @@ class Programs:
     def loadings_frame(self) -> pd.DataFrame:
         """Return how each program moves each gene, the strongest first."""
         return _ranked(self.genes, self.loadings, self.loading_error, "gene", "loading")
+
+
+def fewest_setting_off(n_nodes: int) -> int:
+    """How many perturbations must set a program off."""
+    return max(FEWEST_PERTURBATIONS, int(np.ceil(LEAST_SHARE * n_nodes)))
 
 
 def _needed(chance: Any, sd: Any) -> Any:
@@ -139,27 +156,35 @@ def find_programs(
     panel = panel_genes(known, std_error, n_nodes)
     some = effect[:, panel], std_error[:, panel], known[:, panel]
     scores, loadings = np.empty((n_nodes, 0)), np.empty((len(panel), 0))
-    tests: list[tuple[float, float, float]] = []
+    tests: list[tuple[float, float, float, int]] = []
     if n_programs is None and len(panel) >= FEWEST_GENES:
         chance = Chance(data, panel, known[:, panel], np.random.default_rng(rng))
         while scores.shape[1] < MOST_PROGRAMS:
             strength, mean, sd = chance.compare(_bulk(some[0] - scores @ loadings.T, *some[1:]))
-            tests.append((strength, mean, sd))
             if strength < _needed(mean, sd):
+                tests.append((strength, mean, sd, 0))
                 break
-            scores, loadings = _fit(*some, scores, loadings)
+            more = _fit(*some, scores, loadings)
+            tests.append((strength, mean, sd, _n_setting_off(*some, *more)))
+            if tests[-1][-1] < fewest_setting_off(n_nodes):
+                break
+            scores, loadings = more
     for _ in range(n_programs or 0):
         scores, loadings = _fit(*some, scores, loadings)
     estimates = _estimates(effect, std_error, known, scores, panel)
     explained = np.mean((scores[:, None] * estimates[1][None]) ** 2 * known[..., None], axis=(0, 1))
     variance = max(float(np.mean(known * (effect**2 - std_error**2))), 1e-300)
+    columns = np.reshape(np.array(tests, dtype=np.float64), (-1, 4)).T
     return Programs(
         data.genes,
         scores,
         *estimates,
-        explained / variance,
-        len(panel),
-        *np.reshape(tests, (-1, 3)).T,
+        share=explained / variance,
+        n_other_genes=len(panel),
+        strength=columns[0],
+        chance=columns[1],
+        chance_sd=columns[2],
+        n_setting_off=columns[3].astype(np.int64),
     )
 
 
@@ -283,6 +308,17 @@ def _fit(
             some = robust_slopes(rest.T, std_error.T, known.T, loadings[:, c])[0]
             scores[:, c] = _unit(some)
     return scores, loadings
+
+
+def _n_setting_off(
+    effect: FloatArray, std_error: FloatArray, known: BoolArray, scores: FloatArray,
+    loadings: FloatArray,
+) -> int:  # fmt: skip
+    """Count the perturbations that set the last program off."""
+    rest = effect - scores[:, :-1] @ loadings[:, :-1].T
+    score, error = robust_slopes(rest.T, std_error.T, known.T, loadings[:, -1])
+    sure = np.abs(score) > np.maximum(SURE_SCORE * error, LEAST_SCORE * np.sqrt(np.mean(score**2)))
+    return int(sure.sum())
 
 
 def _unit(values: FloatArray) -> FloatArray:

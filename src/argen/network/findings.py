@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from argen.corrections import FEWEST_GENES, Programs
+from argen.corrections import FEWEST_GENES, Programs, fewest_setting_off
 from argen.data import NOT_MEASURED
 from argen.errors import FitStatus, listed
 
@@ -80,7 +80,7 @@ def program_findings(programs: Programs | None) -> list[Finding]:
         return []
     if not programs.n_programs:
         if len(programs.strength):
-            return []
+            return _few_set_it_off(programs)
         evidence = f"Only {_many(programs.n_other_genes, 'gene')} that are no nodes can be used, "
         evidence += f"too few to see response programs ({FEWEST_GENES} are needed)."
         advice = "A response that many perturbations set off makes edges where there are none: "
@@ -96,6 +96,17 @@ def program_findings(programs: Programs | None) -> list[Finding]:
         advice += "response around it, fit again with programs=0 and compare."
         found.append(Finding(_AROUND, evidence, advice, "note"))
     return found
+
+
+def _few_set_it_off(programs: Programs) -> list[Finding]:
+    """Say that some perturbations have more in common than chance, and why it is no program."""
+    n, needed = int(programs.n_setting_off[-1]), fewest_setting_off(len(programs.nodes))
+    if not 0 < n < needed:
+        return []
+    evidence = f"{n} perturbations set off a response in common, fewer than the {needed} that make "
+    evidence += "it one around the network."
+    advice = "It was taken for effects of the network. To see what is left without it, fit again "
+    return [Finding(_AROUND, evidence, advice + "with programs=1.", "note")]
 
 
 def fit_findings(unusual: pd.DataFrame, edges: pd.DataFrame) -> list[Finding]:
