@@ -175,7 +175,7 @@ class MixtureEquations:
         ridge = 1e-9 * np.eye(self._design.shape[1])
         self._fit = np.linalg.solve(weighted.T @ self._design + ridge, weighted.T)
 
-    def solve(self, share: float, start: FloatArray) -> AtShare:
+    def solve(self, share: float, start: FloatArray, *, n_steps: int = 1) -> AtShare:
         """Solve the equations of the rates at a share, by a step from what is most likely there."""
         cells = self.cells
         _, likely = _most_likely(cells, share, start, self.b)
@@ -183,14 +183,17 @@ class MixtureEquations:
         other = _Evidence.of(likely, cells.control_expected, cells.dispersion, self.b)
         of_perturbed = self._functions(cells.counts, own(cells.counts), share)
         of_controls = self._functions(cells.control_counts, other(cells.control_counts), share)
-        working, by_rate = self._working(likely, share, other)
-        mixed = (1.0 - share) * of_controls + share * working
-        off, slope = of_perturbed.mean(axis=0) - self.weights @ mixed, share * by_rate
-        inverse = _inverse(slope[1:])
-        step = inverse @ off[1:]
-        step = step / max(1.0, float(np.abs(step).max()))
-        log_left = np.clip(np.log(likely) + step, np.log(LEAST_LEFT), np.log(MOST_LEFT))
-        score_left = float(off[0] - slope[0] @ (log_left - np.log(likely)))
+        log_left = np.log(likely)
+        for _ in range(n_steps):
+            working, by_rate = self._working(np.exp(log_left), share, other)
+            mixed = (1.0 - share) * of_controls + share * working
+            off, slope = of_perturbed.mean(axis=0) - self.weights @ mixed, share * by_rate
+            inverse = _inverse(slope[1:])
+            step = inverse @ off[1:]
+            step = step / max(1.0, float(np.abs(step).max()))
+            new = np.clip(log_left + step, np.log(LEAST_LEFT), np.log(MOST_LEFT))
+            score_left = float(off[0] - slope[0] @ (new - log_left))
+            log_left = new
         return self._with_errors(score_left, log_left, of_perturbed, mixed, slope, inverse)
 
     def _working(

@@ -158,7 +158,7 @@ def _separated(
     """
     low, high = max(share - _NEAR, SHARES.min()), min(share + _NEAR, 1.0 - _NEAR / 10)
     left = equations.left
-    below, at, above = (equations.solve(pi, left) for pi in (low, share, high))
+    below, at, above = (equations.solve(pi, left, n_steps=3) for pi in (low, share, high))
     slope = (below.left / below.std_error - above.left / above.std_error) / (high - low)
     influence = error**2 * max(slope, 0.0) / at.std_error * at.influence
     by_share = (above.log_left - below.log_left) / (high - low)

@@ -17,6 +17,8 @@ PLACES = np.append(expit(np.linspace(logit(0.1), logit(0.985), 60)), 1.0)
 # Grids of what the shares of a screen have in common.
 ALL_WORK = np.linspace(0.0, 0.98, 15)
 CENTRES = logit(np.linspace(0.15, 0.97, 42))
+# Weight of shares below 1 in the prior of q, which is that of (1 - q) to this power.
+MANY_ESCAPE = 4.0
 SPREADS = np.array([0.05, 0.2, 0.4, 0.7, 1.0, 1.5])
 # No perturbation contradicts a share by more than so many errors.
 MOST_ERRORS = 6.0
@@ -86,8 +88,9 @@ def pooled_shares(z: FloatArray) -> Shares:
         posterior[:, :-1] += likelihood[:, :-1] * (((1.0 - q) * weight / total) @ slabs)
         posterior[:, -1:] += at_one * (q * weight / total).sum(axis=1, keepdims=True)
     posterior /= posterior.sum(axis=1, keepdims=True)
-    mean = posterior @ PLACES
-    variance = np.sum(posterior * (PLACES - mean[:, None]) ** 2, axis=1)
+    below_one = posterior[:, :-1] / posterior[:, :-1].sum(axis=1, keepdims=True)
+    mean = below_one @ PLACES[:-1]
+    variance = np.sum(below_one * (PLACES[:-1] - mean[:, None]) ** 2, axis=1)
     return Shares(mean, np.sqrt(variance), posterior[:, -1])
 
 
