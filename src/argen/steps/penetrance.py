@@ -13,10 +13,12 @@ from argen.data import PerturbSeqData
 from argen.steps.descendants import DescendantScreen
 from argen.steps.lowered import CellsOfPerturbations, lowered_genes
 from argen.steps.mixture import SHARES, AtShare, MixtureEquations
-from argen.steps.shares import interval, pooled_shares, test_of_escape
+from argen.steps.shares import Shares, interval, pooled_shares, test_of_escape
 
 # Of the test that cells escape at all.
 LEVEL_OF_ESCAPE = 0.01
+# Of as many controls at least must consist what is weighed like the cells of a perturbation.
+FEWEST_CONTROLS = 100
 # Half the distance of the two shares that give the slope of an equation.
 _NEAR = 0.05
 _Z = 1.959963984540054
@@ -99,26 +101,44 @@ def estimate_penetrance(
     """
     seed = int(np.random.default_rng(rng).integers(2**62))
     lowered = lowered_genes(screen)
-    told = [k for k in range(data.n_nodes) if len(lowered[k])]
-    if not data.one_per_cell or not told:
-        return _of_screen(data, lowered, 1.0)
+    found = _of_screen(data, lowered)
+    if not data.one_per_cell or not found.n_genes.any():
+        return found
     cells = CellsOfPerturbations(data, lowered)
-    profiles = [MixtureEquations(cells.of(k), seed + k).profile() for k in told]
-    z = np.array([[at.left / at.std_error for at in profile] for profile in profiles])
-    found = _of_screen(data, lowered, _screen_p_value([profile[0] for profile in profiles]))
+    profiles = {}
+    for k in np.flatnonzero(found.n_genes).tolist():
+        equations = MixtureEquations(cells.of(k), seed + k)
+        if equations.effective_controls >= FEWEST_CONTROLS:
+            profiles[k] = equations.profile()
+    if not profiles:
+        return found
+    told = np.array(list(profiles))
+    z = np.array([_filled(profile) for profile in profiles.values()])
     found.p_value[told] = ndtr(z[:, 0])
     for k, row in zip(told, z, strict=True):
         found.ci_low[k], found.ci_high[k] = interval(row, _Z)
-    if found.screen_p_value > LEVEL_OF_ESCAPE:
-        return found
-    shares, members, influences = pooled_shares(z), [], []
-    for place, k in enumerate(told):
-        if shares.works[place] >= 0.5:
-            continue
-        share, error = float(shares.mean[place]), float(shares.std_error[place])
-        found.corrected[k], found.share[k], found.std_error[k] = True, share, error
+    p_value = _screen_p_value([profile[0] for profile in profiles.values()])
+    found = replace(found, screen_p_value=p_value)
+    return (
+        _corrected(found, cells, told, pooled_shares(z), seed)
+        if p_value < LEVEL_OF_ESCAPE
+        else found
+    )
+
+
+def _corrected(
+    found: Penetrance, cells: CellsOfPerturbations, told: IntArray, shares: Shares, seed: int
+) -> Penetrance:
+    """Fill in the shares of the perturbations whose cells escape, and what depends on them."""
+    called = shares.works < 0.5
+    found.corrected[told], found.share[told] = called, np.where(called, shares.mean, 1.0)
+    found.std_error[told] = np.where(called, shares.std_error, 0.0)
+    members, influences = [], []
+    for k in told[called].tolist():
         equations = MixtureEquations(cells.of(k), seed + k)
-        influence, found.lowered[k] = _separated(equations, lowered[k], share, error)
+        influence, found.lowered[k] = _separated(
+            equations, cells.lowered[k], float(found.share[k]), float(found.std_error[k])
+        )
         members.append(cells.members[k])
         influences.append(influence)
     return replace(found, influence=_by_cell(found, members, influences))
@@ -128,11 +148,17 @@ def _screen_p_value(at_one: list[AtShare]) -> float:
     return test_of_escape(
         np.array([at.left for at in at_one]),
         np.array([at.control_influence for at in at_one]),
-        np.array([np.sum(at.influence**2) for at in at_one]),
+        np.array([at.own_variance for at in at_one]),
     )
 
 
-def _of_screen(data: PerturbSeqData, lowered: list[IntArray], screen_p_value: float) -> Penetrance:
+def _filled(profile: list[AtShare]) -> FloatArray:
+    """Standardize the equations at all shares; the last stands for what is out of the question."""
+    z = [at.left / at.std_error for at in profile]
+    return np.array(z + z[-1:] * (len(SHARES) - len(z)))
+
+
+def _of_screen(data: PerturbSeqData, lowered: list[IntArray]) -> Penetrance:
     """Nothing is known of any perturbation, and all work."""
     n_nodes = data.n_nodes
     return Penetrance(
@@ -143,7 +169,7 @@ def _of_screen(data: PerturbSeqData, lowered: list[IntArray], screen_p_value: fl
         p_value=np.full(n_nodes, np.nan),
         corrected=np.zeros(n_nodes, dtype=bool),
         n_genes=np.array([len(own) for own in lowered]),
-        screen_p_value=screen_p_value,
+        screen_p_value=1.0,
         influence=sparse.csc_array((data.n_cells, n_nodes)),
         lowered=[None] * n_nodes,
     )
@@ -162,16 +188,15 @@ def _separated(
     slope = (below.left / below.std_error - above.left / above.std_error) / (high - low)
     influence = error**2 * max(slope, 0.0) / at.std_error * at.influence
     by_share = (above.log_left - below.log_left) / (high - low)
-    own = np.sum(at.gene_influence**2, axis=0)
     with_share = 2.0 * by_share * (at.gene_influence.T @ influence)
-    variance = at.gene_variance + (by_share * error) ** 2 + with_share
+    variance = at.gene_variance + at.control_variance + (by_share * error) ** 2 + with_share
     return influence, LoweredGenes(
         genes=genes,
         effect=at.log_left,
         std_error=np.sqrt(np.maximum(variance, 0.0)),
         by_share=by_share,
         cell_influence=at.gene_influence,
-        control_variance=at.gene_variance - own,
+        control_variance=at.control_variance,
     )
 
 

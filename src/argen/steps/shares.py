@@ -10,7 +10,7 @@ from scipy.special import expit, logit, ndtr
 
 from argen.arrays import FloatArray
 from argen.pvalues import adjust
-from argen.steps.mixture import SHARES
+from argen.steps.mixture import MOST_ERRORS, SHARES
 
 # Places of shares below 1, evenly spaced in their log odds; the last place is 1 itself.
 PLACES = np.append(expit(np.linspace(logit(0.1), logit(0.985), 60)), 1.0)
@@ -20,8 +20,6 @@ CENTRES = logit(np.linspace(0.15, 0.97, 42))
 # Weight of shares below 1 in the prior of q, which is that of (1 - q) to this power.
 MANY_ESCAPE = 4.0
 SPREADS = np.array([0.05, 0.2, 0.4, 0.7, 1.0, 1.5])
-# No perturbation contradicts a share by more than so many errors.
-MOST_ERRORS = 6.0
 
 
 def test_of_escape(left: FloatArray, influence: FloatArray, own_variance: FloatArray) -> float:
