@@ -112,7 +112,7 @@ def log_linear(counts: IntArray, design: FloatArray) -> FloatArray:
     level = (counts.sum(axis=0) + 0.5) / weights.sum()
     coefficients = np.zeros((columns.shape[1], counts.shape[1]))
     coefficients[0] = np.log(level)
-    for _ in range(6):
+    for _ in range(12):
         left = counts - means(design, coefficients)
         step = np.linalg.solve(curvature, columns.T @ left) / level
         coefficients += np.clip(step, -1.0, 1.0)

@@ -39,6 +39,10 @@ MOST_ERRORS = 6.0
 LARGEST_SHARE = 0.9
 # Controls that are thinned, at least, counting each as often as it is.
 THINNED = 3000
+# As many controls at least, all alike, must be as good as those that are weighed.
+FEWEST_CONTROLS = 100
+# Genes of which more is left when cells are weighed say nothing.
+MOST_AT_ALL = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +83,25 @@ class MixtureEquations:
         weights = balancing_weights(cells.control_covariates, cells.covariates.mean(axis=0))
         self.effective_controls = float(1.0 / np.sum(weights**2))
         self.weights = np.tile(weights, self.n_copies) / self.n_copies
-        self.cells = cells = cells.repeated(self.n_copies)
-        self.unit = 1.0 / np.maximum(self.weights @ cells.control_counts, TINY)
-        self.left = np.clip(cells.counts.mean(axis=0) * self.unit, LEAST_LEFT, MOST_LEFT)
+        balanced = np.maximum(weights @ cells.control_counts, TINY)
+        left = cells.counts.mean(axis=0) / balanced
+        self.kept = np.flatnonzero(left < MOST_AT_ALL)
+        self.left, self.unit = np.maximum(left[self.kept], LEAST_LEFT), 1.0 / balanced[self.kept]
+        self.cells = cells = cells.of_genes(self.kept).repeated(self.n_copies)
         start = np.clip(0.7 * self.left, LEAST_LEFT, None)
-        share, left = most_likely(cells, 0.8, start, 1.0, free=True)
+        likely = most_likely(cells, 0.8, start, 1.0, free=True)
         rng = np.random.default_rng(seed)
-        self.b = honest_evidence(cells, self.weights, share, left, rng)
+        self.b = honest_evidence(cells, self.weights, *likely, rng)
         shifted = cells.control_covariates - cells.covariates.mean(axis=0)
         self._design = np.hstack([np.ones((len(shifted), 1)), shifted])
         weighted = self._design * self.weights[:, None]
         ridge = TINY * np.eye(self._design.shape[1])
         self._fit = np.linalg.solve(weighted.T @ self._design + ridge, weighted.T)
+
+    @property
+    def tell(self) -> bool:
+        """Whether there are genes and controls that say something."""
+        return len(self.kept) > 0 and self.effective_controls >= FEWEST_CONTROLS
 
     def solve(self, share: float, start: FloatArray, *, n_steps: int = 1) -> AtShare:
         """Solve the equations of the rates at a share, by steps from what is most likely there."""
@@ -100,7 +111,7 @@ class MixtureEquations:
         other = Evidence.of(likely, cells.control_expected, cells.dispersion, self.b)
         of_perturbed = self._functions(cells.counts, own, share)
         of_controls = self._functions(cells.control_counts, other, share)
-        log_left = np.log(likely)
+        log_left = np.log(likely if share < 1.0 else self.left)
         for _ in range(n_steps):
             working, by_chance, by_rate = self._working(np.exp(log_left), share, other)
             expected = (1.0 - share) * of_controls + share * (working - by_chance)

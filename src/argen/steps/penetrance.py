@@ -16,9 +16,7 @@ from argen.steps.mixture import SHARES, AtShare, MixtureEquations
 from argen.steps.shares import Shares, interval, pooled_shares, test_of_escape
 
 # Of the test that cells escape at all.
-LEVEL_OF_ESCAPE = 0.01
-# Of as many controls at least must consist what is weighed like the cells of a perturbation.
-FEWEST_CONTROLS = 100
+LEVEL_OF_ESCAPE = 0.05
 # Half the distance of the two shares that give the slope of an equation.
 _NEAR = 0.05
 _Z = 1.959963984540054
@@ -108,7 +106,7 @@ def estimate_penetrance(
     profiles = {}
     for k in np.flatnonzero(found.n_genes).tolist():
         equations = MixtureEquations(cells.of(k), seed + k)
-        if equations.effective_controls >= FEWEST_CONTROLS:
+        if equations.tell:
             profiles[k] = equations.profile()
     if not profiles:
         return found
@@ -191,7 +189,7 @@ def _separated(
     with_share = 2.0 * by_share * (at.gene_influence.T @ influence)
     variance = at.gene_variance + at.control_variance + (by_share * error) ** 2 + with_share
     return influence, LoweredGenes(
-        genes=genes,
+        genes=genes[equations.kept],
         effect=at.log_left,
         std_error=np.sqrt(np.maximum(variance, 0.0)),
         by_share=by_share,

@@ -30,6 +30,17 @@ class MixedCells:
     control_covariates: FloatArray  # (n_controls, n_columns)
     dispersion: FloatArray  # (n_low,)
 
+    def of_genes(self, kept: IntArray) -> MixedCells:
+        """Take some of the genes."""
+        return replace(
+            self,
+            counts=self.counts[:, kept],
+            expected=self.expected[:, kept],
+            control_counts=self.control_counts[:, kept],
+            control_expected=self.control_expected[:, kept],
+            dispersion=self.dispersion[kept],
+        )
+
     def repeated(self, n_copies: int) -> MixedCells:
         """Take every control several times."""
         return replace(
