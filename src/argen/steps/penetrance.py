@@ -13,7 +13,7 @@ from argen.data import PerturbSeqData
 from argen.steps.descendants import DescendantScreen
 from argen.steps.lowered import CellsOfPerturbations, lowered_genes
 from argen.steps.mixture import SHARES, AtShare, MixtureEquations
-from argen.steps.shares import Shares, interval, pooled_shares, test_of_escape
+from argen.steps.shares import Shares, interval, p_value_of_escape, pooled_shares
 
 # Of the test that cells escape at all.
 LEVEL_OF_ESCAPE = 0.05
@@ -143,7 +143,7 @@ def _corrected(
 
 
 def _screen_p_value(at_one: list[AtShare]) -> float:
-    return test_of_escape(
+    return p_value_of_escape(
         np.array([at.left for at in at_one]),
         np.array([at.control_influence for at in at_one]),
         np.array([at.own_variance for at in at_one]),

@@ -22,7 +22,7 @@ MANY_ESCAPE = 2.0
 SPREADS = np.array([0.05, 0.2, 0.4, 0.7, 1.0, 1.5])
 
 
-def test_of_escape(left: FloatArray, influence: FloatArray, own_variance: FloatArray) -> float:
+def p_value_of_escape(left: FloatArray, influence: FloatArray, own_variance: FloatArray) -> float:
     """Test that all guides work in all cells, against escape from many or from few: p-value.
 
     The sum of the standardized scores at share 1 has a variance in which controls, which all

@@ -14,7 +14,8 @@ from argen.arrays import FloatArray, IntArray
 
 # What is left of a gene stays away from 0 and from 1.
 LEAST_LEFT, MOST_LEFT = 0.01, 0.97
-N_ROUNDS = 20
+# Rounds from afar, and from near what is looked for.
+N_ROUNDS, N_WARM_ROUNDS = 20, 8
 TINY = 1e-9
 
 
@@ -105,7 +106,7 @@ def most_likely(
     cells: MixedCells, share: float, left: FloatArray, b: float, *, free: bool = False
 ) -> tuple[float, FloatArray]:
     """Improve the shares left, and that of the cells if it is free, under the working model."""
-    for _ in range(N_ROUNDS):
+    for _ in range(N_ROUNDS if free else N_WARM_ROUNDS):
         weights = np.ones(len(cells.counts))
         if share < 1.0:
             evidence = Evidence.of(left, cells.expected, cells.dispersion, b)
