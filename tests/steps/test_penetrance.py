@@ -79,7 +79,7 @@ def test_a_thinned_control_is_a_cell_in_which_the_guide_works():
 def test_equations_hold_at_the_truth(share):
     """The dispersion of the working model is wrong, and it has no factors: it makes no bias."""
     at = mixture(share, 4000, 1).solve(share, LEFT, n_steps=3)
-    assert abs(at.left) < 3.0 * at.std_error
+    assert abs(at.misfit) < 3.0 * at.std_error
     error = np.sqrt(at.gene_variance + at.control_variance)
     assert (np.abs(at.log_left - np.log(LEFT)) < 3.5 * error).all()
     assert (error < 0.15).all()
@@ -87,7 +87,7 @@ def test_equations_hold_at_the_truth(share):
 
 def test_equations_contradict_other_shares():
     profile = mixture(0.6, 2000, 2).profile()
-    z = [at.left / at.std_error for at in profile]
+    z = [at.misfit / at.std_error for at in profile]
     assert z[0] < -4.0
     assert z[-1] > 4.0
     low, high = interval(np.pad(z, (0, len(SHARES) - len(z)), mode="edge"), 1.96)
@@ -200,11 +200,11 @@ def test_shares_of_a_screen_inform_each_other():
 
 
 def test_controls_that_are_shared_do_not_count_twice():
-    left, own = np.full(50, -0.5), np.full(50, 0.5)
+    misfit, own = np.full(50, -0.5), np.full(50, 0.5)
     shared = np.full((50, 10), np.sqrt(0.05))
     alone = np.zeros((50, 10))
-    assert p_value_of_escape(left, shared, own) > 0.3
-    assert p_value_of_escape(left, alone, own) < 1e-4
+    assert p_value_of_escape(misfit, shared, own) > 0.3
+    assert p_value_of_escape(misfit, alone, own) < 1e-4
 
 
 def test_cells_with_several_perturbations_are_left_alone():

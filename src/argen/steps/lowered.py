@@ -13,7 +13,7 @@ from argen.steps.working_model import MixedCells
 
 # Controls that stand for all; genes of a perturbation; how much these must be lowered, and how
 # sure that must be.
-MOST_CONTROLS, MOST_GENES = 3000, 20
+MOST_CONTROLS, MOST_GENES = 2000, 20
 LARGEST_RATIO, LEVEL_OF_GENES = 0.75, 0.01
 LEAST_DISPERSION = 0.01
 

@@ -38,25 +38,27 @@ MOST_ERRORS = 6.0
 # The score of a share is that of this one where it is larger.
 LARGEST_SHARE = 0.9
 # Controls that are thinned, at least, counting each as often as it is.
-THINNED = 3000
+THINNED = 2000
 # As many controls at least, all alike, must be as good as those that are weighed.
 FEWEST_CONTROLS = 100
 # Genes of which more is left when cells are weighed say nothing.
 MOST_AT_ALL = 0.85
+# Where all cells look alike the equation of the share says nothing, and is not sure of it.
+LEAST_ERROR = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class AtShare:
-    """The equations at one share: the rates that solve theirs, and what is left of that of pi.
+    """The equations at one share: rates that solve theirs, and the misfit of that of pi.
 
-    ``left`` is 0 at the estimate and above 0 at smaller shares than that; influences are the
+    ``misfit`` is 0 at the estimate and above 0 at smaller shares than that; influences are the
     parts that single cells have in an error.
     """
 
-    left: float
-    influence: FloatArray  # (n_perturbed,) on ``left``
+    misfit: float
+    influence: FloatArray  # (n_perturbed,) on ``misfit``
     control_influence: FloatArray  # (n_controls,)
-    own_variance: float  # of ``left``, from the perturbed cells
+    own_variance: float  # of ``misfit``, from the perturbed cells
     log_left: FloatArray  # (n_low,) log rho
     gene_influence: FloatArray  # (n_perturbed, n_low) on log rho, at this share
     gene_variance: FloatArray  # (n_low,) of log rho at this share, from the perturbed cells
@@ -64,7 +66,7 @@ class AtShare:
 
     @property
     def std_error(self) -> float:
-        """Of ``left``."""
+        """Of ``misfit``."""
         return float(np.sqrt(self.own_variance + np.sum(self.control_influence**2)))
 
 
@@ -120,14 +122,14 @@ class MixtureEquations:
             step = inverse @ off[1:]
             step = step / max(1.0, float(np.abs(step).max()))
             new = np.clip(log_left + step, np.log(LEAST_LEFT), np.log(MOST_LEFT))
-            left = float(off[0] - slope[0] @ (new - log_left))
+            misfit = float(off[0] - slope[0] @ (new - log_left))
             log_left = new
-        # How much each cell's functions move log rho, and then what is left of the score.
+        # How much each cell's functions move log rho, and through it the misfit.
         carried = np.vstack(
             [np.append(1.0, -slope[0] @ inverse), np.pad(inverse, ((0, 0), (1, 0)))]
         )
         parts = [of_perturbed, of_controls, working, expected]
-        return self._at(share, left, log_left, [part @ carried.T for part in parts])
+        return self._at(share, misfit, log_left, [part @ carried.T for part in parts])
 
     def _working(
         self, left: FloatArray, share: float, evidence: Evidence
@@ -159,7 +161,7 @@ class MixtureEquations:
         return np.column_stack([score, weight[:, None] * counts * self.unit])
 
     def _at(
-        self, share: float, left: float, log_left: FloatArray, parts: list[FloatArray]
+        self, share: float, misfit: float, log_left: FloatArray, parts: list[FloatArray]
     ) -> AtShare:
         """Say how sure the solution is, from the parts that cells have in it.
 
@@ -178,10 +180,10 @@ class MixtureEquations:
         other = -weights[:, None] * (expected - foreseen)
         other = other.reshape(self.n_copies, self.n_controls, -1).sum(axis=0)
         return AtShare(
-            left=left,
+            misfit=misfit,
             influence=own[:, 0] / n_perturbed,
             control_influence=other[:, 0],
-            own_variance=float(variance[0]),
+            own_variance=max(float(variance[0]), LEAST_ERROR**2),
             log_left=log_left,
             gene_influence=own[:, 1:] / n_perturbed,
             gene_variance=variance[1:],
@@ -194,7 +196,7 @@ class MixtureEquations:
         for share in SHARES.tolist():
             found.append(self.solve(share, left))
             left = np.exp(found[-1].log_left)
-            if found[-1].left > MOST_ERRORS * found[-1].std_error:
+            if found[-1].misfit > MOST_ERRORS * found[-1].std_error:
                 break
         return found
 

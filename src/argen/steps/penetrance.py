@@ -16,7 +16,7 @@ from argen.steps.mixture import SHARES, AtShare, MixtureEquations
 from argen.steps.shares import Shares, interval, p_value_of_escape, pooled_shares
 
 # Of the test that cells escape at all.
-LEVEL_OF_ESCAPE = 0.05
+LEVEL_OF_ESCAPE = 0.02
 # Half the distance of the two shares that give the slope of an equation.
 _NEAR = 0.05
 _Z = 1.959963984540054
@@ -97,6 +97,7 @@ def estimate_penetrance(
     rng
         Generator or seed of the thinning.
     """
+    # Each perturbation has a stream of its own, by its number.
     seed = int(np.random.default_rng(rng).integers(2**62))
     lowered = lowered_genes(screen)
     found = _of_screen(data, lowered)
@@ -117,11 +118,9 @@ def estimate_penetrance(
         found.ci_low[k], found.ci_high[k] = interval(row, _Z)
     p_value = _screen_p_value([profile[0] for profile in profiles.values()])
     found = replace(found, screen_p_value=p_value)
-    return (
-        _corrected(found, cells, told, pooled_shares(z), seed)
-        if p_value < LEVEL_OF_ESCAPE
-        else found
-    )
+    if p_value >= LEVEL_OF_ESCAPE:
+        return found
+    return _corrected(found, cells, told, pooled_shares(z), seed)
 
 
 def _corrected(
@@ -144,7 +143,7 @@ def _corrected(
 
 def _screen_p_value(at_one: list[AtShare]) -> float:
     return p_value_of_escape(
-        np.array([at.left for at in at_one]),
+        np.array([at.misfit for at in at_one]),
         np.array([at.control_influence for at in at_one]),
         np.array([at.own_variance for at in at_one]),
     )
@@ -152,7 +151,7 @@ def _screen_p_value(at_one: list[AtShare]) -> float:
 
 def _filled(profile: list[AtShare]) -> FloatArray:
     """Standardize the equations at all shares; the last stands for what is out of the question."""
-    z = [at.left / at.std_error for at in profile]
+    z = [at.misfit / at.std_error for at in profile]
     return np.array(z + z[-1:] * (len(SHARES) - len(z)))
 
 
@@ -182,8 +181,9 @@ def _separated(
     """
     low, high = max(share - _NEAR, SHARES.min()), min(share + _NEAR, 1.0 - _NEAR / 10)
     left = equations.left
-    below, at, above = (equations.solve(pi, left, n_steps=3) for pi in (low, share, high))
-    slope = (below.left / below.std_error - above.left / above.std_error) / (high - low)
+    at = equations.solve(share, left, n_steps=3)
+    below, above = (equations.solve(pi, left) for pi in (low, high))
+    slope = (below.misfit / below.std_error - above.misfit / above.std_error) / (high - low)
     influence = error**2 * max(slope, 0.0) / at.std_error * at.influence
     by_share = (above.log_left - below.log_left) / (high - low)
     with_share = 2.0 * by_share * (at.gene_influence.T @ influence)

@@ -22,7 +22,7 @@ MANY_ESCAPE = 2.0
 SPREADS = np.array([0.05, 0.2, 0.4, 0.7, 1.0, 1.5])
 
 
-def p_value_of_escape(left: FloatArray, influence: FloatArray, own_variance: FloatArray) -> float:
+def p_value_of_escape(misfit: FloatArray, influence: FloatArray, own_variance: FloatArray) -> float:
     """Test that all guides work in all cells, against escape from many or from few: p-value.
 
     The sum of the standardized scores at share 1 has a variance in which controls, which all
@@ -30,20 +30,20 @@ def p_value_of_escape(left: FloatArray, influence: FloatArray, own_variance: Flo
 
     Parameters
     ----------
-    left
+    misfit
         (n_perturbations,) scores at share 1.
     influence
         (n_perturbations, n_controls) parts of the controls in them.
     own_variance
         (n_perturbations,) of the cells of each perturbation.
     """
-    if not len(left):
+    if not len(misfit):
         return 1.0
     error = np.sqrt(own_variance + np.sum(influence**2, axis=1))
     shared = (influence / error[:, None]).sum(axis=0)
     together = np.sqrt(np.sum(own_variance / error**2) + shared @ shared)
-    of_many = ndtr(np.sum(left / error) / together)
-    of_few = adjust(ndtr(left / error), "bh").min()
+    of_many = ndtr(np.sum(misfit / error) / together)
+    of_few = adjust(ndtr(misfit / error), "bh").min()
     return float(min(1.0, 2.0 * min(of_many, of_few)))
 
 
