@@ -3,19 +3,15 @@
 from argen.steps.descendants import DescendantScreen, screen_descendants
 from argen.steps.order import CausalOrder, causal_order, closure_of, transitive_closure
 from argen.steps.parents import ParentTests, search_parents
-from argen.steps.penetrance import LoweredGenes, Penetrance, estimate_penetrance
 from argen.steps.rule import call_edges, order_genes
 
 __all__ = [
     "CausalOrder",
     "DescendantScreen",
-    "LoweredGenes",
     "ParentTests",
-    "Penetrance",
     "call_edges",
     "causal_order",
     "closure_of",
-    "estimate_penetrance",
     "order_genes",
     "screen_descendants",
     "search_parents",

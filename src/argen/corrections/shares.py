@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import expit, logit, ndtr
 
 from argen.arrays import FloatArray
+from argen.corrections.mixture import MOST_ERRORS, SHARES
 from argen.pvalues import adjust
-from argen.steps.mixture import MOST_ERRORS, SHARES
 
 # Places of shares below 1, evenly spaced in their log odds; the last place is 1 itself.
 PLACES = np.append(expit(np.linspace(logit(0.1), logit(0.985), 60)), 1.0)
@@ -53,6 +53,7 @@ class Shares:
 
     mean: FloatArray
     std_error: FloatArray
+    own_error: FloatArray  # the part of the error that the perturbation's own cells can lessen
     works: FloatArray  # probability that the share is 1
 
 
@@ -80,16 +81,19 @@ def pooled_shares(z: FloatArray) -> Shares:
     log_evidence = np.array([np.log(q * at_one + (1.0 - q) * below).sum(axis=0) for q in ALL_WORK])
     weights = np.exp(log_evidence - log_evidence.max())
     weights /= weights.sum()
-    posterior = np.zeros_like(likelihood)
+    of_slabs, works = np.zeros_like(below), np.zeros(len(z))
     for q, weight in zip(ALL_WORK, weights, strict=True):
         total = q * at_one + (1.0 - q) * below
-        posterior[:, :-1] += likelihood[:, :-1] * (((1.0 - q) * weight / total) @ slabs)
-        posterior[:, -1:] += at_one * (q * weight / total).sum(axis=1, keepdims=True)
-    posterior /= posterior.sum(axis=1, keepdims=True)
-    below_one = posterior[:, :-1] / posterior[:, :-1].sum(axis=1, keepdims=True)
-    mean = below_one @ PLACES[:-1]
-    variance = np.sum(below_one * (PLACES[:-1] - mean[:, None]) ** 2, axis=1)
-    return Shares(mean, np.sqrt(variance), posterior[:, -1])
+        of_slabs += (1.0 - q) * weight * below / total
+        works += (at_one * q * weight / total).sum(axis=1)
+    of_slabs /= of_slabs.sum(axis=1, keepdims=True)
+    first, second = (
+        (likelihood[:, :-1] * PLACES[:-1] ** power) @ slabs.T / below for power in (1, 2)
+    )
+    mean = np.sum(of_slabs * first, axis=1)
+    variance = np.sum(of_slabs * second, axis=1) - mean**2
+    within = np.sum(of_slabs * (second - first**2), axis=1)
+    return Shares(mean, np.sqrt(variance), np.sqrt(np.maximum(within, 0.0)), works)
 
 
 def _slab(centre: float, spread: float) -> FloatArray:

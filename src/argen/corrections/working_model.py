@@ -1,6 +1,6 @@
 """A model of the cells of a perturbation, good enough to choose what to compare.
 
-Nothing rests on it but power: see ``argen.steps.mixture``.
+Nothing rests on it but power: see ``argen.corrections.mixture``.
 """
 
 from __future__ import annotations

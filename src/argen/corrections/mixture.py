@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from argen.arrays import FloatArray, IntArray
-from argen.steps.working_model import (
+from argen.corrections.working_model import (
     LEAST_LEFT,
     MOST_LEFT,
     TINY,
@@ -57,10 +57,10 @@ class AtShare:
 
     misfit: float
     influence: FloatArray  # (n_perturbed,) on ``misfit``
+    works: FloatArray  # (n_perturbed,) probability that the guide works in the cell
     control_influence: FloatArray  # (n_controls,)
     own_variance: float  # of ``misfit``, from the perturbed cells
     log_left: FloatArray  # (n_low,) log rho
-    gene_influence: FloatArray  # (n_perturbed, n_low) on log rho, at this share
     gene_variance: FloatArray  # (n_low,) of log rho at this share, from the perturbed cells
     control_variance: FloatArray  # (n_low,) of log rho at this share, from the controls
 
@@ -129,7 +129,10 @@ class MixtureEquations:
             [np.append(1.0, -slope[0] @ inverse), np.pad(inverse, ((0, 0), (1, 0)))]
         )
         parts = [of_perturbed, of_controls, working, expected]
-        return self._at(share, misfit, log_left, [part @ carried.T for part in parts])
+        works = (
+            expit(logit(share) + own(cells.counts)) if share < 1.0 else np.ones(len(of_perturbed))
+        )
+        return self._at(share, misfit, log_left, [part @ carried.T for part in parts], works)
 
     def _working(
         self, left: FloatArray, share: float, evidence: Evidence
@@ -161,8 +164,9 @@ class MixtureEquations:
         return np.column_stack([score, weight[:, None] * counts * self.unit])
 
     def _at(
-        self, share: float, misfit: float, log_left: FloatArray, parts: list[FloatArray]
-    ) -> AtShare:
+        self, share: float, misfit: float, log_left: FloatArray, parts: list[FloatArray],
+        works: FloatArray,
+    ) -> AtShare:  # fmt: skip
         """Say how sure the solution is, from the parts that cells have in it.
 
         The variance over the perturbed cells is the larger one of theirs and of that of the
@@ -182,10 +186,10 @@ class MixtureEquations:
         return AtShare(
             misfit=misfit,
             influence=own[:, 0] / n_perturbed,
+            works=works,
             control_influence=other[:, 0],
             own_variance=max(float(variance[0]), LEAST_ERROR**2),
             log_left=log_left,
-            gene_influence=own[:, 1:] / n_perturbed,
             gene_variance=variance[1:],
             control_variance=np.sum(other[:, 1:] ** 2, axis=0),
         )

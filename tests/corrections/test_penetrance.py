@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from argen.engine.demixing import demixed
 
 import argen
-from argen.engine.demixing import demixed
+from argen.corrections.mixture import SHARES, MixtureEquations
+from argen.corrections.shares import interval, p_value_of_escape, pooled_shares
+from argen.corrections.working_model import MixedCells, balancing_weights
 from argen.simulate import ScreenModel
 from argen.steps import Penetrance, estimate_penetrance, screen_descendants
-from argen.steps.mixture import SHARES, MixtureEquations
-from argen.steps.shares import interval, p_value_of_escape, pooled_shares
-from argen.steps.working_model import MixedCells, balancing_weights
 
 HARD = ScreenModel(n_nodes=30, dispersion=0.3, n_states=3)
 ESCAPING = replace(HARD, penetrance=0.7)
