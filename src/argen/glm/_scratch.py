@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from argen.glm._compile import inner
+from argen.glm._compile import inner, loops
 
 
 @inner()
@@ -47,6 +47,13 @@ def unset_integers(n):
 def booleans(n):
     """``np.zeros(n, np.bool_)``."""
     return np.zeros(n, np.bool_)
+
+
+@loops()
+def copy_to(out, values):
+    """``out[:] = values``, without the words for an error that cannot occur."""
+    for i in range(out.shape[0]):
+        out[i] = values[i]
 
 
 @inner()
