@@ -106,7 +106,8 @@ class _Compiler(Compiler):
     """numba's steps, with options and a library that take less time."""
 
     def compile_extra(self, function: Callable[..., Any]) -> Any:
-        self.state.flags = flags = _Flags(self.state.flags)
+        flags: Any = _Flags(self.state.flags)
+        self.state.flags = flags
         kind = _ForCallers if flags.forceinline else _Library
         flags.no_compile = bool(flags.forceinline)
         self.state.library = kind(self.state.targetctx.codegen(), function.__qualname__)
