@@ -220,7 +220,7 @@ class _Index(IndexDataCacheFile):
             stamp, data = super()._load_data(name)
         except (AttributeError, ImportError, TypeError, ValueError):
             return None
-        return pickle.loads(data) if stamp == self._source_stamp else None
+        return pickle.loads(data) if stamp == self._source_stamp else None  # noqa: S301 (our own)
 
     def _load_index(self) -> Any:
         try:
