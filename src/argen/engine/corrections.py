@@ -126,18 +126,17 @@ class Corrections:
         """Take T from R: (n_nodes, n_genes) each."""
         share, added = self.penetrance[nodes][:, None], self.of_programs(nodes, genes)
         with np.errstate(over="ignore"):
-            working = np.exp(log_rate) - (1.0 - share)
-        least = LEAST_LEFT * share
-        limited = working < least
-        working = np.where(limited, least, working)
+            working = np.maximum(np.exp(log_rate) - (1.0 - share), LEAST_LEFT * share)
         mixed = share < 1.0
-        effect = np.where(mixed, np.log(working / share), log_rate) - added
-        slope = np.where(mixed, 1.0 + (1.0 - share) / working, 1.0)
+        left = np.where(mixed, np.log(working / share), log_rate)
+        is_low = np.zeros(left.shape, dtype=bool)
         if self.lowered is not None:
             place = self.lowered.place[np.ix_(nodes, genes)]
-            effect = np.where(place >= 0, self.lowered.log_left[place] - added, effect)
-            slope = np.where(place >= 0, 0.0, slope)
-        return Corrected(effect, slope, *self.derivatives(slope, nodes, genes))
+            is_low = place >= 0
+            left = np.where(is_low, self.lowered.log_left[place], left)
+        effect = left - added
+        slope = np.where(is_low, 0.0, np.where(mixed, 1.0 + (1.0 - share) / working, 1.0))
+        return Corrected(effect, slope, *self.derivatives(effect, nodes, genes))
 
     def correct(self, coefficients: FloatArray, nodes: IntArray, genes: IntArray) -> FloatArray:
         """Turn R - o into T, in place; returns dT / dR: (n_nodes, n_genes) each."""
@@ -145,14 +144,22 @@ class Corrections:
         coefficients[:] = found.effect
         return found.slope
 
+    def mixed(
+        self, effect: FloatArray, added: FloatArray, nodes: IntArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return R, ``dT / dR`` and ``dT / d pi`` at T, where programs add s'v: (n_nodes, ...)."""
+        share = self.penetrance[nodes].reshape((len(nodes),) + (1,) * (effect.ndim - 1))
+        left = np.exp(effect + added)
+        rate = 1.0 - share + share * left
+        by_share = np.where(share < 1.0, (1.0 / left - 1.0) / share, 0.0)
+        return np.log(rate), rate / (share * left), by_share
+
     def derivatives(
-        self, slope: FloatArray, nodes: IntArray, genes: IntArray
+        self, effect: FloatArray, nodes: IntArray, genes: IntArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Return ``by_penetrance`` and ``own`` of T with a slope."""
-        share = self.penetrance[nodes][:, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            inverse = (slope - 1.0) * share / (1.0 - share)  # exp(-T - s'v)
-        by_share, own = np.where(share < 1.0, (inverse - 1.0) / share, 0.0), np.zeros(slope.shape)
+        """Return ``by_penetrance`` and ``own`` of T: (n_nodes, n_genes) each."""
+        _, _, by_share = self.mixed(effect, self.of_programs(nodes, genes), nodes)
+        own = np.zeros(effect.shape)
         if self.lowered is not None:
             place = self.lowered.place[np.ix_(nodes, genes)]
             by_share = np.where(place >= 0, self.lowered.by_penetrance[place], by_share)

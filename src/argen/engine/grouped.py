@@ -267,9 +267,9 @@ class _Block:
             gamma=np.zeros((len(gene), genes.layout.n_columns)),
         )
         self.coefficients = np.empty(n.sum())
-        # Of corrected coefficients: their slopes by those of the regressions, and, of targets, the
-        # log rates that these are, with their variances.
-        self.slopes, self.rates, self.single = np.empty(0), np.empty(0), np.empty(0)
+        # Where cells escape: total effects, their slopes by the coefficients of the regressions, and,
+        # of targets, the log rates that these are, with their variances.
+        self.totals, self.slopes, self.rates, self.single = np.empty((4, 0))
         self.variances = np.empty((len(config.model_shares), n.sum()))
         self.inverted = np.zeros(len(sets), dtype=bool)
 
@@ -302,6 +302,8 @@ class _Block:
             slope = corrections.correct(vector, nodes, np.array([target]))
             if corrections.escapes:
                 self.slopes[self._places(job)] = slope[:, 0]
+        if corrections.escapes:
+            self.totals = self.coefficients.copy()
 
     def _candidates(self, number: int) -> IntArray:
         """Return the candidates of a set."""
@@ -399,25 +401,17 @@ class _Block:
         number = self.set_of_job[job]
         nodes, target = self._candidates(number), np.array([self.targets[job]])
         weights, places = self._square(self.coefficients, number), self._places(job)
-        totals = np.linalg.inv(weights).T  # [m, k]: T_km
-        own = totals.T @ effect  # T_kt
-        without = own - effect[:, None] * totals
-        share, added = corrections.penetrance[nodes], corrections.of_programs(nodes, target)[:, 0]
-        left = np.exp(without + added)
-        rate = 1.0 - share + share * left
-        slope = rate / (share * left)
-        found = np.sum(weights * slope * (self.rates[places] - np.log(rate)), axis=1)
-        by_share = (1.0 / left - 1.0) / share
-        slopes = self._square(self.slopes, number)
-        of_candidates, _ = corrections.derivatives(slopes.T, nodes, nodes)
-        unsure = by_share - of_candidates @ effect + effect[:, None] * of_candidates.T
-        at_hand = np.where(share < 1.0, corrections.realised_variance[nodes], 0.0)
-        variance = np.maximum(
-            slope**2 * self.single[places] - by_share**2 * at_hand,
-            LEAST_LEFT * slope**2 * self.single[places],
-        )
-        variance += unsure**2 * corrections.penetrance_variance[nodes]
-        return found, np.sum(weights**2 * variance, axis=1)
+        totals, single = self._square(self.totals, number), self.single[places, None]
+        added = corrections.of_programs(nodes, target)
+        without = self.totals[places, None] - totals.T * effect  # [k, j]
+        log_rate, slope, by_share = corrections.mixed(without, added, nodes)
+        found = np.sum(weights.T * slope * (self.rates[places, None] - log_rate), axis=0)
+        of_candidates, _ = corrections.derivatives(totals.T, nodes, nodes)
+        unsure = by_share - (of_candidates @ effect)[:, None] + of_candidates * effect
+        variance = slope**2 * single - by_share**2 * corrections.realised_variance[nodes, None]
+        variance = np.maximum(variance, LEAST_LEFT * slope**2 * single)
+        variance += unsure**2 * corrections.penetrance_variance[nodes, None]
+        return found, np.sum(weights.T**2 * variance, axis=0)
 
     def _of_corrections(
         self, corrections: Corrections, job: int, effect: FloatArray
@@ -439,10 +433,10 @@ class _Block:
         of_nodes = corrections.score_variance[nodes] @ left**2
         own_proxies = np.zeros(weights.shape)
         if corrections.escapes:
-            slopes = self.slopes[None, self._places(job)], self._square(self.slopes, number)
+            totals = self.totals[None, self._places(job)], self._square(self.totals, number)
             at_target, at_nodes = (
-                corrections.derivatives(slope.T, nodes, genes)
-                for slope, genes in zip(slopes, (target, nodes), strict=True)
+                corrections.derivatives(total.T, nodes, genes)
+                for total, genes in zip(totals, (target, nodes), strict=True)
             )
             by_share = at_target[0][:, 0] - at_nodes[0] @ effect
             of_nodes = of_nodes + by_share**2 * corrections.penetrance_variance[nodes]
