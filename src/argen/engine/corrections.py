@@ -25,6 +25,8 @@ from argen.arrays import FloatArray, IntArray
 # Least share of the rate of the controls that perturbed cells can be left with: below it nobody
 # could tell from counts how much is left.
 LEAST_LEFT = 0.01
+# Errors of corrections can go with those of regressions, and leave at least such a part of these.
+LEAST_VARIANCE = 0.1
 
 
 class Corrected(NamedTuple):
@@ -62,10 +64,12 @@ class Corrections:
 
     def bits(self) -> list[IntArray]:
         """Return all numbers as whole ones, which tell these corrections from others."""
-        parts = (
+        parts = [
             self.penetrance, self.penetrance_variance, self.scores, self.score_variance,
             self.loadings, self.loading_variance,
-        )  # fmt: skip
+        ]  # fmt: skip
+        if self.rate_covariance is not None:
+            parts.append(self.rate_covariance)
         return [np.ascontiguousarray(part).view(np.int64).ravel() for part in parts]
 
     @property
@@ -139,11 +143,8 @@ class Corrections:
         self, corrected: Corrected, variance: FloatArray, nodes: IntArray, genes: IntArray
     ) -> FloatArray:
         """Variance of T, from that of R: (n_nodes, n_genes)."""
-        of_share = self.penetrance_variance[nodes][:, None]
-        together = self.covariance(nodes, genes)
-        return np.asarray(
-            corrected.slope**2 * variance
-            + corrected.by_penetrance**2 * of_share
-            + 2.0 * corrected.slope * corrected.by_penetrance * together
-            + self.program_variance(nodes, genes)
-        )
+        of_rate = corrected.slope**2 * variance
+        of_share = corrected.by_penetrance**2 * self.penetrance_variance[nodes][:, None]
+        together = corrected.slope * corrected.by_penetrance * self.covariance(nodes, genes)
+        mixed = np.maximum(of_rate + of_share + 2.0 * together, LEAST_VARIANCE * of_rate)
+        return np.asarray(mixed + self.program_variance(nodes, genes))

@@ -29,7 +29,7 @@ from scipy.linalg import lapack
 from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
-from argen.engine.corrections import Corrections
+from argen.engine.corrections import LEAST_VARIANCE, Corrections
 from argen.engine.exact import ExactParentTester
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, sum_of_fits
@@ -48,8 +48,6 @@ from argen.glm import (
 
 # Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
 SMALLEST_CONDITION = 1e-10
-# Errors of corrections can go with those of regressions, and leave at least such a part of these.
-LEAST_LEFT = 0.1
 # Neighbouring genes that a thread takes together, since their counts are read together.
 GENES_OF_A_TURN = 8
 # Pairs of candidates of a piece that is sent elsewhere. For each, the counts of one gene in the
@@ -366,7 +364,7 @@ class _Block:
         of_proxies = self._square(self.variances, number).transpose(0, 2, 1)
         if self.genes.corrections is not None:
             more = self._of_corrections(self.genes.corrections, job, effect)
-            own, of_proxies = np.maximum(own + more[0], LEAST_LEFT * own), of_proxies + more[1]
+            own, of_proxies = np.maximum(own + more[0], LEAST_VARIANCE * own), of_proxies + more[1]
         return effects_with_tests(
             effect, own, of_proxies, test=self.config.test_of_parents, status=status.astype(np.int8)
         )
