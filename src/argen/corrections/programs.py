@@ -128,7 +128,9 @@ def _ranked(
         columns = {what: np.array(names, dtype=object)[rank], value: values[rank, c]}
         columns |= {"std_error": error[rank, c], "z": values[rank, c] / error[rank, c]}
         parts.append(pd.DataFrame({"program": c + 1} | columns))
-    return pd.concat(parts) if parts else pd.DataFrame(columns=["program", what, value, "z"])
+    if not parts:
+        return pd.DataFrame(columns=["program", what, value, "std_error", "z"])
+    return pd.concat(parts, ignore_index=True)
 
 
 def find_programs(
@@ -172,7 +174,7 @@ def find_programs(
     for _ in range(n_programs or 0):
         scores, loadings = _fit(*some, scores, loadings)
     estimates = _estimates(effect, std_error, known, scores, panel)
-    explained = np.mean((scores[:, None] * estimates[1][None]) ** 2 * known[..., None], axis=(0, 1))
+    explained = np.sum((scores**2).T @ known * (estimates[1] ** 2).T, axis=1) / known.size
     variance = max(float(np.mean(known * (effect**2 - std_error**2))), 1e-300)
     columns = np.reshape(np.array(tests, dtype=np.float64), (-1, 4)).T
     return Programs(
