@@ -537,7 +537,7 @@ def test_blocks_threads_and_places_do_not_matter(config, data):
 
     whole = screen(1)
     assert_equal(whole, screen(2))
-    screener = pickle.loads(pickle.dumps(SharedEngine().screen(data, config, given).bare()))  # noqa: S301
+    screener = pickle.loads(pickle.dumps(SharedEngine().screen(data, config, given).bare()))
     for part in np.split(GENES, [2, 7]):
         here = SharedEngine().screen(data, config, given)
         found = screener.unpacked(here.packed(part)).total_effects(part).effects
@@ -550,10 +550,10 @@ def test_blocks_threads_and_places_do_not_matter(config, data):
     with argen.engine.using_threads(2):
         fresh = SharedEngine().parents(data, config, given)
         assert_equal(whole, fresh.direct_effects(JOBS[::-1] + JOBS).effects, skip=14)
-    elsewhere = pickle.loads(pickle.dumps(tester.bare()))  # noqa: S301
+    elsewhere = pickle.loads(pickle.dumps(tester.bare()))
     parts = []
     for piece in (JOBS[:1], JOBS[1:4], JOBS[4:]):
-        packed = pickle.loads(pickle.dumps(tester.packed(piece)))  # noqa: S301
+        packed = pickle.loads(pickle.dumps(tester.packed(piece)))
         found = elsewhere.unpacked(packed).direct_effects(piece)
         parts.append(tester.completed(piece, found).effects)
     assert_equal(whole, Effects.joined(parts))
