@@ -1,7 +1,7 @@
 """The result object: its views, its files, and what it says."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import networkx
 import numpy as np
@@ -65,6 +65,38 @@ def test_save_and_load_give_the_same_network(paper_network, tmp_path):
     assert again.config == paper_network.config
     assert again.provenance == paper_network.provenance
     assert again.summary() == paper_network.summary()
+
+
+@pytest.mark.parametrize("programs", [1, "auto", 0])
+def test_files_keep_response_programs(programs, tmp_path):
+    model = argen.ScreenModel(n_nodes=12, n_sinks=60, cells_per_node=60, n_programs=1)
+    data, _ = argen.simulate_screen(model, rng=1)
+    network = argen.infer_network(data, argen.InferenceConfig(programs=programs))
+    again = argen.load(argen.write_results(network, tmp_path))
+    assert again.config.programs == programs
+    assert [str(said) for said in again.findings()] == [str(said) for said in network.findings()]
+    written = {path.name for path in tmp_path.glob("program*.tsv")}
+    if programs == 0:
+        assert again.programs is None
+        assert not written
+        return
+    assert written == {"programs.tsv", "program_scores.tsv", "program_loadings.tsv"}
+    assert again.programs.genes == network.programs.genes
+    assert again.programs.nodes == network.nodes
+    for field in fields(network.programs):
+        values = getattr(again.programs, field.name), getattr(network.programs, field.name)
+        np.testing.assert_array_equal(*values)
+    frames = {
+        "programs": network.programs.to_frame(),
+        "program_scores": network.programs.scores_frame(),
+        "program_loadings": network.programs.loadings_frame(),
+    }
+    for name, frame in frames.items():
+        table = pd.read_csv(tmp_path / f"{name}.tsv", sep="\t", float_precision="round_trip")
+        pd.testing.assert_frame_equal(table, frame, check_dtype=False, check_exact=True)
+    if programs == 1:
+        assert len(frames["program_scores"]) == 12
+        assert len(frames["program_loadings"]) == 72
 
 
 @pytest.mark.parametrize("method", ["argen", "naive"])
@@ -138,6 +170,9 @@ def test_results_folder(paper_network, tmp_path):
         "knockdown.tsv",
         "left_out.tsv",
         "unusual_fits.tsv",
+        "programs.tsv",
+        "program_scores.tsv",
+        "program_loadings.tsv",
         "network.graphml",
         "network.npz",
         "run.json",
@@ -210,7 +245,7 @@ def test_provenance_names_the_run(paper_screen):
     network = argen.infer_network(data, command="argen fit somewhere")
     assert network.provenance["command"] == "argen fit somewhere"
     assert network.provenance["input_sha256"] == data.sha256
-    assert set(network.provenance["seconds"]) == {"screen", "order", "parents"}
+    assert set(network.provenance["seconds"]) == {"screen", "corrections", "order", "parents"}
 
 
 def test_edges_whose_interval_holds_zero_are_explained():

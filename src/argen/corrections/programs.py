@@ -22,6 +22,7 @@ from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import PerturbSeqData
+from argen.errors import InputError
 
 # Fewer other genes than this cannot show a program, and more than the most add nothing.
 FEWEST_GENES, MOST_GENES = 50, 1000
@@ -128,7 +129,9 @@ def _ranked(
         columns = {what: np.array(names, dtype=object)[rank], value: values[rank, c]}
         columns |= {"std_error": error[rank, c], "z": values[rank, c] / error[rank, c]}
         parts.append(pd.DataFrame({"program": c + 1} | columns))
-    return pd.concat(parts) if parts else pd.DataFrame(columns=["program", what, value, "z"])
+    if not parts:
+        return pd.DataFrame(columns=["program", what, value, "std_error", "z"])
+    return pd.concat(parts, ignore_index=True)
 
 
 def find_programs(
@@ -146,7 +149,8 @@ def find_programs(
     effect, std_error
         (n_nodes, n_genes): total effects as the screen has them, NaN where not known.
     n_programs
-        How many; when None, as many as stand out from chance.
+        How many; when None, as many as stand out from chance. InputError where fewer other genes
+        can be used.
     rng
         Generator or seed of the random groups of controls.
     """
@@ -154,6 +158,11 @@ def find_programs(
     known = np.isfinite(effect) & (std_error > 0.0) & (std_error < LARGEST_ERROR)
     effect, std_error = np.where(known, effect, 0.0), np.where(known, std_error, 1.0)
     panel = panel_genes(known, std_error, n_nodes)
+    if n_programs is not None and len(panel) < n_programs:
+        raise InputError(
+            f"programs={n_programs} needs as many genes that are no nodes, with effects that are "
+            f"known, and there are {len(panel)}: read more genes as sinks, or choose programs=0."
+        )
     some = effect[:, panel], std_error[:, panel], known[:, panel]
     scores, loadings = np.empty((n_nodes, 0)), np.empty((len(panel), 0))
     tests: list[tuple[float, float, float, int]] = []
@@ -172,7 +181,7 @@ def find_programs(
     for _ in range(n_programs or 0):
         scores, loadings = _fit(*some, scores, loadings)
     estimates = _estimates(effect, std_error, known, scores, panel)
-    explained = np.mean((scores[:, None] * estimates[1][None]) ** 2 * known[..., None], axis=(0, 1))
+    explained = np.sum((scores**2).T @ known * (estimates[1] ** 2).T, axis=1) / known.size
     variance = max(float(np.mean(known * (effect**2 - std_error**2))), 1e-300)
     columns = np.reshape(np.array(tests, dtype=np.float64), (-1, 4)).T
     return Programs(

@@ -25,6 +25,8 @@ from argen.arrays import FloatArray, IntArray
 # Least share of the rate of the controls that perturbed cells can be left with: below it nobody
 # could tell from counts how much is left.
 LEAST_LEFT = 0.01
+# Errors of corrections can go with those of regressions, and leave at least such a part of these.
+LEAST_VARIANCE = 0.1
 
 
 class Corrected(NamedTuple):
@@ -90,7 +92,7 @@ class Corrections:
             self.scores, self.score_variance, self.loadings, self.loading_variance,
         )  # fmt: skip
         if self.lowered is not None:
-            parts += (self.lowered.log_left, self.lowered.variance)
+            parts += (self.lowered.log_left, self.lowered.variance, self.lowered.by_penetrance)
         return [np.ascontiguousarray(part).view(np.int64).ravel() for part in parts]
 
     @property
@@ -151,8 +153,9 @@ class Corrections:
         share = self.penetrance[nodes].reshape((len(nodes),) + (1,) * (effect.ndim - 1))
         left = np.exp(effect + added)
         rate = 1.0 - share + share * left
-        by_share = np.where(share < 1.0, (1.0 / left - 1.0) / share, 0.0)
-        return np.log(rate), rate / (share * left), by_share
+        with np.errstate(divide="ignore", invalid="ignore"):  # where one side has no count
+            by_share = np.where(share < 1.0, (1.0 / left - 1.0) / share, 0.0)
+            return np.log(rate), rate / (share * left), by_share
 
     def derivatives(
         self, effect: FloatArray, nodes: IntArray, genes: IntArray
@@ -172,5 +175,6 @@ class Corrections:
     ) -> FloatArray:
         """Variance of T, from that of R: (n_nodes, n_genes)."""
         of_share = corrected.by_penetrance**2 * self.penetrance_variance[nodes][:, None]
-        rest = np.maximum(corrected.slope**2 * variance + corrected.own, 0.0)
+        of_rate = corrected.slope**2 * variance
+        rest = np.maximum(of_rate + corrected.own, LEAST_VARIANCE * of_rate)
         return np.asarray(rest + of_share + self.program_variance(nodes, genes))

@@ -92,6 +92,7 @@ class ExactScreener(OnCounts):
         nodes, finite = np.arange(self.data.n_nodes), np.isfinite(found.effect)
         log_rate, variance = np.where(finite, found.effect, 0.0), found.std_error**2
         mended = self.corrections.corrected(log_rate, nodes, targets)
+        of_effect = self.corrections.variance(mended, variance, nodes, targets)
         offset, of_offset = self.offsets(targets)
         by_wald = finite & np.isfinite(variance) & ~tested
         z = (log_rate - offset)[by_wald] / np.sqrt(variance + of_offset)[by_wald]
@@ -99,7 +100,7 @@ class ExactScreener(OnCounts):
         p_value[by_wald], log10_p[by_wald] = two_sided(z)
         return Effects(
             np.where(finite, mended.effect, found.effect),
-            np.sqrt(self.corrections.variance(mended, variance, nodes, targets)),
+            np.where(finite, np.sqrt(of_effect), found.std_error),
             p_value,
             log10_p,
             found.status,
@@ -132,7 +133,9 @@ class ExactScreener(OnCounts):
         perturbed = data.perturbed(source)[cells]
         factors = data.regressors.factors[:, cells]
         covariates = data.intercept_and_covariates()[cells]
-        exposure = np.exp(offset)
+        log_rates = np.zeros(len(targets))
+        if self.corrections is not None:
+            log_rates = self.corrections.offset(np.array([source]), targets)[0]
         seen_perturbed = np.any(counts[:, perturbed], axis=1)
         seen_control = np.any(counts[:, ~perturbed], axis=1)
 
@@ -150,11 +153,14 @@ class ExactScreener(OnCounts):
             empty = perturbed if seen_control[k] else ~perturbed
             # Fitted where the counts are; without any among the controls, on all cells.
             fitted = ~perturbed if seen_control[k] else np.ones_like(perturbed)
-            mean, n_parameters, status = _null_means(counts[k], covariates, offset, factors, fitted)
+            expected = offset + log_rates[k] * perturbed
+            mean, n_parameters, status = _null_means(
+                counts[k], covariates, expected, factors, fitted
+            )
             found.status[source, columns[k]] = status
             if status != FitStatus.OK:
                 continue
-            total = float(counts[k].sum())
+            total, exposure = float(counts[k].sum()), np.exp(expected)
             share = mean[empty].sum() / mean.sum()
             share = cautious_share(share, exposure[empty].sum() / exposure.sum(), total)
             dispersion = pearson_dispersion(counts[k, fitted], mean[fitted], n_parameters)
@@ -254,5 +260,8 @@ class ExactEngine:
     ) -> ParentTester:
         """Prepare to test the candidate parents of targets, block by block."""
         if corrections is not None:
-            raise InputError(CORRECTIONS_NEED)
+            raise InputError(
+                f"{CORRECTIONS_NEED} ExactEngine does not correct direct effects: choose "
+                "programs=0, or SharedEngine."
+            )
         return ExactParentTester(data, config)

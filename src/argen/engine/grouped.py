@@ -29,7 +29,7 @@ from scipy.linalg import lapack
 from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
-from argen.engine.corrections import Corrections
+from argen.engine.corrections import LEAST_VARIANCE, Corrections
 from argen.engine.exact import ExactParentTester
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, sum_of_fits
@@ -48,8 +48,6 @@ from argen.glm import (
 
 # Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
 SMALLEST_CONDITION = 1e-10
-# Errors of corrections can go with those of regressions, and leave at least such a part of these.
-LEAST_LEFT = 0.1
 # Neighbouring genes that a thread takes together, since their counts are read together.
 GENES_OF_A_TURN = 8
 # Pairs of candidates of a piece that is sent elsewhere. For each, the counts of one gene in the
@@ -267,8 +265,8 @@ class _Block:
             gamma=np.zeros((len(gene), genes.layout.n_columns)),
         )
         self.coefficients = np.empty(n.sum())
-        # Where cells escape: total effects, their slopes by the coefficients of the regressions, and,
-        # of targets, the log rates that these are, with their variances.
+        # Where cells escape: total effects, their slopes by the coefficients of the regressions,
+        # and, of targets, the log rates that these are, with their variances.
         self.totals, self.slopes, self.rates, self.single = np.empty((4, 0))
         self.variances = np.empty((len(config.model_shares), n.sum()))
         self.inverted = np.zeros(len(sets), dtype=bool)
@@ -374,8 +372,8 @@ class _Block:
         null = None
         if self.genes.corrections is not None:
             more = self._of_corrections(self.genes.corrections, job, effect)
-            own = np.maximum(own + more[0], LEAST_LEFT * own)
-            of_proxies = np.maximum(of_proxies + more[1], LEAST_LEFT * of_proxies)
+            own = np.maximum(own + more[0], LEAST_VARIANCE * own)
+            of_proxies = np.maximum(of_proxies + more[1], LEAST_VARIANCE * of_proxies)
             if self.genes.corrections.escapes:
                 null = self._without_effect(self.genes.corrections, job, effect)
         return effects_with_tests(
@@ -409,7 +407,7 @@ class _Block:
         of_candidates, _ = corrections.derivatives(totals.T, nodes, nodes)
         unsure = by_share - (of_candidates @ effect)[:, None] + of_candidates * effect
         variance = slope**2 * single - by_share**2 * corrections.realised_variance[nodes, None]
-        variance = np.maximum(variance, LEAST_LEFT * slope**2 * single)
+        variance = np.maximum(variance, LEAST_VARIANCE * slope**2 * single)
         variance += unsure**2 * corrections.penetrance_variance[nodes, None]
         return found, np.sum(weights.T**2 * variance, axis=0)
 

@@ -154,10 +154,13 @@ class SharedScreener(OnCounts):
         if empty.any():
             found.effect[row, empty] = -np.inf
             found.status[row, empty] = FitStatus.ZERO_COUNTS_PERTURBED
+            by_exposure = self.share_of_exposure
             if offsets:
-                expected *= np.exp(offsets[0][:, row])
+                rates = np.exp(offsets[0][:, row])
+                expected *= rates
+                by_exposure = rates * by_exposure / (1.0 + (rates - 1.0) * by_exposure)
             share = expected[empty] / (expected[empty] + total)
-            share = cautious_share(share, self.share_of_exposure[empty], total)
+            share = cautious_share(share, by_exposure[empty], total)
             found.p_value[row, empty], found.log10_p[row, empty] = zero_count_test(
                 total, share, dispersion
             )

@@ -9,6 +9,7 @@ import numpy as np
 
 from argen.arrays import BoolArray
 from argen.config import InferenceConfig
+from argen.corrections import Estimated
 from argen.data import PerturbSeqData
 from argen.engine import Effects
 from argen.errors import InputError
@@ -73,6 +74,7 @@ def infer_random(
         network.config,
         left_out=network.left_out,
         provenance=network.provenance,
+        estimated=Estimated(network.programs),
     )
     return _all_selected(network, "random", f"{n_edges} random pairs, seed {seed}")
 

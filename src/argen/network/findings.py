@@ -103,8 +103,9 @@ def _few_set_it_off(programs: Programs) -> list[Finding]:
     n, needed = int(programs.n_setting_off[-1]), fewest_setting_off(len(programs.nodes))
     if not 0 < n < needed:
         return []
-    evidence = f"{n} perturbations set off a response in common, fewer than the {needed} that make "
-    evidence += "it one around the network."
+    set_off = "perturbation sets" if n == 1 else "perturbations set"
+    evidence = f"{n} {set_off} off a response in common, fewer than the {needed} that make it one "
+    evidence += "around the network."
     advice = "It was taken for effects of the network. To see what is left without it, fit again "
     return [Finding(_AROUND, evidence, advice + "with programs=1.", "note")]
 

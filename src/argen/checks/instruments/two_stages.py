@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray
+from argen.corrections import Estimated
 from argen.data import PerturbSeqData
 from argen.engine import Genes, ParentJob
 from argen.errors import FitStatus
@@ -118,7 +119,8 @@ def edges_by_target(network: CausalNetwork, data: PerturbSeqData) -> Iterator[Ed
         Of the cells that the network was inferred from; one perturbation a cell at most.
     """
     number = {gene: i for i, gene in enumerate(network.genes)}
-    genes, nodes = Genes(data), network.nodes
+    corrections = Estimated(network.programs).corrections(data.n_nodes, data.n_genes)
+    genes, nodes = Genes(data, corrections), network.nodes
     for name, edges in network.edges.groupby("target", sort=False):
         target = number[str(name)]
         candidates = network.causal_order.candidates(target)
