@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from argen.config import InferenceConfig
 from argen.corrections import FEWEST_GENES, Programs, fewest_setting_off
 from argen.data import NOT_MEASURED
 from argen.errors import FitStatus, listed
@@ -96,6 +97,28 @@ def program_findings(programs: Programs | None) -> list[Finding]:
         advice += "response around it, fit again with programs=0 and compare."
         found.append(Finding(_AROUND, evidence, advice, "note"))
     return found
+
+
+def programs_line(programs: Programs | None, config: InferenceConfig) -> str:
+    """Say in a few words how many response programs there are, or why none is known."""
+    if programs is None:
+        if config.wanted_programs == 0:
+            return "not looked for, as the options say"
+        if config.family != "poisson":
+            return "not looked for: the family is not 'poisson'"
+        return "not looked for: cells carry several perturbations, or the method has none"
+    if n := programs.n_programs:
+        shares = " and ".join(f"{100 * share:.0f} %" for share in programs.share)
+        return f"{n} taken out, {shares} of the variance of total effects"
+    if not len(programs.strength):
+        return f"not looked for: {programs.n_other_genes} other genes, {FEWEST_GENES} needed"
+    test = programs.to_frame().iloc[-1]
+    if test["strength"] < test["needed"]:
+        return f"none found (strength {test['strength']:.1f}, needed {test['needed']:.1f})"
+    return (
+        f"none found ({test['n_setting_off']:.0f} perturbations set a response off, "
+        f"{test['needed_setting_off']} needed)"
+    )
 
 
 def _few_set_it_off(programs: Programs) -> list[Finding]:
