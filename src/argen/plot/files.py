@@ -188,11 +188,13 @@ def _of_programs(result: CausalNetwork) -> list[FigureFile]:
     """Return a figure for each response program; none where there is none."""
     figures = []
     for number in range(1, 1 + (result.programs.n_programs if result.programs else 0)):
-        draws = [programs.draw_scores, programs.draw_loadings]
         table = programs.programs_table(result, number)
-        panels = tuple(_axes(draw, result, number) for draw in draws)
+        draws = (
+            _axes(programs.draw_scores, result, number),
+            _axes(programs.draw_loadings, result, number),
+        )
         size = programs.figure_size(table)
-        figures.append(FigureFile(f"program_{number}", table, panels, size))
+        figures.append(FigureFile(f"program_{number}", table, draws, size))
     return figures
 
 

@@ -113,9 +113,9 @@ def sensitivity(
     are the network's, and how many of the network's it could have. Table ``sensitivity`` has
     one row for each pair that is an edge anywhere and each choice under which both its genes
     are there: whether it is called, and its effect, standard error and p-value where it is
-    tested. Where response programs were taken out, its rows of the scenario "without programs"
-    say which edges rest on that, and a line names them. Table ``survival`` has one row a pair: the share of these choices under which it is
-    called, and the range of its effects.
+    tested. Where response programs were taken out, rows of the scenario "without programs" say
+    which edges rest on that, and a line names them. Table ``survival`` has one row a pair: the
+    share of these choices under which it is called, and the range of its effects.
 
     Parameters
     ----------
