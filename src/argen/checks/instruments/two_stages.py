@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray
+from argen.corrections import Estimated
 from argen.data import PerturbSeqData
 from argen.engine import Genes, ParentJob
 from argen.errors import FitStatus
@@ -112,13 +113,16 @@ class EdgesOfTarget:
 def edges_by_target(network: CausalNetwork, data: PerturbSeqData) -> Iterator[EdgesOfTarget]:
     """Fit the two stages of each target that has edges, one after another.
 
+    Response programs are taken out of them, as they were for the network.
+
     Parameters
     ----------
     data
         Of the cells that the network was inferred from; one perturbation a cell at most.
     """
     number = {gene: i for i, gene in enumerate(network.genes)}
-    genes, nodes = Genes(data), network.nodes
+    corrections = Estimated(network.programs).corrections(data.n_nodes, data.n_genes)
+    genes, nodes = Genes(data, corrections), network.nodes
     for name, edges in network.edges.groupby("target", sort=False):
         target = number[str(name)]
         candidates = network.causal_order.candidates(target)
