@@ -164,7 +164,7 @@ class CausalNetwork:
         return [
             *edges,
             *feedback_findings(self.feedback_pairs()),
-            *program_findings(self.programs),
+            *program_findings(self.programs, self.screen),
             *fit_findings(self.unusual_fits(), self.edges),
             *left_out_findings(self.left_out),
         ]

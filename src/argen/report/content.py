@@ -7,7 +7,7 @@ from typing import Any
 from argen.checks import Diagnostics, Finding, check_knockdowns
 from argen.config import InferenceConfig
 from argen.corrections import Programs
-from argen.network import CausalNetwork
+from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
 from argen.plot import shown_p
 
 CITATION = (
@@ -100,14 +100,20 @@ def programs_of(network: CausalNetwork) -> list[str]:
     ]
 
 
-def program_test(programs: Programs, number: int) -> str:
-    """Return why a program is taken for one; nothing where their number was given."""
-    if number > len(programs.strength):
-        return ""
-    row = programs.to_frame().iloc[number - 1]
+def program_test(network: CausalNetwork, programs: Programs, number: int) -> str:
+    """Return why a program is taken for one, and which node it is most like."""
+    said = ""
+    if number <= len(programs.strength):
+        row = programs.to_frame().iloc[number - 1]
+        said = (
+            f"Strength {row['strength']:.1f}, {row['needed']:.1f} needed; set off by "
+            f"{row['n_setting_off']:.0f} perturbations, {row['needed_setting_off']} needed. "
+        )
+    likeness = program_carriers(programs, network.screen)
+    row = likeness[likeness["program"] == number].iloc[0]
     return (
-        f"Strength {row['strength']:.1f}, {row['needed']:.1f} needed; set off by "
-        f"{row['n_setting_off']:.0f} perturbations, {row['needed_setting_off']} needed."
+        f"{said}Of what single nodes do, it is most like {row['node']} ({row['likeness']:.2f}; "
+        f"above {LARGEST_LIKENESS:g} it may be the network itself)."
     )
 
 

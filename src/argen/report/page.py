@@ -182,7 +182,7 @@ def _programs(network: CausalNetwork) -> list[dict[str, Any]]:
             {
                 "number": number,
                 "share": f"{100 * programs.share[number - 1]:.0f} %",
-                "test": program_test(programs, number),
+                "test": program_test(network, programs, number),
                 "rows": {what: part.to_dict("records") for what, part in table.groupby("what")},
             }
         )

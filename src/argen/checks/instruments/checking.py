@@ -23,7 +23,7 @@ from argen.checks.instruments.strength import (
 )
 from argen.checks.instruments.two_stages import MOST_CANDIDATES, edges_by_target
 from argen.data import PerturbSeqData
-from argen.network import STRONG, CausalNetwork
+from argen.network import STRONG, CausalNetwork, program_carriers
 from argen.pvalues import critical_value
 
 
@@ -126,6 +126,7 @@ def _add_programs(found: Found, network: CausalNetwork) -> None:
     """Say how it was decided how many response programs there are."""
     if network.programs is not None:
         found.tables["programs"] = network.programs.to_frame()
+        found.tables["program_carriers"] = program_carriers(network.programs, network.screen)
     found.measured.append(f"response programs: {network.programs_line()}")
 
 
