@@ -47,7 +47,7 @@ def paper_network(paper_screen) -> argen.CausalNetwork:
 def program_screen() -> argen.PerturbSeqData:
     """A screen in which most perturbations set off a response around the network."""
     model = argen.ScreenModel(
-        n_nodes=12, n_sinks=80, n_parents=0.7, n_programs=1, cells_per_node=100
+        n_nodes=20, n_sinks=120, n_parents=0.7, n_programs=1, cells_per_node=100
     )
     return argen.simulate_screen(model, rng=1)[0]
 

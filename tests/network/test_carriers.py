@@ -70,7 +70,7 @@ def test_nothing_is_said_of_a_response_around_the_network(program_network):
 
 def test_effects_that_are_infinite_do_not_count(program_network):
     effect = program_network.screen.effect.copy()
-    effect[3, :12], effect[:, 5] = -np.inf, np.nan
+    effect[3, :20], effect[:, 5] = -np.inf, np.nan
     screen = replace(program_network.screen, effect=effect)
     table = program_carriers(program_network.programs, screen)
     assert table["likeness"].between(0.0, 1.0 + 1e-12).all()

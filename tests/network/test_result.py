@@ -216,8 +216,8 @@ def test_summary_says_why_there_is_no_program(program_network, strength, n_setti
     n = len(strength)
     none = replace(
         program_network.programs,
-        scores=np.empty((12, 0)), score_error=np.empty((12, 0)), loadings=np.empty((92, 0)),
-        loading_error=np.empty((92, 0)), share=np.empty(0), n_other_genes=8,
+        scores=np.empty((20, 0)), score_error=np.empty((20, 0)), loadings=np.empty((140, 0)),
+        loading_error=np.empty((140, 0)), share=np.empty(0), n_other_genes=8,
         strength=np.array(strength), chance=np.full(n, 14.5), chance_sd=np.full(n, 2.9),
         n_setting_off=np.array(n_setting_off),
     )  # fmt: skip

@@ -233,7 +233,7 @@ def test_without_programs_the_page_says_why(paper_network, program_network):
     assert "searched" not in methods_of(paper_network)
     programs = program_network.programs
     none = dataclasses.replace(
-        programs, scores=np.empty((12, 0)), share=np.empty(0), strength=programs.strength[-1:],
+        programs, scores=np.empty((20, 0)), share=np.empty(0), strength=programs.strength[-1:],
         chance=programs.chance[-1:], chance_sd=programs.chance_sd[-1:],
         n_setting_off=programs.n_setting_off[-1:],
     )  # fmt: skip

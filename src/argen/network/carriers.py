@@ -9,7 +9,7 @@ from argen.corrections import Programs
 from argen.steps import DescendantScreen
 
 # A node whose likeness is larger may carry the program. In simulated screens the largest of all
-# nodes was 0.4 to 0.8 for programs around the network, and 0.97 or more where a node that acts on
+# nodes was 0.55 to 0.85 for programs around the network, and 0.97 or more where a node that acts on
 # most genes was taken for one.
 LARGEST_LIKENESS = 0.9
 
