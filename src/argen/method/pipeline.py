@@ -90,10 +90,9 @@ def infer_network(
             )
         with clock.time("corrections"):
             estimated = estimate_corrections(data, screen, config)
-            corrections = estimated.corrections(data.n_nodes, data.n_genes)
-            if corrections is not None:
+            if estimated.corrections is not None:
                 screen = screen_descendants(
-                    data, config, corrections=corrections,
+                    data, config, corrections=estimated.corrections,
                     engine=engine, executor=executor, checkpoint=kept, progress=progress,
                 )  # fmt: skip
         with clock.time("order"):
@@ -101,7 +100,7 @@ def infer_network(
         with clock.time("parents"):
             if search is None:
                 tests = search_parents(
-                    data, order, config, corrections=corrections,
+                    data, order, config, corrections=estimated.corrections,
                     engine=engine, executor=executor, checkpoint=kept, progress=progress,
                 )  # fmt: skip
             else:
@@ -146,6 +145,7 @@ def select_edges(
         config=config,
         left_out=left_out,
         provenance=provenance | {"parent_fits": tests.fits},
+        penetrance=None if estimated is None else estimated.penetrance,
         programs=None if estimated is None else estimated.programs,
     )
 

@@ -105,3 +105,36 @@ def test_columns_of_cells_that_are_not_there():
     others = pd.DataFrame({"lane": np.nan}, index=data.cells)
     with pytest.raises(argen.InputError, match="'lane' to check is missing in 2,000 cells"):
         argen.check(argen.infer_network(data), data, others=others, n_null_tests=0)
+
+
+def test_covariates_that_a_perturbation_moves_are_told_from_those_that_chance_leaves():
+    model = argen.ScreenModel(n_nodes=4, n_parents=0, n_batches=3, assignment=0.0)
+    data, _ = argen.simulate_screen(model, rng=3)
+    moved = np.random.default_rng(1).normal(size=data.n_cells) + 0.5 * data.perturbed(1)
+    for name, consequence in (
+        ("percent_mito", True), ("p_mito", True), ("pct_counts_mt", True), ("S_score", True),
+        ("G2M.Score", True), ("phase", True), ("doublet_score", True), ("n_genes", True),
+        ("total_counts", True), ("leiden", True), ("day", False), ("cms", False), ("lane", False),
+        ("smth", False), ("batch_size", False),
+    ):  # fmt: skip
+        named = replace(data, covariates=data.covariates.assign(**{name: moved}))
+        table = balance_table(named, pd.DataFrame(index=data.cells))
+        rows = table[table["column"] == name]
+        assert set(rows["role"]) == {"consequence" if consequence else "covariate"}, name
+        assert rows.loc[rows["unbalanced"], "node"].tolist() == ["g2"]
+        (finding,) = balance_findings(table)
+        assert finding.severity == ("warning" if consequence else "note")
+        assert f"{name} in g2" in finding.evidence
+        assert ("Leave them out" in finding.advice) == consequence
+
+
+def test_a_consequence_is_tested_given_the_other_covariates():
+    """A batch that differs between perturbations, and moves a score, is no effect of these."""
+    model = argen.ScreenModel(n_nodes=4, n_parents=0, n_batches=3, n_numeric=0, assignment=1.0)
+    data, _ = argen.simulate_screen(model, rng=3)
+    of_batch = data.covariates["batch"].cat.codes.to_numpy()
+    score = np.random.default_rng(1).normal(size=data.n_cells) + of_batch
+    named = replace(data, covariates=data.covariates.assign(s_score=score))
+    table = balance_table(named, pd.DataFrame(index=data.cells)).set_index("column")
+    assert table.loc["batch", "unbalanced"].any()
+    assert not table.loc["s_score", "unbalanced"].any()

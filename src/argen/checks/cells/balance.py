@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from scipy.special import chdtrc, expit
@@ -13,8 +15,17 @@ from argen.network import Finding, Severity
 from argen.pvalues import adjust, quantile_table
 
 IMBALANCE_ALPHA = 0.05
+# Names of what is measured in a cell after its perturbation: scores and phases of the cell cycle,
+# shares of mitochondrial and ribosomal counts, doublet scores, depth, clusters.
+_MEASURED_AFTER = re.compile(
+    r"(^|[^a-z0-9])(s|g2m|g1|cc|cell_?cycle|phase|mt|mito\w*|ribo\w*|rb|doublet\w*|scrublet|umis?"
+    r"|n_?genes\w*|genes_by_counts|(n|total|log1p_total)_?(counts?|umis?)|clusters?|leiden|louvain)"
+    r"([^a-z0-9]|$)",
+    re.IGNORECASE,
+)
 LIBRARY_SIZE = "log library size"
 _CHANCE = "exogeneity (given the covariates, chance decides which cell gets which guide)"
+_CONSEQUENCE = "covariates (none is a consequence of the perturbations)"
 _MOST_STEPS, _SETTLED, _FARTHEST = 50, 1e-8, 30.0
 # A column of which the others leave less than this share is explained: the rest is rounding.
 _EXPLAINED = 1e-9
@@ -24,7 +35,8 @@ def balance_table(data: PerturbSeqData, others: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each perturbation and column: tests of balance.
 
     A logistic regression of carrying the perturbation, on the cells that do and the controls.
-    A covariate of the screen is tested by itself; the library size and the other columns given
+    A covariate of the screen is tested by itself, and one that is measured in the cell after its
+    perturbation, as its name says, given the others; the library size and the other columns given
     all of these. ``statistic`` and ``p_value`` are of the likelihood ratio,
     ``wald`` and ``wald_p_value`` of Wald's test, which says nothing where a column separates the
     cells, however plainly. ``p_adjusted`` is that of the ratio over all rows of a ``role``.
@@ -35,7 +47,14 @@ def balance_table(data: PerturbSeqData, others: pd.DataFrame) -> pd.DataFrame:
         One row a cell, columns that are no covariates.
     """
     adjusted_for = data.intercept_and_covariates()
-    blocks = [(str(n), "covariate", _columns_of(data.covariates[[n]])) for n in data.covariates]
+    blocks, alone, given = [], adjusted_for[:, :1], {}
+    for name in map(str, data.covariates.columns):
+        after = _MEASURED_AFTER.search(name) is not None
+        blocks.append(
+            (name, "consequence" if after else "covariate", _columns_of(data.covariates[[name]]))
+        )
+        rest = data.covariates.drop(columns=name)
+        given[name] = np.hstack([alone, _columns_of(rest)]) if after else alone
     blocks.append((LIBRARY_SIZE, "library size", data.offset[:, None]))
     blocks += [(str(n), "other", _columns_of(others[[n]])) for n in others.columns]
     rows = []
@@ -43,7 +62,7 @@ def balance_table(data: PerturbSeqData, others: pd.DataFrame) -> pd.DataFrame:
         cells = data.controls | data.perturbed(node)
         carries = data.perturbed(node)[cells].astype(np.float64)
         for column, role, block in blocks:
-            base = adjusted_for[cells, :1] if role == "covariate" else adjusted_for[cells]
+            base = given.get(column, adjusted_for)[cells]
             rows.append((name, column, role, *logistic_tests(carries, base, block[cells])))
     table = pd.DataFrame(rows, columns=["node", "column", "role", "statistic", "wald", "df"])
     for name, statistic in (("p_value", "statistic"), ("wald_p_value", "wald")):
@@ -149,6 +168,13 @@ def balance_findings(table: pd.DataFrame) -> list[Finding]:
             "otherwise: add batch or quality columns to the covariates, and read effects that "
             "nearly all genes share with care.",
         ),
+        "consequence": (
+            "warning",
+            "covariates that are measured in a cell after its perturbation",
+            "If the perturbation moves them, adjusting for them takes away what acts by way of "
+            "them, and lets hidden causes in. Leave them out, and compare (argen check "
+            "--sensitivity); keep what is fixed before, such as lane or batch.",
+        ),
         "covariate": (
             "note",
             "covariates, which the fits adjust for,",
@@ -165,7 +191,8 @@ def balance_findings(table: pd.DataFrame) -> list[Finding]:
                 f"{len(rows)} of {n_tested} tests of {what} against a perturbation show imbalance "
                 f"(adjusted p < {IMBALANCE_ALPHA:g}): {listed(shown)}."
             )
-            findings.append(Finding(_CHANCE, evidence, advice, severity))
+            assumption = _CONSEQUENCE if role == "consequence" else _CHANCE
+            findings.append(Finding(assumption, evidence, advice, severity))
     untested = table.loc[table["p_value"].isna(), "column"].unique()
     if len(untested):
         findings.append(
