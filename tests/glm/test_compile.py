@@ -104,6 +104,21 @@ def test_a_cache_that_speaks_of_types_that_are_gone_is_compiled_anew(package):
 
 
 @pytest.mark.process
+def test_a_kernel_of_older_sources_is_not_taken_for_that_of_the_index(package):
+    """The index is written before the kernel, and another process may look in between."""
+    folder = package / "argen" / "glm"
+    assert "7 9" in run_python(CALL, package)
+    old = {path: path.read_bytes() for path in folder.rglob("*.nbc")}
+    callee = folder / "callee.py"
+    callee.write_text(callee.read_text().replace("2 * x", "3 * x"))
+    assert "10 13" in run_python(CALL, package)
+    for path, kernel in old.items():
+        assert path.exists()
+        path.write_bytes(kernel)
+    assert "10 13" in run_python(CALL, package)
+
+
+@pytest.mark.process
 def test_without_a_place_for_the_cache(package):
     nowhere = package / "file"
     nowhere.touch()

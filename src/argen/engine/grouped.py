@@ -267,7 +267,9 @@ class _Block:
             gamma=np.zeros((len(gene), genes.layout.n_columns)),
         )
         self.coefficients = np.empty(n.sum())
-        self.slopes = np.empty(0)  # of corrected coefficients, by those of the regressions
+        # Of corrected coefficients: their slopes by those of the regressions, and, of targets, the
+        # log rates that these are, with their variances.
+        self.slopes, self.rates, self.single = np.empty(0), np.empty(0), np.empty(0)
         self.variances = np.empty((len(config.model_shares), n.sum()))
         self.inverted = np.zeros(len(sets), dtype=bool)
 
@@ -285,7 +287,7 @@ class _Block:
         """Take total effects over the network from the coefficients, in place."""
         if corrections.escapes:
             self.slopes = np.ones(len(self.coefficients))
-
+            self.rates, self.single = np.empty((2, len(self.coefficients)))
         for number in range(len(self.n_candidates)):
             square, nodes = self._square(self.coefficients, number), self._candidates(number)
             slope = corrections.correct(square.T, nodes, nodes)
@@ -294,6 +296,9 @@ class _Block:
         for job, target in enumerate(self.targets):
             nodes = self._candidates(self.set_of_job[job])
             vector = self.coefficients[self._places(job), None]
+            if corrections.escapes:
+                offset = corrections.offset(nodes, np.array([target]))
+                self.rates[self._places(job)] = (vector + offset)[:, 0]
             slope = corrections.correct(vector, nodes, np.array([target]))
             if corrections.escapes:
                 self.slopes[self._places(job)] = slope[:, 0]
@@ -347,7 +352,7 @@ class _Block:
         def take(gene: GroupedGene, first: int, last: int) -> None:
             vary_block(
                 *gene.parts, first, last, self.fits, self.inverted, self.coefficients, self.slopes,
-                shares, self.variances,
+                shares, self.variances, self.single,
             )  # fmt: skip
 
         self._for_each_gene(take)
@@ -364,13 +369,55 @@ class _Block:
         effect = self._square(self.coefficients, number) @ self.coefficients[self._places(job)]
         own = self.variances[:, self._places(job)]
         of_proxies = self._square(self.variances, number).transpose(0, 2, 1)
+        null = None
         if self.genes.corrections is not None:
             more = self._of_corrections(self.genes.corrections, job, effect)
             own = np.maximum(own + more[0], LEAST_LEFT * own)
             of_proxies = np.maximum(of_proxies + more[1], LEAST_LEFT * of_proxies)
+            if self.genes.corrections.escapes:
+                null = self._without_effect(self.genes.corrections, job, effect)
         return effects_with_tests(
-            effect, own, of_proxies, test=self.config.test_of_parents, status=status.astype(np.int8)
+            effect,
+            own,
+            of_proxies,
+            test=self.config.test_of_parents,
+            status=status.astype(np.int8),
+            null=null,
         )
+
+    def _without_effect(
+        self, corrections: Corrections, job: int, effect: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return effects and variances of their second stage, as if each were none: (n,) each.
+
+        The logarithm that leads from R to T is steep where T is far below 0, and so is not what a
+        test of no effect should be made with. Without the effect of candidate j perturbation k
+        would have ``T0_k = T_kt - theta_j T_kj`` and the log rate R0_k; with dT / dR there::
+
+            theta_j0 = sum_k w_jk dT/dR (R_kt - R0_k)
+        """
+        number = self.set_of_job[job]
+        nodes, target = self._candidates(number), np.array([self.targets[job]])
+        weights, places = self._square(self.coefficients, number), self._places(job)
+        totals = np.linalg.inv(weights).T  # [m, k]: T_km
+        own = totals.T @ effect  # T_kt
+        without = own - effect[:, None] * totals
+        share, added = corrections.penetrance[nodes], corrections.of_programs(nodes, target)[:, 0]
+        left = np.exp(without + added)
+        rate = 1.0 - share + share * left
+        slope = rate / (share * left)
+        found = np.sum(weights * slope * (self.rates[places] - np.log(rate)), axis=1)
+        by_share = (1.0 / left - 1.0) / share
+        slopes = self._square(self.slopes, number)
+        of_candidates, _ = corrections.derivatives(slopes.T, nodes, nodes)
+        unsure = by_share - of_candidates @ effect + effect[:, None] * of_candidates.T
+        at_hand = np.where(share < 1.0, corrections.realised_variance[nodes], 0.0)
+        variance = np.maximum(
+            slope**2 * self.single[places] - by_share**2 * at_hand,
+            LEAST_LEFT * slope**2 * self.single[places],
+        )
+        variance += unsure**2 * corrections.penetrance_variance[nodes]
+        return found, np.sum(weights**2 * variance, axis=1)
 
     def _of_corrections(
         self, corrections: Corrections, job: int, effect: FloatArray

@@ -20,6 +20,7 @@ def effects_with_tests(
     *,
     test: ParentTest,
     status: StatusArray,
+    null: tuple[FloatArray, FloatArray] | None = None,
 ) -> Effects:
     """Return the effects of the candidates of one target with their errors and p-values.
 
@@ -33,17 +34,22 @@ def effects_with_tests(
     of_proxies
         (n_shares, n, n): [j, k] is what the error of proxy k adds to the variance of effect j for
         each unit of ``effect[k]**2``.
+    null
+        Effects to test, and the variances that the second stage alone would have, as if each were
+        none; ``effect`` and ``own`` when None.
     """
     known = np.nan_to_num(effect)
     std_error = np.sqrt(own[0] + of_proxies[0] @ known**2)
     if test == "wald":
         return Effects(effect, std_error, *two_sided(effect / std_error), status)
-    variance = null_variances(known, own[-1], of_proxies[-1])
+    tested, of_stage = (effect, own[-1]) if null is None else null
+    variance = null_variances(known, of_stage, of_proxies[-1])
     # Where a perturbation does not move its own gene, given the others, not even the sign of an
     # effect can be known, and Wald's test says so.
     fails = np.diagonal(of_proxies[-1]) * STRENGTH**2 > 1.0
-    spread = np.sqrt(np.where(fails, own[-1] + of_proxies[-1] @ known**2, variance))
-    return Effects(effect, std_error, *two_sided(effect / spread), status)
+    wald = own[-1] + of_proxies[-1] @ known**2
+    z = np.where(fails, effect / np.sqrt(wald), tested / np.sqrt(variance))
+    return Effects(effect, std_error, *two_sided(z), status)
 
 
 def null_variances(effect: FloatArray, own: FloatArray, of_proxies: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -205,7 +206,21 @@ class _Kept(CompileResultCacheImpl):
 
 
 class _Index(IndexDataCacheFile):
-    """What is on disk; nothing where it speaks of types that another version of argen had."""
+    """What is on disk; nothing where it is, or speaks of types, of another version of argen.
+
+    While a process has named a kernel in the index and not yet written it, the file of an older one
+    can be in its place. So kernels have the stamp of their sources, as the index has.
+    """
+
+    def _save_data(self, name: str, data: Any) -> None:
+        super()._save_data(name, (self._source_stamp, self._dump(data)))
+
+    def _load_data(self, name: str) -> Any:
+        try:
+            stamp, data = super()._load_data(name)
+        except (AttributeError, ImportError, TypeError, ValueError):
+            return None
+        return pickle.loads(data) if stamp == self._source_stamp else None
 
     def _load_index(self) -> Any:
         try:

@@ -16,6 +16,7 @@ from argen.glm._group_fits import (
     combined_variances,
     fit_groups,
     sandwich,
+    single_variances,
 )
 from argen.glm._scratch import booleans, cube, matrix, unset_integers, vector
 
@@ -64,12 +65,13 @@ def fit_block(layout, gene, cells, first, last, block, coefficients):
 
 @compiled()
 def vary_block(layout, gene, cells, first, last, block, inverted, coefficients, slopes,
-               model_shares, variances):  # fmt: skip
+               model_shares, variances, single):  # fmt: skip
     """Fill variances of ``w_j' coefficients`` of these regressions, w_j the rows of the inverse.
 
     Where a set is ``inverted``, that is what its square in ``coefficients`` holds; ``variances`` is
     (n_shares, n_places). Coefficients that have been transformed move with those of the regression
-    by ``slopes`` (n_places,); there are none where they have not.
+    by ``slopes`` (n_places,); there are none where they have not. With them, ``single`` (n_places,)
+    gets the variances of the coefficients of the regression themselves, for the last share.
     """
     n_columns, n_shares = block.gamma.shape[1], model_shares.shape[0]
     for r in range(first, last):
@@ -88,6 +90,9 @@ def vary_block(layout, gene, cells, first, last, block, inverted, coefficients, 
         inverse = coefficients[block.square[s] : block.square[s] + n * n].reshape((n, n))
         place = block.place[r]
         if slopes.shape[0] > 0:
+            last = n_shares - 1
+            single_variances(own_squares[last], base[last], lever, tilt[last], meat[last],
+                             single[place : place + n])  # fmt: skip
             weights = matrix(n, n)
             for j in range(n):
                 for k in range(n):

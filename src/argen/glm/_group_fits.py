@@ -433,6 +433,16 @@ def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_square
 
 
 @inner(fastmath=FAST)
+def single_variances(own_squares, base, lever, tilt, meat, out):
+    """Variance of each of the first coefficients, from a sandwich's parts for one model share."""
+    spread = product(lever, meat)
+    for k in range(out.shape[0]):
+        out[k] = own_squares[k] + base
+        for a in range(lever.shape[1]):
+            out[k] += lever[k, a] * (spread[k, a] - 2.0 * tilt[k, a])
+
+
+@inner(fastmath=FAST)
 def combined_variances(combinations, own_squares, base, lever, tilt, meat, out):
     """Variances of combinations (n, n_first) of the first coefficients, from a sandwich's parts."""
     n, n_first = combinations.shape
