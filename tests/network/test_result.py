@@ -138,6 +138,9 @@ def test_results_folder(paper_network, tmp_path):
         "knockdown.tsv",
         "left_out.tsv",
         "unusual_fits.tsv",
+        "programs.tsv",
+        "program_scores.tsv",
+        "program_loadings.tsv",
         "network.graphml",
         "network.npz",
         "run.json",
@@ -258,7 +261,7 @@ def test_provenance_names_the_run(paper_screen):
     network = argen.infer_network(data, command="argen fit somewhere")
     assert network.provenance["command"] == "argen fit somewhere"
     assert network.provenance["input_sha256"] == data.sha256
-    assert set(network.provenance["seconds"]) == {"screen", "order", "parents"}
+    assert set(network.provenance["seconds"]) == {"screen", "corrections", "order", "parents"}
 
 
 def test_edges_whose_interval_holds_zero_are_explained():
