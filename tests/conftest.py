@@ -41,3 +41,18 @@ def paper_screen() -> tuple[argen.PerturbSeqData, argen.Truth]:
 def paper_network(paper_screen) -> argen.CausalNetwork:
     """The network of ``paper_screen``."""
     return argen.infer_network(paper_screen[0])
+
+
+@pytest.fixture(scope="session")
+def program_screen() -> argen.PerturbSeqData:
+    """A screen in which most perturbations set off a response around the network."""
+    model = argen.ScreenModel(
+        n_nodes=20, n_sinks=120, n_parents=0.7, n_programs=1, cells_per_node=100
+    )
+    return argen.simulate_screen(model, rng=1)[0]
+
+
+@pytest.fixture(scope="session")
+def program_network(program_screen) -> argen.CausalNetwork:
+    """The network of ``program_screen``, which has one response program."""
+    return argen.infer_network(program_screen)

@@ -78,3 +78,49 @@ def test_command(tmp_path, capsys):
         "modules.tsv", "centrality.tsv", "hubs.tsv", "layers.tsv", "enrichment.tsv",
         "gene_sets_left_out.tsv",
     }  # fmt: skip
+
+
+def test_genes_that_a_program_moves_most(program_network):
+    programs = program_network.programs
+    groups = analysis.program_genes(program_network)
+    assert set(groups) == {"program 1 up", "program 1 down"}
+    number = {gene: k for k, gene in enumerate(programs.genes)}
+    loadings, error = programs.loadings[:, 0], programs.loading_error[:, 0]
+    chosen = [number[gene] for genes in groups.values() for gene in genes]
+    sure = np.abs(loadings) > 3 * error
+    assert sure[chosen].all()
+    assert len(chosen) == min(sure.sum(), 14)  # a tenth of 140 genes
+    rest = np.setdiff1d(np.flatnonzero(sure), chosen)
+    assert np.abs(loadings[chosen]).min() >= np.abs(loadings[rest]).max()
+    for group, sign in (("program 1 up", 1), ("program 1 down", -1)):
+        assert all(sign * loadings[number[gene]] > 0 for gene in groups[group])
+
+
+def test_gene_sets_of_a_program_are_found(program_network, rng):
+    up = analysis.program_genes(program_network)["program 1 up"]
+    genes = program_network.genes
+    sets = {f"set {k}": list(rng.choice(genes, 15, replace=False)) for k in range(20)}
+    found = analysis.program_enrichment(program_network, sets | {"planted": up}).table
+    assert found.iloc[0][["group", "gene_set"]].tolist() == ["program 1 up", "planted"]
+    assert (found["n_universe"] == len(genes)).all()
+
+
+def test_without_a_program_there_is_nothing_to_test(paper_network):
+    assert analysis.program_genes(paper_network) == {}
+    assert not len(analysis.program_enrichment(paper_network, {"set": ["X1", "X2"]}).table)
+
+
+def test_command_tests_programs(program_network, tmp_path, capsys):
+    up = analysis.program_genes(program_network)["program 1 up"]
+    gmt = tmp_path / "sets.gmt"
+    gmt.write_text("planted\t\t" + "\t".join(up) + "\n", encoding="utf-8")
+    path, out = argen.save(program_network, tmp_path / "network"), tmp_path / "out"
+    with pytest.raises(SystemExit) as ended:
+        main(["analyse", str(path), "--gmt", str(gmt), "--out", str(out)])
+    assert ended.value.code in (0, None)
+    assert "1 of 2 tests of 2 sides of response programs" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    table = pd.read_csv(out / "program_enrichment.tsv", sep="\t")
+    assert table.iloc[0]["group"] == "program 1 up"
+    assert set(table.iloc[0]["genes"].split()) == set(up)

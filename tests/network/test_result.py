@@ -227,6 +227,54 @@ def test_summary_says_what_matters(paper_network):
     assert "descendants at bh < 0.05" in text
 
 
+def test_summary_says_which_programs_were_taken_out(program_network):
+    share = 100 * program_network.programs.share[0]
+    said = f"  programs   1 taken out, {share:.0f} % of the variance of total effects"
+    assert said in program_network.summary().splitlines()
+    programs = program_network.programs
+    twice = replace(
+        programs, scores=np.hstack([programs.scores] * 2), share=np.array([0.251, 0.02])
+    )
+    two = replace(program_network, programs=twice).programs_line()
+    assert two == "2 taken out, 25 % and 2 % of the variance of total effects"
+
+
+@pytest.mark.parametrize(
+    ("strength", "n_setting_off", "said"),
+    [
+        ([15.2], [0], "none found (strength 15.2, needed 23.2)"),
+        ([40.0], [6], "none found (6 perturbations set a response off, 10 needed)"),
+        ([], [], "not looked for: 8 other genes, 50 needed"),
+    ],
+)
+def test_summary_says_why_there_is_no_program(program_network, strength, n_setting_off, said):
+    n = len(strength)
+    none = replace(
+        program_network.programs,
+        scores=np.empty((20, 0)), score_error=np.empty((20, 0)), loadings=np.empty((140, 0)),
+        loading_error=np.empty((140, 0)), share=np.empty(0), n_other_genes=8,
+        strength=np.array(strength), chance=np.full(n, 14.5), chance_sd=np.full(n, 2.9),
+        n_setting_off=np.array(n_setting_off),
+    )  # fmt: skip
+    network = replace(program_network, programs=none)
+    assert f"  programs   {said}" in network.summary().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"programs": 0}, "not looked for, as the options say"),
+        ({"rule": "published"}, "not looked for, as the options say"),
+        ({"family": "nb"}, "not looked for: the family is not 'poisson'"),
+        ({}, "not looked for: cells carry several perturbations, or the method has none"),
+    ],
+)
+def test_summary_is_silent_of_programs_that_were_not_looked_for(paper_network, options, said):
+    network = replace(paper_network, programs=None, config=argen.InferenceConfig(**options))
+    assert network.programs_line() == said
+    assert "programs  " not in network.summary()
+
+
 @pytest.mark.parametrize(
     ("n_pairs", "words"),
     [(1, "1 pair of genes affect each other both ways"), (2, "2 pairs of genes affect each other")],

@@ -1,6 +1,7 @@
 """The page as its reader uses it, in headless Chromium, opened from disk."""
 
 import csv
+import dataclasses
 import io
 
 import numpy as np
@@ -314,5 +315,31 @@ def test_a_page_without_edges(browser, tmp_path):
     page.locator("#gene").fill("GENE1")
     page.locator("#gene").press("Enter")
     assert page.locator("#panel h3").text_content() == "GENE1"
+    assert wrong == []
+    page.close()
+
+
+def renamed(network: argen.CausalNetwork, names: tuple[str, ...]) -> argen.CausalNetwork:
+    """Return the same network with other names of genes."""
+    place = dict(zip(network.genes, names, strict=True))
+    ends = {end: network.candidates[end].map(place) for end in ("source", "target")}
+    return dataclasses.replace(
+        network,
+        candidates=network.candidates.assign(**ends),
+        programs=dataclasses.replace(network.programs, genes=names),
+        screen=dataclasses.replace(network.screen, genes=names),
+    )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_programs_fit_the_page_whatever_their_names(browser, program_network, tmp_path, width):
+    network = renamed(program_network, (*HOSTILE, *program_network.genes[len(HOSTILE) :]))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    wrong = watch(page)
+    visit(page, argen.write_report(network, tmp_path / "programs.html"))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    shown = page.locator("#programs tbody td:first-child").all_text_contents()
+    table = argen.plot.programs_table(network, n_perturbations=10, n_genes=10)
+    assert shown == table["name"].tolist()
     assert wrong == []
     page.close()

@@ -14,7 +14,13 @@ from argen.checks import Diagnostics, Finding
 from argen.data.perturbseq import NOT_MEASURED, left_out_table
 from argen.errors import listed
 from argen.report import report_html
-from argen.report.content import findings_shown, methods_of, provenance_of, summary_of
+from argen.report.content import (
+    findings_shown,
+    methods_of,
+    programs_of,
+    provenance_of,
+    summary_of,
+)
 from argen.report.page import MOST_EDGES, edge_columns
 from tests.networks import HOSTILE, made_up_network
 
@@ -203,6 +209,37 @@ def test_summary_in_numbers(paper_network):
     best = paper_network.edges.nsmallest(1, "log10_p").iloc[0]
     assert f"would be multiplied by {2 ** best['effect']:.2f}" in said
     assert f"{len(paper_network.edges)} edges among 6 perturbed genes" in said
+
+
+def test_programs_are_explained_and_shown(program_network):
+    said = " ".join(programs_of(program_network))
+    assert "1 response program was found, and taken out of all effects" in said
+    page = Page(report_html(program_network))
+    text = " ".join(page.texts)
+    share = 100 * program_network.programs.share[0]
+    assert f"Program 1: {share:.0f} % of the variance of total effects" in text
+    assert "10 needed." in text
+    table = argen.plot.programs_table(program_network, n_perturbations=10, n_genes=10)
+    for row in table.itertuples():
+        assert f"{row.ci_low:.2f} to {row.ci_high:.2f}" in page.texts
+        assert row.name in page.texts
+    assert f"1 ({share:.0f} % of their variance) was taken out" in methods_of(program_network)
+
+
+def test_without_programs_the_page_says_why(paper_network, program_network):
+    (said,) = programs_of(paper_network)
+    assert said.startswith("Not looked for: 0 other genes, 50 needed. A response program is")
+    assert "Program 1" not in " ".join(Page(report_html(paper_network)).texts)
+    assert "searched" not in methods_of(paper_network)
+    programs = program_network.programs
+    none = dataclasses.replace(
+        programs, scores=np.empty((20, 0)), share=np.empty(0), strength=programs.strength[-1:],
+        chance=programs.chance[-1:], chance_sd=programs.chance_sd[-1:],
+        n_setting_off=programs.n_setting_off[-1:],
+    )  # fmt: skip
+    network = dataclasses.replace(program_network, programs=none)
+    assert programs_of(network)[0].startswith("None found (strength ")
+    assert "there was none." in methods_of(network)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,11 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import InputError, first_few
+from argen.network import CausalNetwork
 from argen.pvalues import adjust
+
+# A program moves a gene whose loading is so many errors from 0, and a part of all genes at most.
+SURE_LOADING, MOST_MOVED = 3.0, 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,3 +116,35 @@ def enrichment(
         table.sort_values("p_value", kind="stable", ignore_index=True),
         sizes[sizes["n_set"] < smallest].reset_index(drop=True),
     )
+
+
+def program_genes(network: CausalNetwork) -> dict[str, list[str]]:
+    """Return the genes that each response program moves most, those raised and lowered apart.
+
+    Of the genes whose loading is more than three errors from 0, those with the largest loadings,
+    a tenth of all genes at most. Raised are those with a positive loading: perturbations with a
+    positive score raise them, and those with a negative one lower them.
+    """
+    groups: dict[str, list[str]] = {}
+    if network.programs is None:
+        return groups
+    most = int(MOST_MOVED * len(network.genes))
+    for number, table in network.programs.loadings_frame().groupby("program"):
+        moved = table[table["z"].abs() > SURE_LOADING].head(most)
+        for side, rows in (("up", moved["loading"] > 0.0), ("down", moved["loading"] < 0.0)):
+            if rows.any():
+                groups[f"program {number} {side}"] = list(moved.loc[rows, "gene"])
+    return groups
+
+
+def program_enrichment(
+    network: CausalNetwork, gene_sets: Mapping[str, Collection[str]], *, smallest: int = 2
+) -> Enrichment:
+    """Test the genes that each response program moves most for each gene set.
+
+    What a program is can be read from it: gene sets of stress, growth or interferon speak for a
+    response, the targets of one regulator for the network itself. The universe is all genes of
+    the network. See ``program_genes`` and ``enrichment``.
+    """
+    groups = program_genes(network)
+    return enrichment(groups, gene_sets, universe=network.genes, smallest=smallest)

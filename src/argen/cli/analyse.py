@@ -29,8 +29,8 @@ def analyse(
     result
         Network file, or the results folder of argen fit.
     gmt
-        Gene sets (.gmt or .gmt.gz), to test modules and the children of hubs for; repeat it
-        for several files.
+        Gene sets (.gmt or .gmt.gz), to test modules, the children of hubs, and the genes that
+        response programs move for; repeat it for several files.
     smallest
         Genes of a module; smaller ones join the one that they are linked with most.
     seed
@@ -64,12 +64,21 @@ def analyse(
         found = analysis.enrichment(groups, sets, universe=network.genes)
         tables["enrichment"] = found.table
         tables["gene_sets_left_out"] = found.left_out
-        lines.append(
-            f"{int((found.table['p_adjusted'] < 0.05).sum())} of {len(found.table)} tests of "
-            f"{len(groups)} groups for {len(sets) - len(found.left_out)} gene sets have an "
-            f"adjusted p below 0.05; {len(found.left_out)} sets have fewer than two genes here"
-        )
+        lines.append(_tested(found, len(groups), "groups", len(sets)))
+        if moved := analysis.program_genes(network):
+            found = analysis.program_enrichment(network, sets)
+            tables["program_enrichment"] = found.table
+            lines.append(_tested(found, len(moved), "sides of response programs", len(sets)))
     for name, table in tables.items():
         table.to_csv(out / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
     console.out.print("\n".join(lines))
     console.out.print(f"The tables are in {out}")
+
+
+def _tested(found: analysis.Enrichment, n_groups: int, what: str, n_sets: int) -> str:
+    """Say how many tests there were, and how many found something."""
+    return (
+        f"{int((found.table['p_adjusted'] < 0.05).sum())} of {len(found.table)} tests of "
+        f"{n_groups} {what} for {n_sets - len(found.left_out)} gene sets have an adjusted p below "
+        f"0.05; {len(found.left_out)} sets have fewer than two genes here"
+    )

@@ -1,6 +1,6 @@
 """What stands between guides and effects in the network, estimated: escape and programs."""
 
-from argen.corrections.estimation import Estimated, estimate_corrections
+from argen.corrections.estimation import Estimated, corrections_of, estimate_corrections
 from argen.corrections.penetrance import Penetrance, estimate_penetrance
 from argen.corrections.programs import FEWEST_GENES, Programs, fewest_setting_off, find_programs
 
@@ -9,6 +9,7 @@ __all__ = [
     "Estimated",
     "Penetrance",
     "Programs",
+    "corrections_of",
     "estimate_corrections",
     "estimate_penetrance",
     "fewest_setting_off",

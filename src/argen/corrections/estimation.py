@@ -50,6 +50,17 @@ def estimate_corrections(
         variance = corrections.variance(found, screen.std_error**2, nodes, genes)
         n_programs = None if wanted == "auto" else int(wanted)
         programs = find_programs(data, found.effect, np.sqrt(variance), n_programs=n_programs)
+    return Estimated(penetrance, programs, corrections_of(data, penetrance, programs))
+
+
+def corrections_of(
+    data: PerturbSeqData, penetrance: Penetrance | None, programs: Programs | None
+) -> Corrections | None:
+    """Return what engines need to correct for what was found; None where that is nothing."""
+    corrections = Corrections.none(data.n_nodes, data.n_genes)
+    if penetrance is not None:
+        corrections = _for_escape(corrections, data, penetrance)
+    if programs is not None:
         corrections = replace(
             corrections,
             scores=programs.scores,
@@ -58,7 +69,7 @@ def estimate_corrections(
             loading_variance=programs.loading_error**2,
         )
     needed = corrections.escapes or corrections.scores.shape[1] > 0
-    return Estimated(penetrance, programs, corrections if needed else None)
+    return corrections if needed else None
 
 
 def _for_escape(

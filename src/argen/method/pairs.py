@@ -74,7 +74,7 @@ def infer_random(
         network.config,
         left_out=network.left_out,
         provenance=network.provenance,
-        estimated=Estimated(network.programs),
+        estimated=Estimated(network.penetrance, network.programs),
     )
     return _all_selected(network, "random", f"{n_edges} random pairs, seed {seed}")
 

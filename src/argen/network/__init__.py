@@ -1,5 +1,6 @@
 """The result, and functions of it: files, views, joint errors, prediction, paths."""
 
+from argen.network.carriers import LARGEST_LIKENESS, program_carriers
 from argen.network.files import load, save, write_results
 from argen.network.findings import ACYCLIC, STRONG, WORKS, Finding, Severity
 from argen.network.joint_errors import JointErrors, joint_errors
@@ -10,6 +11,7 @@ from argen.network.views import to_anndata, to_networkx
 
 __all__ = [
     "ACYCLIC",
+    "LARGEST_LIKENESS",
     "STRONG",
     "WORKS",
     "CausalNetwork",
@@ -22,6 +24,7 @@ __all__ = [
     "load",
     "paths",
     "predict",
+    "program_carriers",
     "propagated",
     "save",
     "to_anndata",

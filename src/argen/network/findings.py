@@ -7,9 +7,12 @@ from typing import Literal
 
 import pandas as pd
 
+from argen.config import InferenceConfig
 from argen.corrections import FEWEST_GENES, Programs, fewest_setting_off
 from argen.data import NOT_MEASURED
 from argen.errors import FitStatus, listed
+from argen.network.carriers import LARGEST_LIKENESS, program_carriers
+from argen.steps import DescendantScreen
 
 Severity = Literal["serious", "warning", "note"]
 
@@ -74,7 +77,7 @@ def feedback_findings(pairs: pd.DataFrame) -> list[Finding]:
     return [Finding(ACYCLIC, evidence, advice, "note")]
 
 
-def program_findings(programs: Programs | None) -> list[Finding]:
+def program_findings(programs: Programs | None, screen: DescendantScreen) -> list[Finding]:
     """Say which response programs were taken out, or why they could not be looked for."""
     if programs is None:
         return []
@@ -95,7 +98,44 @@ def program_findings(programs: Programs | None) -> list[Finding]:
         advice = "It was taken out. Where these genes are the network itself, rather than a "
         advice += "response around it, fit again with programs=0 and compare."
         found.append(Finding(_AROUND, evidence, advice, "note"))
+    return [*found, *_carrier_findings(programs, screen)]
+
+
+def _carrier_findings(programs: Programs, screen: DescendantScreen) -> list[Finding]:
+    """Say which programs may be what one node does, and so the network itself."""
+    found, advice = [], "If it acts on most genes, its edges went with the program, and those to "
+    advice += "it too: fit again with programs=0 and compare."
+    most_alike = program_carriers(programs, screen).groupby("program").head(1)
+    for row in most_alike.to_dict("records"):
+        node, likeness = row["node"], row["likeness"]
+        if likeness > LARGEST_LIKENESS:
+            evidence = f"Perturbations set response program {row['program']} off as strongly as "
+            evidence += f"they change {node} (cosine {likeness:.2f}, its own perturbation "
+            evidence += f"included): it may be what {node} does, and no response around the "
+            found.append(Finding(_AROUND, evidence + "network.", advice, "warning"))
     return found
+
+
+def programs_line(programs: Programs | None, config: InferenceConfig) -> str:
+    """Say in a few words how many response programs there are, or why none is known."""
+    if programs is None:
+        if config.wanted_programs == 0:
+            return "not looked for, as the options say"
+        if config.family != "poisson":
+            return "not looked for: the family is not 'poisson'"
+        return "not looked for: cells carry several perturbations, or the method has none"
+    if n := programs.n_programs:
+        shares = " and ".join(f"{100 * share:.0f} %" for share in programs.share)
+        return f"{n} taken out, {shares} of the variance of total effects"
+    if not len(programs.strength):
+        return f"not looked for: {programs.n_other_genes} other genes, {FEWEST_GENES} needed"
+    test = programs.to_frame().iloc[-1]
+    if test["strength"] < test["needed"]:
+        return f"none found (strength {test['strength']:.1f}, needed {test['needed']:.1f})"
+    return (
+        f"none found ({test['n_setting_off']:.0f} perturbations set a response off, "
+        f"{test['needed_setting_off']} needed)"
+    )
 
 
 def _few_set_it_off(programs: Programs) -> list[Finding]:

@@ -20,6 +20,7 @@ from argen.network.findings import (
     fit_findings,
     left_out_findings,
     program_findings,
+    programs_line,
 )
 from argen.steps import CausalOrder, DescendantScreen
 
@@ -128,6 +129,7 @@ class CausalNetwork:
             f"  cells      {run['n_cells']:,} ({run['n_controls']:,} control)",
             f"  screen     {int(screened.is_descendant.sum())} of {n_pairs} ordered pairs are "
             f"descendants at {self.config.screen_adjustment} < {self.config.level_of_screen:g}",
+            *([] if self.programs is None else [f"  programs   {self.programs_line()}"]),
             f"  selection  {run.get('selection', self._rule())}",
             f"  order      {_shorten(self.order)}",
         ]
@@ -138,6 +140,10 @@ class CausalNetwork:
             title = "Edges" if len(edges) <= 10 else "The ten edges with the strongest evidence"
             lines += ["", f"{title}:", shown[columns].to_string(index=False, float_format="%.3g")]
         return "\n".join(lines)
+
+    def programs_line(self) -> str:
+        """Return in a few words how many response programs there are, or why none is known."""
+        return programs_line(self.programs, self.config)
 
     def _rule(self) -> str:
         config = self.config
@@ -160,7 +166,7 @@ class CausalNetwork:
         return [
             *edges,
             *feedback_findings(self.feedback_pairs()),
-            *program_findings(self.programs),
+            *program_findings(self.programs, self.screen),
             *fit_findings(self.unusual_fits(), self.edges),
             *left_out_findings(self.left_out),
         ]

@@ -15,6 +15,7 @@ from argen.plot.graphs import draw_centrality, draw_degrees, draw_stability, sta
 from argen.plot.layout import LayeredLayout, layered_layout
 from argen.plot.meaning import draw_evidence, draw_modules, draw_strength
 from argen.plot.network import draw_network, draw_networks
+from argen.plot.programs import draw_programs, programs_table
 from argen.plot.screens import draw_expression, draw_knockdown, draw_qq, knockdown_table, shown_p
 from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, new_figure
 
@@ -37,6 +38,7 @@ __all__ = [
     "draw_modules",
     "draw_network",
     "draw_networks",
+    "draw_programs",
     "draw_qq",
     "draw_stability",
     "draw_strength",
@@ -44,6 +46,7 @@ __all__ = [
     "knockdown_table",
     "layered_layout",
     "new_figure",
+    "programs_table",
     "shown_p",
     "stability_table",
     "write_expression",

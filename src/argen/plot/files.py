@@ -15,7 +15,7 @@ from argen.checks import intervention_table
 from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
 from argen.network import CausalNetwork
-from argen.plot import effects, graphs, network, screens
+from argen.plot import effects, graphs, network, programs, screens
 from argen.plot.style import new_figure
 from argen.simulate import Truth
 
@@ -84,7 +84,8 @@ def write_figures(
     if file_format not in FORMATS:
         raise InputError(f"A figure is one of {first_few(FORMATS)}, not {file_format!r}.")
     available = {figure.name: figure for figure in _of_network(result, gene)}
-    for figure in (*_of_others(result, others or {}), *_of_truth(result, truth)):
+    more = (*_of_programs(result), *_of_others(result, others or {}), *_of_truth(result, truth))
+    for figure in more:
         available[figure.name] = figure
     if stability is not None:
         table = graphs.stability_table(stability)
@@ -180,6 +181,20 @@ def _of_network(result: CausalNetwork, gene: str | None) -> list[FigureFile]:
     figures += [
         FigureFile(name, table, (_axes(d, result),), size) for name, table, d, size in draws
     ]
+    return figures
+
+
+def _of_programs(result: CausalNetwork) -> list[FigureFile]:
+    """Return a figure for each response program; none where there is none."""
+    figures = []
+    for number in range(1, 1 + (result.programs.n_programs if result.programs else 0)):
+        table = programs.programs_table(result, number)
+        draws = (
+            _axes(programs.draw_scores, result, number),
+            _axes(programs.draw_loadings, result, number),
+        )
+        size = programs.figure_size(table)
+        figures.append(FigureFile(f"program_{number}", table, draws, size))
     return figures
 
 

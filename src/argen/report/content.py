@@ -6,7 +6,8 @@ from typing import Any
 
 from argen.checks import Diagnostics, Finding, check_knockdowns
 from argen.config import InferenceConfig
-from argen.network import CausalNetwork
+from argen.corrections import Programs
+from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
 from argen.plot import shown_p
 
 CITATION = (
@@ -23,6 +24,12 @@ _ADJUSTMENTS = {
     "batch_bh": "the online BatchBH rule, the targets being batches in reverse causal order",
 }
 
+
+_A_PROGRAM = (
+    "A response program is what many perturbations set off around the network, such as stress, an "
+    "arrest of growth or an interferon response. It moves many genes together, and would look like "
+    "edges from each of these perturbations to each of these genes."
+)
 
 _NOT_CHECKED = Finding(
     "Assumptions were not checked",
@@ -75,6 +82,41 @@ def summary_of(network: CausalNetwork) -> list[str]:
     return said
 
 
+def programs_of(network: CausalNetwork) -> list[str]:
+    """Return what response programs are, and what was done about them."""
+    line = network.programs_line()
+    if network.programs is None or not network.programs.n_programs:
+        return [f"{line[0].upper()}{line[1:]}. {_A_PROGRAM}"]
+    n = network.programs.n_programs
+    what = f"{n} response program{'s' if n > 1 else ''}"
+    return [
+        f"{_A_PROGRAM} {what[0].upper()}{what[1:]} {'were' if n > 1 else 'was'} found, and taken "
+        "out of all effects: edges are what is left.",
+        "A perturbation with a positive score raises the genes with a positive loading, and lowers "
+        "those with a negative one; a negative score does the reverse. A loading is the log fold "
+        "change of a gene at a score of 1, that of a typical perturbation.",
+        "Where these genes are the network itself, such as the targets of one regulator, rather "
+        "than a response around it, fit again with programs=0 and compare.",
+    ]
+
+
+def program_test(network: CausalNetwork, programs: Programs, number: int) -> str:
+    """Return why a program is taken for one, and which node it is most like."""
+    said = ""
+    if number <= len(programs.strength):
+        row = programs.to_frame().iloc[number - 1]
+        said = (
+            f"Strength {row['strength']:.1f}, {row['needed']:.1f} needed; set off by "
+            f"{row['n_setting_off']:.0f} perturbations, {row['needed_setting_off']} needed. "
+        )
+    likeness = program_carriers(programs, network.screen)
+    row = likeness[likeness["program"] == number].iloc[0]
+    return (
+        f"{said}Of what single nodes do, it is most like {row['node']} ({row['likeness']:.2f}; "
+        f"above {LARGEST_LIKENESS:g} it may be the network itself)."
+    )
+
+
 def methods_of(network: CausalNetwork) -> str:
     """Return a paragraph for the methods section, with the settings that were used."""
     run, config = network.provenance, network.config
@@ -93,6 +135,7 @@ def methods_of(network: CausalNetwork) -> str:
         + (f" and {adjusted} as covariates." if adjusted else " and without covariates.")
     )
     parts = [head, model, _screen_sentence(config)]
+    parts += _programs_sentence(network)
     if method == "argen":
         parts += [_parents_sentence(config), _selection_sentence(config)]
     if config.inflation > 1.0:
@@ -114,6 +157,25 @@ def _screen_sentence(config: InferenceConfig) -> str:
         f"adjusted by {_ADJUSTMENTS[config.screen_adjustment]} at a level of "
         f"{config.level_of_screen:g}."
     )
+
+
+def _programs_sentence(network: CausalNetwork) -> list[str]:
+    """Say what was taken out of total effects; nothing where nothing was looked for."""
+    programs = network.programs
+    if programs is None or not (programs.n_programs or len(programs.strength)):
+        return []
+    n = programs.n_programs
+    how = (
+        " (singular values of the effects against those of random groups of control cells)"
+        if len(programs.strength)
+        else ", a number that was given"
+    )
+    looked = f"Total effects on {_many(programs.n_other_genes, 'unperturbed gene')} were searched "
+    looked += f"for responses that many perturbations have in common{how}; "
+    if not n:
+        return [f"{looked}there was none."]
+    shares = " and ".join(f"{100 * share:.0f} %" for share in programs.share)
+    return [f"{looked}{n} ({shares} of their variance) {'was' if n == 1 else 'were'} taken out."]
 
 
 def _parents_sentence(config: InferenceConfig) -> str:

@@ -13,15 +13,24 @@ import pandas as pd
 from argen.checks import Diagnostics
 from argen.errors import InputError
 from argen.network import CausalNetwork
-from argen.plot import knockdown_table, layered_layout, stability_table
+from argen.plot import knockdown_table, layered_layout, programs_table, stability_table
 from argen.pvalues import adjust
-from argen.report.content import findings_shown, methods_of, provenance_of, summary_of
+from argen.report.content import (
+    findings_shown,
+    methods_of,
+    program_test,
+    programs_of,
+    provenance_of,
+    summary_of,
+)
 from argen.report.figures import bokeh_script, diagnostic_figures, graph_figure
 
 # A page with more edges would be slow; those with the strongest evidence are kept.
 MOST_EDGES = 5000
 # Rows of a table of diagnostics in the page.
 MOST_ROWS = 200
+# Perturbations, and genes, of a response program in the page.
+MOST_OF_PROGRAM = 10
 _PAIR = ["source", "target"]
 
 
@@ -97,6 +106,8 @@ def report_html(
         confidence=f"{100 * network.config.confidence:g} %",
         findings=findings_shown(network, diagnostics),
         summary=summary_of(network),
+        programs_said=programs_of(network),
+        programs=_programs(network),
         methods=methods_of(network),
         provenance=provenance_of(network),
         captions={name: caption for name, (caption, _) in figures.items()},
@@ -156,6 +167,26 @@ def gene_columns(network: CausalNetwork, edges: pd.DataFrame) -> dict[str, list[
             remaining_high=names.map(np.exp(own["ci_high"])),
         )
     )
+
+
+def _programs(network: CausalNetwork) -> list[dict[str, Any]]:
+    """Return of each response program its number, share, test, and the rows of each table."""
+    programs, shown = network.programs, []
+    if programs is None:
+        return []
+    for number in range(1, programs.n_programs + 1):
+        table = programs_table(
+            network, number, n_perturbations=MOST_OF_PROGRAM, n_genes=MOST_OF_PROGRAM
+        )
+        shown.append(
+            {
+                "number": number,
+                "share": f"{100 * programs.share[number - 1]:.0f} %",
+                "test": program_test(network, programs, number),
+                "rows": {what: part.to_dict("records") for what, part in table.groupby("what")},
+            }
+        )
+    return shown
 
 
 def _tables(

@@ -34,6 +34,31 @@ def test_every_choice_is_tried(screen):
     ]  # fmt: skip
 
 
+def test_programs_that_were_taken_out_are_left_in(screen):
+    config = argen.InferenceConfig()
+    without = [s for s in scenarios(screen, config, n_programs=2) if s[0] == "without programs"]
+    ((_, data, other),) = without
+    assert data is screen
+    assert other == replace(config, programs=0)
+
+
+@pytest.mark.whole
+def test_edges_that_come_and_go_with_the_programs(program_screen, program_network):
+    found = sensitivity(program_network, program_screen)
+    table = found.tables["sensitivity"]
+    rows = table[(table["scenario"] == "without programs") & table["called"]]
+    by_hand = argen.infer_network(program_screen, argen.InferenceConfig(programs=0))
+    known, without = (
+        set(n.edges[["source", "target"]].itertuples(index=False, name=None))
+        for n in (program_network, by_hand)
+    )
+    assert set(rows[["source", "target"]].itertuples(index=False, name=None)) == without
+    (line,) = [line for line in found.measured if "without response programs" in line]
+    assert f"of {len(known)} edges {len(known - without)} lost" in line
+    assert f"{len(without - known)} more" in line
+    assert len(without - known) > 10
+
+
 @pytest.mark.parametrize(
     ("given", "tried"),
     [

@@ -23,6 +23,8 @@ ALPHAS = (0.01, 0.1)
 EXTREME_SHARE = 0.02
 # An edge that is lost in more scenarios is named.
 LARGEST_LOST = 0.25
+# The scenario in which response programs are not taken out.
+WITHOUT_PROGRAMS = "without programs"
 _ROBUST = "robustness (other sensible choices give the same edges)"
 _PAIR = ["source", "target"]
 
@@ -30,11 +32,16 @@ Scenario = tuple[str, PerturbSeqData, InferenceConfig]
 
 
 def scenarios(
-    data: PerturbSeqData, config: InferenceConfig, library_sizes: pd.DataFrame | None = None
+    data: PerturbSeqData,
+    config: InferenceConfig,
+    library_sizes: pd.DataFrame | None = None,
+    *,
+    n_programs: int = 0,
 ) -> Iterator[Scenario]:
     """Yield what else could have been chosen: a name, the screen, and the options.
 
-    Other values of each level that is in force; every covariate left out, and every level of a
+    Other values of each level that is in force; response programs left in, where some were taken
+    out; every covariate left out, and every level of a
     categorical one with its cells; other library sizes, and that in use as a covariate besides,
     so that counts need not be in proportion to it; cells of extreme library size left out, where
     there are any; and every node hidden, with the cells of its perturbation, as if it had not
@@ -44,12 +51,16 @@ def scenarios(
     ----------
     library_sizes
         Of each cell, in the sequence of the cells; positive.
+    n_programs
+        Response programs that the network found.
     """
     for level, in_use in _levels_in_force(config).items():
         for alpha in ALPHAS:
             if alpha != in_use:
                 other = InferenceConfig(**config.to_dict() | {level: alpha})
                 yield f"{level} {alpha:g}", data, other
+    if n_programs:
+        yield WITHOUT_PROGRAMS, data, replace(config, programs=0)
     if data.formula is None:
         for name in data.covariates.columns:
             fewer = data.covariates.drop(columns=name)
@@ -102,8 +113,9 @@ def sensitivity(
     are the network's, and how many of the network's it could have. Table ``sensitivity`` has
     one row for each pair that is an edge anywhere and each choice under which both its genes
     are there: whether it is called, and its effect, standard error and p-value where it is
-    tested. Table ``survival`` has one row a pair: the share of these choices under which it is
-    called, and the range of its effects.
+    tested. Where response programs were taken out, rows of the scenario "without programs" say
+    which edges rest on that, and a line names them. Table ``survival`` has one row a pair: the
+    share of these choices under which it is called, and the range of its effects.
 
     Parameters
     ----------
@@ -132,7 +144,8 @@ def sensitivity(
     infer = method_of(network)
     known = set(network.edges[_PAIR].itertuples(index=False, name=None))
     tried, failed = [], []
-    todo = list(scenarios(data, network.config, sizes))
+    n_programs = network.programs.n_programs if network.programs else 0
+    todo = list(scenarios(data, network.config, sizes, n_programs=n_programs))
     for number, (name, screen, config) in enumerate(todo):
         try:
             tried.append((name, infer(screen, config)))
@@ -146,7 +159,7 @@ def sensitivity(
     return Diagnostics.of(
         _findings(survival, failed),
         {"scenarios": pd.DataFrame(rows), "sensitivity": table, "survival": survival},
-        [_line(survival, len(tried))],
+        [_line(survival, len(tried)), *_programs_lines(table, known)],
     )
 
 
@@ -263,3 +276,17 @@ def _line(survival: pd.DataFrame, n: int) -> str:
         f"sensitivity: {always} of {len(edges)} edges are called under all of {n} other choices "
         f"that have their genes; {new} other pairs under more than half of them"
     )
+
+
+def _programs_lines(table: pd.DataFrame, known: set[tuple[str, str]]) -> list[str]:
+    """Say which edges come and go with the response programs, where there are some."""
+    rows = table[table["scenario"] == WITHOUT_PROGRAMS]
+    if not len(rows):
+        return []
+    called = rows.loc[rows["called"], _PAIR].itertuples(index=False, name=None)
+    without = set(called)
+    parts = []
+    for what, pairs in (("lost", known - without), ("more", without - known)):
+        shown = listed([f"{source} -> {target}" for source, target in sorted(pairs)], 5)
+        parts.append(f"{len(pairs)} {what}" + (f" ({shown})" if pairs else ""))
+    return [f"without response programs taken out: of {len(known)} edges {' and '.join(parts)}"]

@@ -23,7 +23,7 @@ from argen.checks.instruments.strength import (
 )
 from argen.checks.instruments.two_stages import MOST_CANDIDATES, edges_by_target
 from argen.data import PerturbSeqData
-from argen.network import STRONG, CausalNetwork
+from argen.network import STRONG, CausalNetwork, program_carriers
 from argen.pvalues import critical_value
 
 
@@ -31,6 +31,7 @@ def check_knockdowns(network: CausalNetwork) -> Diagnostics:
     """Say what the network says by itself, and what each perturbation did to its own gene."""
     found = Found()
     found.findings += network.findings()
+    _add_programs(found, network)
     _add_knockdown(found, knockdown_table(network))
     return found.all()
 
@@ -49,6 +50,7 @@ def check_instruments(
     # Where it can be said which intervals hold, it need not be said that some may not.
     said = network.findings()
     found.findings += [f for f in said if not (data.one_per_cell and f.assumption == STRONG)]
+    _add_programs(found, network)
     _add_knockdown(found, knockdown)
     if not data.one_per_cell:
         found.measured.append(
@@ -118,6 +120,14 @@ def tables_of_edges(
         ]
         intervals += interval_rows(replace(of_target, edges=edges[chosen]), bound)
     return off_target_table(network, needed), pd.DataFrame(intervals, columns=INTERVAL_COLUMNS)
+
+
+def _add_programs(found: Found, network: CausalNetwork) -> None:
+    """Say how it was decided how many response programs there are."""
+    if network.programs is not None:
+        found.tables["programs"] = network.programs.to_frame()
+        found.tables["program_carriers"] = program_carriers(network.programs, network.screen)
+    found.measured.append(f"response programs: {network.programs_line()}")
 
 
 def _add_knockdown(found: Found, knockdown: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray
-from argen.corrections import Estimated
+from argen.corrections import corrections_of
 from argen.data import PerturbSeqData
 from argen.engine import Genes, ParentJob
 from argen.errors import FitStatus
@@ -113,13 +113,15 @@ class EdgesOfTarget:
 def edges_by_target(network: CausalNetwork, data: PerturbSeqData) -> Iterator[EdgesOfTarget]:
     """Fit the two stages of each target that has edges, one after another.
 
+    They are corrected as the network was: for cells that escape, and for response programs.
+
     Parameters
     ----------
     data
         Of the cells that the network was inferred from; one perturbation a cell at most.
     """
     number = {gene: i for i, gene in enumerate(network.genes)}
-    corrections = Estimated(network.programs).corrections(data.n_nodes, data.n_genes)
+    corrections = corrections_of(data, network.penetrance, network.programs)
     genes, nodes = Genes(data, corrections), network.nodes
     for name, edges in network.edges.groupby("target", sort=False):
         target = number[str(name)]
