@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
+from argen.data.stored import ChainedArray, Sliced, StoredArray, stretch
 from argen.glm import compiled
 
 # The places of so many cells in a tile fit two bytes.
@@ -19,32 +20,14 @@ MOST_CELLS_OF_A_TILE = 2**16
 GENES_AT_ONCE, ENTRIES_AT_ONCE = 64, 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class StoredArray:
-    """A vector in a file, of which slices are read when asked for.
-
-    It is read, not mapped: mapped pages would count as memory of the process.
-    """
-
-    path: Path
-    offset: int  # bytes
-    dtype: np.dtype[Any]
-    size: int
-
-    def __getitem__(self, part: slice) -> UnsignedArray:
-        begin, end, _ = part.indices(self.size)
-        offset = self.offset + begin * self.dtype.itemsize
-        return np.fromfile(self.path, self.dtype, count=max(end - begin, 0), offset=offset)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
     """Counts of consecutive cells, compressed by gene; no zero is stored."""
 
     n_cells: int
     start: IntArray  # (n_genes + 1,): entries of gene g are start[g]:start[g + 1]
-    cell: UnsignedArray | StoredArray  # (n_entries,), uint16, increasing within a gene
-    count: UnsignedArray | StoredArray  # (n_entries,), of the smallest type that holds them
+    cell: Sliced  # (n_entries,), uint16, increasing within a gene
+    count: Sliced  # (n_entries,), of the smallest type that holds them
 
     @classmethod
     def of(cls, matrix: sparse.csc_array) -> Tile:
@@ -93,6 +76,18 @@ class Tile:
             cell=_joined([cell for cell, _ in parts], self.cell.dtype),
             count=_joined([count for _, count in parts], self.count.dtype),
         )
+
+    def part(self, first: int, last: int) -> Tile:
+        """Take the genes from ``first`` to before ``last``, without reading or copying any."""
+        begin, end = int(self.start[first]), int(self.start[last])
+        parts = (stretch(array, begin, end) for array in (self.cell, self.count))
+        return Tile(self.n_cells, self.start[first : last + 1] - begin, *parts)
+
+    def beside(self, other: Tile) -> Tile:
+        """Put the genes of another tile, of the same cells, after those of this one."""
+        start = np.concatenate([self.start, self.start[-1] + other.start[1:]])
+        cell, count = ChainedArray(self.cell, other.cell), ChainedArray(self.count, other.count)
+        return Tile(self.n_cells, start, cell, count)
 
     def cells(self, kept: BoolArray) -> Tile:
         """Take some of the cells into memory."""
@@ -165,6 +160,15 @@ class GeneCounts:
         """Take some genes into memory: one read per tile for neighbours."""
         genes = np.asarray(genes, dtype=np.int64)
         return GeneCounts(tuple(tile.genes(genes) for tile in self.tiles), len(genes))
+
+    def part(self, first: int, last: int) -> GeneCounts:
+        """Take the genes from ``first`` to before ``last``, each where it is."""
+        return GeneCounts(tuple(tile.part(first, last) for tile in self.tiles), last - first)
+
+    def beside(self, other: GeneCounts) -> GeneCounts:
+        """Put the genes of others, in tiles of the same cells, after these, each where it is."""
+        tiles = (a.beside(b) for a, b in zip(self.tiles, other.tiles, strict=True))
+        return GeneCounts(tuple(tiles), self.n_genes + other.n_genes)
 
     def only(self, genes: IntArray) -> GeneCounts:
         """Take the counts of some genes into memory; all others have none, under their numbers."""
