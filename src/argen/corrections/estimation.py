@@ -46,8 +46,9 @@ def estimate_corrections(
 ) -> Estimated:
     """Look for response programs in the total effects of a screen, and of its panel.
 
-    The genes of the panel are screened here, as ``screen`` has those of nodes and sinks. Where cells carry several perturbations, or the family is negative-binomial, nothing is looked
-    for. Raises InputError when that was asked for by number.
+    The genes of the panel are screened here, as ``screen`` has nodes and sinks. Where cells carry
+    several perturbations, or the family is negative-binomial, nothing is looked for. Raises
+    InputError when that was asked for by number.
     """
     wanted = config.wanted_programs
     if wanted == 0:
