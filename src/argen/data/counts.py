@@ -34,16 +34,26 @@ class Tile:
         """Compress the counts of some cells: (n_cells, n_genes), no entry twice."""
         matrix.eliminate_zeros()
         matrix.sort_indices()
-        largest = int(matrix.data.max(initial=0))
-        smallest_type = next(
-            t for t in (np.uint8, np.uint16, np.uint32) if largest <= np.iinfo(t).max
-        )
         return cls(
             n_cells=matrix.shape[0],
             start=matrix.indptr.astype(np.int64),
             cell=matrix.indices.astype(np.uint16),
-            count=matrix.data.astype(smallest_type),
+            count=_smallest(matrix.data),
         )
+
+    @classmethod
+    def of_rows(cls, matrix: sparse.csr_array, genes: IntArray) -> Tile:
+        """Compress the counts of some genes, none twice, of a matrix (n_cells, n_measured)."""
+        place = np.full(matrix.shape[1], len(genes))
+        place[genes] = np.arange(len(genes))
+        rows, column = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False)
+        counts = matrix.data.astype(np.uint32, copy=False)
+        n_entries = np.zeros(len(genes) + 1, dtype=np.int64)
+        _count_entries(column, counts, place, n_entries)
+        start = np.concatenate([[0], np.cumsum(n_entries[:-1])])
+        cell, count = np.empty(start[-1] + 1, np.uint16), np.empty(start[-1] + 1, np.uint32)
+        _by_gene(rows, column, counts, place, start.copy(), cell, count)
+        return cls(matrix.shape[0], start, cell[:-1], _smallest(count[:-1]))
 
     @classmethod
     def joined(cls, tiles: Sequence[Tile]) -> Tile:
@@ -273,6 +283,45 @@ class GeneCounts:
 
 def _joined(parts: list[UnsignedArray], dtype: np.dtype[Any]) -> UnsignedArray:
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _smallest(counts: Any) -> UnsignedArray:
+    """Counts in the smallest type that holds them."""
+    largest = int(counts.max(initial=0))
+    types = np.uint8, np.uint16, np.uint32
+    found = next(dtype for dtype in types if largest <= np.iinfo(dtype).max)
+    return np.asarray(counts.astype(found))
+
+
+# Genes that are not kept have the last place, after all others, so that loops need not branch.
+@compiled()
+def _count_entries(
+    column: IntArray, counts: UnsignedArray, place: IntArray, n_entries: IntArray
+) -> None:
+    last = n_entries.shape[0] - 1
+    for i in range(column.shape[0]):
+        n_entries[place[column[i]] if counts[i] > 0 else last] += 1
+
+
+@compiled()
+def _by_gene(
+    rows: IntArray,
+    column: IntArray,
+    counts: UnsignedArray,
+    place: IntArray,
+    written: IntArray,
+    out_cell: UnsignedArray,
+    out_count: UnsignedArray,
+) -> None:
+    """Write the entries of rows behind those that each gene has already."""
+    last = written.shape[0] - 1
+    for row in range(rows.shape[0] - 1):
+        for i in range(rows[row], rows[row + 1]):
+            gene = place[column[i]] if counts[i] > 0 else last
+            at = written[gene]
+            out_cell[at] = row
+            out_count[at] = counts[i]
+            written[gene] = at + (gene < last)
 
 
 @compiled()
