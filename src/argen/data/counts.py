@@ -286,7 +286,7 @@ def _joined(parts: list[UnsignedArray], dtype: np.dtype[Any]) -> UnsignedArray:
 
 
 def _smallest(counts: Any) -> UnsignedArray:
-    """Counts in the smallest type that holds them."""
+    """Store counts in the smallest type that holds them."""
     largest = int(counts.max(initial=0))
     types = np.uint8, np.uint16, np.uint32
     found = next(dtype for dtype in types if largest <= np.iinfo(dtype).max)
