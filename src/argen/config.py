@@ -18,6 +18,7 @@ ScreenTest = Literal["saddlepoint", "wald"]
 ParentTest = Literal["null-variance", "wald"]
 Errors = Literal["robust", "shrunk"]
 WantedPrograms = int | Literal["auto"]
+WantedPenetrance = Literal["auto", "full"]
 
 _CHOICES: dict[str, Any] = {
     "screen_adjustment": Adjustment,
@@ -28,11 +29,12 @@ _CHOICES: dict[str, Any] = {
     "screen_test": ScreenTest,
     "parent_test": ParentTest,
     "errors": Errors,
+    "penetrance": WantedPenetrance,
 }
 # Share of the model's variance in the sandwiches, by the kind of errors.
 _MODEL_SHARES = {"robust": 0.0, "shrunk": 0.5}
 # Those that belong to the rule when they are left out.
-_OF_RULE = ("screen_test", "parent_test")
+_OF_RULE = ("screen_test", "parent_test", "penetrance")
 # Options that the published rule alone knows, and what they are when left alone.
 _OF_PUBLISHED = {"edge_adjustment": "batch_bh", "edge_scope": "all"}
 
@@ -84,6 +86,11 @@ class InferenceConfig:
         the paper, or "shrunk", where half of each gives way to ``mu + phi mu^2``, phi from all
         cells of the gene. These hold where groups are small and counts heavy-tailed, and are
         longer than they need to be elsewhere.
+    penetrance
+        "auto": where cells are found to escape their guide, total effects are those in the cells
+        where it works; "full": in all cells guides are taken to work. When left out, "auto" with
+        the default rule and "full" with the published one. See
+        ``argen.corrections.estimate_penetrance``.
     programs
         How many response programs to take out of total effects: "auto", as many as stand out from
         chance, or a number; when left out, "auto" with the default rule and 0 with the published
@@ -109,6 +116,7 @@ class InferenceConfig:
     screen_test: ScreenTest | None = None
     parent_test: ParentTest | None = None
     errors: Errors = "robust"
+    penetrance: WantedPenetrance | None = None
     programs: WantedPrograms | None = None
     inflation: float = 1.0
     confidence: float = 0.95
@@ -156,6 +164,13 @@ class InferenceConfig:
         if self.parent_test is not None:
             return self.parent_test
         return "null-variance" if self.rule == "two-level" else "wald"
+
+    @property
+    def wanted_penetrance(self) -> WantedPenetrance:
+        """``penetrance``, or that of the rule when it is not given."""
+        if self.penetrance is not None:
+            return self.penetrance
+        return "auto" if self.rule == "two-level" else "full"
 
     @property
     def wanted_programs(self) -> WantedPrograms:

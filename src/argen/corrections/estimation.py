@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from argen.config import InferenceConfig
+from argen.arrays import FloatArray
+from argen.config import InferenceConfig, WantedPrograms
+from argen.corrections.penetrance import LoweredGenes, Penetrance, estimate_penetrance
 from argen.corrections.programs import Programs, find_programs
 from argen.data import PerturbSeqData
-from argen.engine import CORRECTIONS_NEED, Corrections, Engine
+from argen.engine import CORRECTIONS_NEED, Corrections, Engine, LoweredRates
 from argen.errors import InputError
 from argen.run import Checkpoint, Executor, Progress
 from argen.steps import DescendantScreen, screen_panel
@@ -19,19 +21,10 @@ from argen.steps import DescendantScreen, screen_panel
 class Estimated:
     """What was looked for, and what was found; None: not looked for."""
 
+    penetrance: Penetrance | None = None
     programs: Programs | None = None
-
-    def corrections(self, n_nodes: int, n_genes: int) -> Corrections | None:
-        """Return what engines need; None when there is nothing to correct."""
-        if self.programs is None or not self.programs.n_programs:
-            return None
-        return replace(
-            Corrections.none(n_nodes, n_genes),
-            scores=self.programs.scores,
-            score_variance=self.programs.score_error**2,
-            loadings=self.programs.loadings[:n_genes],  # not of the panel
-            loading_variance=self.programs.loading_error[:n_genes] ** 2,
-        )
+    corrections: Corrections | None = None
+    """What engines need; None where there is nothing to correct."""
 
 
 def estimate_corrections(
@@ -44,32 +37,88 @@ def estimate_corrections(
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Estimated:
-    """Look for response programs in the total effects of a screen, and of its panel.
+    """Estimate in how many cells guides work, and look for response programs.
 
-    The genes of the panel are screened here, as ``screen`` has nodes and sinks. Where cells carry
-    several perturbations, or the family is negative-binomial, nothing is looked for. Raises
-    InputError when that was asked for by number.
+    Programs are looked for in total effects without the cells that escape, also of the genes of the
+    panel, which are screened here. Where cells carry several perturbations, or the family is
+    negative-binomial, nothing is looked for. Raises InputError when programs were asked for by
+    number there.
     """
-    wanted = config.wanted_programs
-    if wanted == 0:
-        return Estimated()
+    wanted, escape = config.wanted_programs, config.wanted_penetrance == "auto"
     if not data.one_per_cell or config.family != "poisson":
-        if wanted != "auto":
+        if wanted not in ("auto", 0):
             raise InputError(f"programs={wanted!r} is not possible here. {CORRECTIONS_NEED}")
         return Estimated()
-    effect, std_error = screen.effect, screen.std_error
-    if data.panel is not None:
-        of_panel = screen_panel(
-            data, config, engine=engine, executor=executor, checkpoint=checkpoint,
-            progress=progress,
-        )  # fmt: skip
-        effect, std_error = np.hstack([effect, of_panel[0]]), np.hstack([std_error, of_panel[1]])
-    return Estimated(
-        find_programs(
-            data.with_panel_as_sinks(),
-            effect,
-            std_error,
-            n_programs=None if wanted == "auto" else wanted,
-            rng=np.random.default_rng(1),
+    corrections = Corrections.none(data.n_nodes, data.n_genes)
+    penetrance = programs = None
+    if escape:
+        penetrance = estimate_penetrance(data, screen)
+        corrections = _for_escape(corrections, data, penetrance)
+    if wanted != 0:
+        effect, std_error = screen.effect, screen.std_error
+        if data.panel is not None:
+            of_panel = screen_panel(
+                data, config,
+                engine=engine, executor=executor, checkpoint=checkpoint, progress=progress,
+            )  # fmt: skip
+            effect = np.hstack([effect, of_panel[0]])
+            std_error = np.hstack([std_error, of_panel[1]])
+        programs = _programs(data.with_panel_as_sinks(), effect, std_error, penetrance, wanted)
+        corrections = replace(
+            corrections,
+            scores=programs.scores,
+            score_variance=programs.score_error**2,
+            loadings=programs.loadings[: data.n_genes],  # not of the panel
+            loading_variance=programs.loading_error[: data.n_genes] ** 2,
         )
+    needed = corrections.escapes or corrections.scores.shape[1] > 0
+    return Estimated(penetrance, programs, corrections if needed else None)
+
+
+def _programs(
+    data: PerturbSeqData,
+    effect: FloatArray,
+    std_error: FloatArray,
+    penetrance: Penetrance | None,
+    wanted: WantedPrograms,
+) -> Programs:
+    """Look for programs in effects as the screen has them, the cells that escape taken out."""
+    corrections = Corrections.none(data.n_nodes, data.n_genes)
+    if penetrance is not None:
+        corrections = _for_escape(corrections, data, penetrance)
+    nodes, genes = np.arange(data.n_nodes), np.arange(data.n_genes)
+    found = corrections.corrected(effect, nodes, genes)
+    variance = corrections.variance(found, std_error**2, nodes, genes)
+    n_programs = None if wanted == "auto" else int(wanted)
+    return find_programs(data, found.effect, np.sqrt(variance), n_programs=n_programs)
+
+
+def _for_escape(
+    corrections: Corrections, data: PerturbSeqData, penetrance: Penetrance
+) -> Corrections:
+    """Correct for the cells of the perturbations that are called to escape."""
+    if not penetrance.corrected.any():
+        return corrections
+    return replace(
+        corrections,
+        penetrance=penetrance.share,
+        penetrance_variance=penetrance.realised_error**2,
+        realised_variance=penetrance.share * (1.0 - penetrance.share) / data.n_perturbed,
+        lowered=lowered_rates(penetrance.lowered, data.n_genes),
+    )
+
+
+def lowered_rates(lowered: list[LoweredGenes | None], n_genes: int) -> LoweredRates:
+    """Lay the genes that perturbations lower out by pairs."""
+    place, n_pairs = np.full((len(lowered), n_genes), -1, dtype=np.int64), 0
+    known = [(k, own) for k, own in enumerate(lowered) if own is not None]
+    for k, own in known:
+        place[k, own.genes] = n_pairs + np.arange(len(own.genes))
+        n_pairs += len(own.genes)
+    return LoweredRates(
+        place,
+        *(
+            np.concatenate([getattr(own, name) for _, own in known])
+            for name in ("effect", "variance", "by_share")
+        ),
     )

@@ -1,6 +1,6 @@
 """Engines: how the regressions of each step are computed."""
 
-from argen.engine.corrections import Corrections
+from argen.engine.corrections import Corrections, LoweredRates
 from argen.engine.exact import CORRECTIONS_NEED, ExactEngine, ExactParentTester
 from argen.engine.grouped import Genes
 from argen.engine.protocol import (
@@ -25,6 +25,7 @@ __all__ = [
     "ExactParentTester",
     "Fitted",
     "Genes",
+    "LoweredRates",
     "ParentJob",
     "ParentTester",
     "Screener",

@@ -28,24 +28,47 @@ LEAST_LEFT = 0.01
 
 
 class Corrected(NamedTuple):
-    """Total effects over the network, and how they move with what they are made of."""
+    """Total effects over the network, and what they are unsure about, without programs."""
 
     effect: FloatArray  # T
-    slope: FloatArray  # dT / dR
+    slope: FloatArray  # dT / dR; 0 where T does not come from R
     by_penetrance: FloatArray  # dT / d pi
+    own: FloatArray  # what to add to slope^2 Var(R) for the variance of T at the share at hand
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoweredRates:
+    """Rates that were estimated together with pi, and are better than those that follow from R.
+
+    Where a perturbation leaves next to nothing of a gene, as of its own, nearly all counts are of
+    cells that escape, and hardly any of R is left for the others.
+    """
+
+    place: IntArray  # (n_nodes, n_genes): number of a pair in the arrays below; -1: none
+    log_left: FloatArray  # (n_pairs,): T + s'v
+    variance: FloatArray  # (n_pairs,): at the same pi
+    by_penetrance: FloatArray  # (n_pairs,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corrections:
-    """Estimates of pi, s and v, with their variances; errors of different ones are independent."""
+    """Estimates of pi, s and v, with their variances; errors of different ones are independent.
+
+    The share of perturbed cells among those at hand varies by chance about that of all such cells,
+    by ``pi (1 - pi) / n``, and rates follow it: where it is larger, effects seem larger, by as much
+    as from too small a pi. That is a part of the variance of R, which all genes of a perturbation
+    share, and has to be taken with the error of pi, as ``penetrance_variance``, that of pi as an
+    estimate of the share at hand.
+    """
 
     penetrance: FloatArray  # (n_nodes,): pi, 1 where all cells are perturbed
     penetrance_variance: FloatArray  # (n_nodes,)
-    rate_covariance: FloatArray | None  # (n_nodes, n_genes): of pi_k and R_kj; None: 0
+    realised_variance: FloatArray  # (n_nodes,): of the share at hand
     scores: FloatArray  # (n_nodes, n_programs): s
     score_variance: FloatArray  # (n_nodes, n_programs)
     loadings: FloatArray  # (n_genes, n_programs): v
     loading_variance: FloatArray  # (n_genes, n_programs)
+    lowered: LoweredRates | None = None
 
     @classmethod
     def none(cls, n_nodes: int, n_genes: int) -> Corrections:
@@ -53,7 +76,7 @@ class Corrections:
         return cls(
             penetrance=np.ones(n_nodes),
             penetrance_variance=np.zeros(n_nodes),
-            rate_covariance=None,
+            realised_variance=np.zeros(n_nodes),
             scores=np.zeros((n_nodes, 0)),
             score_variance=np.zeros((n_nodes, 0)),
             loadings=np.zeros((n_genes, 0)),
@@ -62,10 +85,12 @@ class Corrections:
 
     def bits(self) -> list[IntArray]:
         """Return all numbers as whole ones, which tell these corrections from others."""
-        parts = (
-            self.penetrance, self.penetrance_variance, self.scores, self.score_variance,
-            self.loadings, self.loading_variance,
+        parts: tuple[FloatArray, ...] = (
+            self.penetrance, self.penetrance_variance, self.realised_variance,
+            self.scores, self.score_variance, self.loadings, self.loading_variance,
         )  # fmt: skip
+        if self.lowered is not None:
+            parts += (self.lowered.log_left, self.lowered.variance)
         return [np.ascontiguousarray(part).view(np.int64).ravel() for part in parts]
 
     @property
@@ -105,13 +130,14 @@ class Corrections:
         least = LEAST_LEFT * share
         limited = working < least
         working = np.where(limited, least, working)
-        left = working / share  # exp(T + s'v)
-        mixed = np.broadcast_to(share < 1.0, log_rate.shape)
-        with np.errstate(divide="ignore"):
-            effect = np.where(mixed, np.log(left), log_rate) - added
-            slope = np.where(mixed, 1.0 + (1.0 - share) / working, 1.0)
-            by_share = np.where(mixed, (1.0 / left - 1.0) / share, 0.0)
-        return Corrected(effect, slope, by_share)
+        mixed = share < 1.0
+        effect = np.where(mixed, np.log(working / share), log_rate) - added
+        slope = np.where(mixed, 1.0 + (1.0 - share) / working, 1.0)
+        if self.lowered is not None:
+            place = self.lowered.place[np.ix_(nodes, genes)]
+            effect = np.where(place >= 0, self.lowered.log_left[place] - added, effect)
+            slope = np.where(place >= 0, 0.0, slope)
+        return Corrected(effect, slope, *self.derivatives(slope, nodes, genes))
 
     def correct(self, coefficients: FloatArray, nodes: IntArray, genes: IntArray) -> FloatArray:
         """Turn R - o into T, in place; returns dT / dR: (n_nodes, n_genes) each."""
@@ -122,28 +148,22 @@ class Corrections:
     def derivatives(
         self, slope: FloatArray, nodes: IntArray, genes: IntArray
     ) -> tuple[FloatArray, FloatArray]:
-        """``dT / d pi`` from ``dT / dR``, and the latter times the covariance of pi and R."""
+        """Return ``by_penetrance`` and ``own`` of T with a slope."""
         share = self.penetrance[nodes][:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             inverse = (slope - 1.0) * share / (1.0 - share)  # exp(-T - s'v)
-        by_share = np.where(share < 1.0, (inverse - 1.0) / share, 0.0)
-        return by_share, slope * self.covariance(nodes, genes)
-
-    def covariance(self, nodes: IntArray, genes: IntArray) -> FloatArray:
-        """Covariance of pi_k and R_kj: (n_nodes, n_genes)."""
-        if self.rate_covariance is None:
-            return np.zeros((len(nodes), len(genes)))
-        return np.asarray(self.rate_covariance[np.ix_(nodes, genes)])
+        by_share, own = np.where(share < 1.0, (inverse - 1.0) / share, 0.0), np.zeros(slope.shape)
+        if self.lowered is not None:
+            place = self.lowered.place[np.ix_(nodes, genes)]
+            by_share = np.where(place >= 0, self.lowered.by_penetrance[place], by_share)
+            own = np.where(place >= 0, self.lowered.variance[place], own)
+        own -= by_share**2 * self.realised_variance[nodes][:, None]
+        return by_share, own
 
     def variance(
         self, corrected: Corrected, variance: FloatArray, nodes: IntArray, genes: IntArray
     ) -> FloatArray:
         """Variance of T, from that of R: (n_nodes, n_genes)."""
-        of_share = self.penetrance_variance[nodes][:, None]
-        together = self.covariance(nodes, genes)
-        return np.asarray(
-            corrected.slope**2 * variance
-            + corrected.by_penetrance**2 * of_share
-            + 2.0 * corrected.slope * corrected.by_penetrance * together
-            + self.program_variance(nodes, genes)
-        )
+        of_share = corrected.by_penetrance**2 * self.penetrance_variance[nodes][:, None]
+        rest = np.maximum(corrected.slope**2 * variance + corrected.own, 0.0)
+        return np.asarray(rest + of_share + self.program_variance(nodes, genes))

@@ -366,7 +366,8 @@ class _Block:
         of_proxies = self._square(self.variances, number).transpose(0, 2, 1)
         if self.genes.corrections is not None:
             more = self._of_corrections(self.genes.corrections, job, effect)
-            own, of_proxies = np.maximum(own + more[0], LEAST_LEFT * own), of_proxies + more[1]
+            own = np.maximum(own + more[0], LEAST_LEFT * own)
+            of_proxies = np.maximum(of_proxies + more[1], LEAST_LEFT * of_proxies)
         return effects_with_tests(
             effect, own, of_proxies, test=self.config.test_of_parents, status=status.astype(np.int8)
         )
@@ -381,27 +382,28 @@ class _Block:
 
             u_k pi_k + sum_p (v_tp - sum_m theta_m v_mp) s_kp,    u_k = T'_kt - sum_m theta_m T'_km
 
-        and the loadings of t and, times theta_m, of m add ``sum_p (w_j's_p)^2 Var(v_p)``.
+        and the loadings of t and, times theta_m, of m add ``sum_p (w_j's_p)^2 Var(v_p)``, and what
+        does not come from R, or is counted with pi, ``sum_k w_jk^2`` times that.
         """
         number = self.set_of_job[job]
         nodes, target = self._candidates(number), np.array([self.targets[job]])
         weights = self._square(self.coefficients, number)
         left = corrections.loadings[target[0]] - effect @ corrections.loadings[nodes]
         of_nodes = corrections.score_variance[nodes] @ left**2
+        own_proxies = np.zeros(weights.shape)
         if corrections.escapes:
             slopes = self.slopes[None, self._places(job)], self._square(self.slopes, number)
-            own, of_candidates = (
+            at_target, at_nodes = (
                 corrections.derivatives(slope.T, nodes, genes)
                 for slope, genes in zip(slopes, (target, nodes), strict=True)
             )
-            by_share, together = (
-                a[:, 0] - b @ effect for a, b in zip(own, of_candidates, strict=True)
-            )
+            by_share = at_target[0][:, 0] - at_nodes[0] @ effect
             of_nodes = of_nodes + by_share**2 * corrections.penetrance_variance[nodes]
-            of_nodes += 2.0 * by_share * together
+            of_nodes += at_target[1][:, 0]
+            own_proxies = weights**2 @ at_nodes[1]
         along = (weights @ corrections.scores[nodes]) ** 2
         of_loadings = along @ corrections.loading_variance[target[0]]
-        by_proxies = along @ corrections.loading_variance[nodes].T
+        by_proxies = own_proxies + along @ corrections.loading_variance[nodes].T
         return weights**2 @ of_nodes + of_loadings, by_proxies
 
 

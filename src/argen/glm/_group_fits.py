@@ -36,6 +36,7 @@ from argen.glm._group_sums import (
 from argen.glm._kernels import cholesky_dropping, solve_kept
 from argen.glm._scratch import (
     booleans,
+    copy_to,
     count_of,
     cube,
     matrix,
@@ -339,13 +340,13 @@ def prepare(layout, cells):
 @compiled(fastmath=FAST)
 def fit_groups(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts, is_half):
     """Fit one regression from the reference; see ``_newton``."""
-    gamma[:] = gene.gamma
+    copy_to(gamma, gene.gamma)
     outcome = OUT_OF_REACH
     if not _has_most_cells(layout, own):
         outcome = _newton(layout, gene, cells, own, n_halved, True, REMAINDER, gamma, log_rates,
                           own_counts, is_half)  # fmt: skip
     if outcome == OUT_OF_REACH and cells.complete:
-        gamma[:] = gene.gamma
+        copy_to(gamma, gene.gamma)
         outcome = _newton(layout, gene, cells, own, n_halved, False, REMAINDER, gamma, log_rates,
                           own_counts, is_half)  # fmt: skip
     return outcome
@@ -391,7 +392,9 @@ def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_square
     for k in range(n_own):
         for a in range(n_columns):
             distance[k, a] = means[1 + k, a] - means[0, a]
-    lever[:, :] = product(distance, _inverse(lower, kept))
+    levers = product(distance, _inverse(lower, kept))
+    for k in range(n_own):
+        copy_to(lever[k], levers[k])
 
     mean_sum = sum_of(totals[MEANS, :n_strata])
     square_sum = sum_of(totals[SQUARED_MEANS, :n_strata])

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from argen.glm._compile import inner
+from argen.glm._compile import inner, loops
 
 
 @inner()
 def vector(n):
     """``np.zeros(n)``."""
-    return np.zeros(n)
+    out = unset(n)
+    out[:] = 0.0
+    return out
 
 
 @inner()
 def matrix(n, m):
     """``np.zeros((n, m))``."""
-    return np.zeros((n, m))
+    out = unset_matrix(n, m)
+    out[:, :] = 0.0
+    return out
 
 
 @inner()
 def cube(n, m, k):
     """``np.zeros((n, m, k))``."""
-    return np.zeros((n, m, k))
+    out = np.empty((n, m, k))
+    out[:, :, :] = 0.0
+    return out
 
 
 @inner()
@@ -46,7 +52,16 @@ def unset_integers(n):
 @inner()
 def booleans(n):
     """``np.zeros(n, np.bool_)``."""
-    return np.zeros(n, np.bool_)
+    out = np.empty(n, np.bool_)
+    out[:] = False
+    return out
+
+
+@loops()
+def copy_to(out, values):
+    """``out[:] = values``, without the words for an error that cannot occur."""
+    for i in range(out.shape[0]):
+        out[i] = values[i]
 
 
 @inner()
@@ -76,5 +91,10 @@ def product(left, right):
 
 @inner()
 def product_of_columns(left, right):
-    """``left.T @ right``."""
-    return np.dot(left.T, right)
+    """``left.T @ right`` of matrices with few columns."""
+    out = matrix(left.shape[1], right.shape[1])
+    for i in range(left.shape[0]):
+        for a in range(left.shape[1]):
+            for b in range(right.shape[1]):
+                out[a, b] += left[i, a] * right[i, b]
+    return out

@@ -93,10 +93,9 @@ def infer_network(
                 data, screen, config,
                 engine=engine, executor=executor, checkpoint=kept, progress=progress,
             )  # fmt: skip
-            corrections = estimated.corrections(data.n_nodes, data.n_genes)
-            if corrections is not None:
+            if estimated.corrections is not None:
                 screen = screen_descendants(
-                    data, config, corrections=corrections,
+                    data, config, corrections=estimated.corrections,
                     engine=engine, executor=executor, checkpoint=kept, progress=progress,
                 )  # fmt: skip
         with clock.time("order"):
@@ -104,7 +103,7 @@ def infer_network(
         with clock.time("parents"):
             if search is None:
                 tests = search_parents(
-                    data, order, config, corrections=corrections,
+                    data, order, config, corrections=estimated.corrections,
                     engine=engine, executor=executor, checkpoint=kept, progress=progress,
                 )  # fmt: skip
             else:
@@ -149,6 +148,7 @@ def select_edges(
         config=config,
         left_out=left_out,
         provenance=provenance | {"parent_fits": tests.fits},
+        penetrance=None if estimated is None else estimated.penetrance,
         programs=None if estimated is None else estimated.programs,
     )
 

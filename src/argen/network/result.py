@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
-from argen.corrections import Programs
+from argen.corrections import Penetrance, Programs
 from argen.errors import FitStatus, InputError, first_few, nearest
 from argen.network.findings import (
     STRONG,
@@ -45,6 +45,8 @@ class CausalNetwork:
     """What of the input was not used: kind, name, n_cells, reason."""
     provenance: dict[str, Any]
     """Version, time, source, checksum, counts of cells, seconds per stage, command."""
+    penetrance: Penetrance | None = None
+    """In how many cells guides work, which was corrected for; None: not looked for."""
     programs: Programs | None = None
     """Response programs, which were taken out of all effects; None: not looked for."""
     two_stages: bool = True

@@ -39,6 +39,7 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
             config=InferenceConfig(rule="published", screen_alpha=0.001, threads=1)
         ),
         "wald-parents": Variant(config=InferenceConfig(parent_test="wald", threads=1)),
+        "no-corrections": Variant(config=InferenceConfig(penetrance="full", programs=0, threads=1)),
         "oracle-shrunk": Variant(
             config=InferenceConfig(rule="published", errors="shrunk", threads=1),
             knows_ancestors=True,

@@ -1,0 +1,261 @@
+"""Shares of cells in which guides work: what the equations rest on, recovery, and the null."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from argen.engine.demixing import demixed
+
+import argen
+from argen.corrections.mixture import SHARES, MixtureEquations
+from argen.corrections.shares import interval, p_value_of_escape, pooled_shares
+from argen.corrections.working_model import MixedCells, balancing_weights
+from argen.simulate import ScreenModel
+from argen.steps import Penetrance, estimate_penetrance, screen_descendants
+
+HARD = ScreenModel(n_nodes=30, dispersion=0.3, n_states=3)
+ESCAPING = replace(HARD, penetrance=0.7)
+
+
+def estimated(model: ScreenModel, seed: int) -> tuple[argen.PerturbSeqData, Penetrance]:
+    data, _ = argen.simulate_screen(model, rng=seed)
+    return data, estimate_penetrance(data, screen_descendants(data))
+
+
+@pytest.fixture(scope="module")
+def escaping() -> tuple[argen.PerturbSeqData, argen.DescendantScreen, Penetrance]:
+    data, _ = argen.simulate_screen(ESCAPING, rng=2)
+    screen = screen_descendants(data)
+    return data, screen, estimate_penetrance(data, screen)
+
+
+def hidden_means(n_cells: int, rng: np.random.Generator) -> np.ndarray:
+    """Means of four genes that go up and down together, with heavy tails and two states."""
+    together = rng.normal(0.0, 0.6, (n_cells, 1)) + 0.8 * (rng.random((n_cells, 1)) < 0.3)
+    return np.array([3.0, 1.0, 6.0, 2.0]) * np.exp(together) * rng.gamma(2.0, 0.5, (n_cells, 4))
+
+
+LEFT = np.array([0.1, 0.6, 0.3, 0.5])
+
+
+def mixture(share: float, n_perturbed: int, seed: int) -> MixtureEquations:
+    """Equations of cells in a share of which LEFT is left of four genes."""
+    rng = np.random.default_rng(seed)
+    controls = rng.poisson(hidden_means(3000, rng))
+    works = rng.random((n_perturbed, 1)) < share
+    counts = rng.poisson(hidden_means(n_perturbed, rng) * np.where(works, LEFT, 1.0))
+    expected, nothing = controls.mean(axis=0), np.empty((n_perturbed, 0))
+    cells = MixedCells(
+        counts=counts.astype(np.float64),
+        expected=np.tile(expected, (n_perturbed, 1)),
+        covariates=nothing,
+        control_counts=controls,
+        control_expected=np.tile(expected, (len(controls), 1)),
+        control_covariates=np.empty((len(controls), 0)),
+        dispersion=np.full(4, 1.0),
+    )
+    return MixtureEquations(cells, seed)
+
+
+def test_a_thinned_control_is_a_cell_in_which_the_guide_works():
+    """Any function of counts has the same mean, though genes go together and tails are heavy."""
+    rng = np.random.default_rng(5)
+    n_cells = 200_000
+    thinned = rng.binomial(rng.poisson(hidden_means(n_cells, rng)), LEFT)
+    works = rng.poisson(hidden_means(n_cells, rng) * LEFT)
+    for function in (
+        lambda y: y.sum(axis=1) == 0,
+        lambda y: np.minimum(y[:, 0] * y[:, 2], 5),
+        lambda y: np.tanh(y @ [1.0, -0.5, 0.2, 0.4]),
+        lambda y: y.max(axis=1) > 6,
+    ):
+        a, b = function(thinned).astype(float), function(works).astype(float)
+        assert abs(a.mean() - b.mean()) < 4.0 * np.sqrt((a.var() + b.var()) / n_cells)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.8, 0.5])
+def test_equations_hold_at_the_truth(share):
+    """The dispersion of the working model is wrong, and it has no factors: it makes no bias."""
+    at = mixture(share, 4000, 1).solve(share, LEFT, n_steps=3)
+    assert abs(at.misfit) < 3.0 * at.std_error
+    error = np.sqrt(at.gene_variance + at.control_variance)
+    assert (np.abs(at.log_left - np.log(LEFT)) < 3.5 * error).all()
+    assert (error < 0.15).all()
+
+
+def test_equations_contradict_other_shares():
+    profile = mixture(0.6, 2000, 2).profile()
+    z = [at.misfit / at.std_error for at in profile]
+    assert z[0] < -4.0
+    assert z[-1] > 4.0
+    low, high = interval(np.pad(z, (0, len(SHARES) - len(z)), mode="edge"), 1.96)
+    assert 0.5 < low < 0.6 < high < 0.7
+
+
+def test_weights_balance_covariates():
+    rng = np.random.default_rng(3)
+    covariates, target = rng.normal(size=(2000, 3)), np.array([0.5, -0.3, 0.0])
+    weights = balancing_weights(covariates, target)
+    np.testing.assert_allclose(weights @ covariates, target, atol=1e-4)
+    assert (weights > 0.0).all()
+    # A shift of normal covariates has these odds exactly.
+    tilt = np.exp(covariates @ target)
+    np.testing.assert_allclose(weights / weights.sum(), tilt / tilt.sum(), rtol=0.6, atol=3e-4)
+
+
+def test_recovers_the_share(escaping):
+    _, _, found = escaping
+    assert found.screen_p_value < 1e-3
+    assert found.corrected.mean() > 0.8
+    assert abs(found.share[found.corrected].mean() - 0.7) < 0.06
+    assert (np.abs(found.share - 0.7) < 3.0 * found.std_error)[found.corrected].all()
+    assert ((found.ci_low <= 0.7) & (found.ci_high >= 0.7)).mean() > 0.85
+
+
+def test_what_is_not_called_is_left_alone(escaping):
+    _, _, found = escaping
+    alone = ~found.corrected
+    np.testing.assert_array_equal(found.share[alone], 1.0)
+    np.testing.assert_array_equal(found.std_error[alone], 0.0)
+    assert all(lowered is None for lowered in np.array(found.lowered, dtype=object)[alone])
+
+
+def test_knock_downs_are_better_known_with_the_share_than_after_it(escaping):
+    """Knock-downs are of 2 to 3; the demixed rate often leaves nothing at all."""
+    _, screen, found = escaping
+    after = demixed(screen.knockdown.effect, found.share).total
+    together = {
+        k: low.effect[low.genes == k][0]
+        for k, low in enumerate(found.lowered)
+        if low is not None and k in low.genes
+    }
+    own = np.array(list(together))
+    assert len(own) > 20
+    off = np.array(list(together.values())) + 2.5
+    assert abs(np.median(off)) < 0.4
+    assert np.median(np.abs(off)) < 0.6 * np.median(np.abs(after[own] + 2.5))
+
+
+def test_influences_are_of_the_cells_of_each_perturbation(escaping):
+    data, _, found = escaping
+    for k in range(data.n_nodes):
+        column = found.influence[:, [k]].toarray()[:, 0]
+        assert set(np.flatnonzero(column)) <= set(data.cells_of(k).tolist())
+        assert np.sum(column**2) <= found.std_error[k] ** 2 * 1.5
+    # Cells in which much is left say that cells escape.
+    k = int(np.argmax(np.asarray(found.influence.power(2).sum(axis=0)).ravel()))
+    cells = data.cells_of(k)
+    own = data.counts.dense(np.array([k]))[0][cells]
+    assert np.corrcoef(own, found.influence[:, [k]].toarray()[cells, 0])[0, 1] < 0.0
+
+
+def test_the_sequence_of_cells_says_nothing(escaping):
+    data, screen, found = escaping
+    shuffled = data.take(np.arange(data.n_cells))
+    sequence = np.random.default_rng(1).permutation(data.n_cells)
+    counts = argen.GeneCounts.from_matrix(data.counts.to_csc().toarray()[sequence])
+    perturbations = data.perturbations.tocsr()[sequence].tocsc()
+    perturbations.sort_indices()
+    shuffled = replace(
+        data,
+        counts=counts,
+        cells=data.cells[sequence],
+        perturbations=perturbations,
+        library_size=data.library_size[sequence],
+        covariates=data.covariates.iloc[sequence].reset_index(drop=True),
+    )
+    again = estimate_penetrance(shuffled, screen)
+    np.testing.assert_array_equal(again.corrected, found.corrected)
+    np.testing.assert_allclose(again.share, found.share, rtol=1e-5)
+    np.testing.assert_allclose(again.p_value, found.p_value, rtol=1e-4)
+
+
+def test_a_seed_gives_the_same_numbers(escaping):
+    data, screen, found = escaping
+    again = estimate_penetrance(data, screen, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(again.share, found.share)
+    np.testing.assert_array_equal(again.p_value, found.p_value)
+    other = estimate_penetrance(data, screen, rng=1)
+    assert (other.share != found.share).any()
+    assert np.abs(other.share - found.share)[found.corrected & other.corrected].max() < 0.1
+
+
+def test_shares_of_a_screen_inform_each_other():
+    """Equations linear in the share, with an error of .15 each: pooled, it is far smaller."""
+    rng = np.random.default_rng(4)
+    error = 0.15
+    estimates = 0.6 + rng.normal(0.0, error, 80)
+    z = (estimates[:, None] - SHARES) / error
+    alike = pooled_shares(z)
+    assert np.abs(alike.mean - 0.6).max() < 0.1
+    assert alike.works.max() < 0.5
+    half = np.where(np.arange(80) < 40, estimates, 1.0 + rng.normal(0.0, 0.05, 80))
+    two = pooled_shares(
+        (half[:, None] - SHARES) / np.where(np.arange(80) < 40, error, 0.05)[:, None]
+    )
+    assert (two.works[:40] < 0.5).mean() > 0.8
+    assert (two.works[40:] > 0.5).mean() > 0.9
+
+
+def test_controls_that_are_shared_do_not_count_twice():
+    misfit, own = np.full(50, -0.5), np.full(50, 0.5)
+    shared = np.full((50, 10), np.sqrt(0.05))
+    alone = np.zeros((50, 10))
+    assert p_value_of_escape(misfit, shared, own) > 0.3
+    assert p_value_of_escape(misfit, alone, own) < 1e-4
+
+
+def test_cells_with_several_perturbations_are_left_alone():
+    data, _ = argen.simulate_screen(ScreenModel(n_nodes=5, n_parents=1), rng=1)
+    both = data.perturbations.tolil()
+    both[data.cells_of(0)[:30], 1] = 1
+    several = replace(data, perturbations=both.tocsc())
+    found = estimate_penetrance(several, screen_descendants(several))
+    assert not found.corrected.any()
+    np.testing.assert_array_equal(found.share, 1.0)
+    assert np.isnan(found.p_value).all()
+
+
+HIDDEN = {
+    "as it is": {},
+    "strong factors": {"factor_effect": 1.5},
+    "heavy tails": {"dispersion": 1.0},
+    "weak guides": {"knockdown": (0.5, 1.5)},
+    "batches": {"n_batches": 5, "assignment": 1.0},
+    "few controls": {"n_controls": 300},
+    "many counts": {"mean_count": 10.0},
+}
+
+
+@pytest.mark.rates
+@pytest.mark.parametrize("options", HIDDEN.values(), ids=HIDDEN.keys())
+def test_where_all_guides_work_nothing_is_corrected(options):
+    p_values, n_corrected, holds = [], 0, []
+    for seed in range(6):
+        _, found = estimated(replace(HARD, **options), seed + 500)
+        told = np.isfinite(found.p_value)
+        p_values.append(found.p_value[told])
+        holds.append(found.ci_high[told] == 1.0)
+        n_corrected += int(found.corrected.sum())
+    p_value = np.concatenate(p_values)
+    # Three standard errors above .05, with 100 tests at least.
+    assert np.mean(p_value < 0.05) < 0.05 + 3.0 * np.sqrt(0.05 * 0.95 / len(p_value))
+    assert np.concatenate(holds).mean() > 0.93
+    assert n_corrected == 0
+
+
+@pytest.mark.rates
+@pytest.mark.parametrize("penetrance", [0.6, 0.7, 0.85])
+def test_escape_is_found_and_measured(penetrance):
+    shares, called, covered = [], [], []
+    for seed in range(6):
+        _, found = estimated(replace(HARD, penetrance=penetrance, cells_per_node=200), seed)
+        told = np.isfinite(found.p_value)
+        called.append(found.corrected[told].mean())
+        shares.append(found.share[found.corrected])
+        covered.append(((found.ci_low <= penetrance) & (penetrance <= found.ci_high))[told])
+    assert np.mean(called) > 0.7
+    assert abs(np.concatenate(shares).mean() - penetrance) < 0.05
+    assert np.concatenate(covered).mean() > 0.9
