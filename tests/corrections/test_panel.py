@@ -103,9 +103,14 @@ def test_it_is_not_looked_at_in_vain(with_sinks):
 def test_genes_of_it_that_escape_are_corrected_too():
     """With cells that escape, effects on the panel are those of the cells where guides work."""
     data = screen_with(n_programs=1, program_effect=0.5, penetrance=0.6)
-    found = argen.infer_network(into_panel(data, 40))
-    assert found.programs.n_programs == 1
-    assert len(found.programs.loadings) == data.n_genes
+    found = estimate_corrections(
+        into_panel(data, 40), screen_descendants(into_panel(data, 40)), argen.InferenceConfig(programs=1)
+    )
+    assert found.penetrance.corrected.any()
+    assert found.programs.loadings.shape == (data.n_genes, 1)
+    np.testing.assert_array_equal(
+        found.corrections.loadings, found.programs.loadings[: N_NODES + 40]
+    )
 
 
 def test_a_run_goes_on_where_the_panel_was_screened(with_sinks, tmp_path, monkeypatch):
