@@ -104,7 +104,9 @@ def test_genes_of_it_that_escape_are_corrected_too():
     """With cells that escape, effects on the panel are those of the cells where guides work."""
     data = screen_with(n_programs=1, program_effect=0.5, penetrance=0.6)
     found = estimate_corrections(
-        into_panel(data, 40), screen_descendants(into_panel(data, 40)), argen.InferenceConfig(programs=1)
+        into_panel(data, 40),
+        screen_descendants(into_panel(data, 40)),
+        argen.InferenceConfig(programs=1),
     )
     assert found.penetrance.corrected.any()
     assert found.programs.loadings.shape == (data.n_genes, 1)
