@@ -142,3 +142,39 @@ def test_some_genes_keep_their_numbers(rng):
     expected[:, [0, 1, 3, 4, 6]] = 0
     np.testing.assert_array_equal(some.to_csc().toarray(), expected)
     assert some.nbytes < GeneCounts.from_matrix(counts).nbytes / 2
+
+
+def test_tiles_of_rows(rng):
+    counts = rng.poisson(1.0, (50, 12)).astype(np.float32)
+    counts[3, 4] = 70_000.0
+    rows = sparse.csr_array(counts)
+    rows.data[:5] = 0.0  # stored zeros
+    for genes in ([3, 0, 11], [4, 5], []):
+        genes = np.array(genes, dtype=np.int64)
+        tile, expected = (
+            Tile.of_rows(rows, genes),
+            Tile.of(sparse.csc_array(rows.toarray()[:, genes])),
+        )
+        assert tile.n_cells == expected.n_cells
+        for name in ("start", "cell", "count"):
+            mine, its = getattr(tile, name), getattr(expected, name)
+            np.testing.assert_array_equal(mine, its)
+            assert mine.dtype == its.dtype
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+def test_parts_beside_each_other(rng, tmp_path, in_files):
+    matrix = rng.poisson(0.7, (90, 7))
+    counts = GeneCounts.from_matrix(matrix, cells_of_a_tile=40)
+    counts = counts.to_folder(tmp_path) if in_files else counts
+    first, second = counts.part(0, 4), counts.part(4, 7)
+    np.testing.assert_array_equal(first.to_csc().toarray(), matrix[:, :4])
+    np.testing.assert_array_equal(second.to_csc().toarray(), matrix[:, 4:])
+    assert counts.part(7, 7).shape == (90, 0)
+    every = second.beside(first)
+    sequence = [4, 5, 6, 0, 1, 2, 3]
+    np.testing.assert_array_equal(every.to_csc().toarray(), matrix[:, sequence])
+    np.testing.assert_array_equal(every.dense(np.array([6, 2, 3])).T, matrix[:, [3, 6, 0]])
+    assert every.nbytes == counts.nbytes
+    in_memory = [isinstance(tile.cell, np.ndarray) for tile in (*first.tiles, *second.tiles)]
+    assert not any(in_memory) if in_files else all(in_memory)

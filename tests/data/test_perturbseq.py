@@ -1,5 +1,6 @@
 """The checked input: perturbations of cells, checksum, and what it says of itself."""
 
+import pickle
 from dataclasses import fields
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import argen
 from argen.data.counts import GeneCounts
-from argen.data.perturbseq import perturbations_of
+from argen.data.perturbseq import Panel, perturbations_of
 from tests.screens import screen_of
 
 
@@ -121,3 +122,68 @@ def test_it_is_shown_in_one_line(data):
     fewer = changed(data, n_nodes=2, perturbations=data.perturbations[:, :2])
     assert fewer.sinks == ("g2",)
     assert repr(fewer) == "PerturbSeqData(76 cells, 2 nodes, 1 sinks)"
+
+
+@pytest.fixture
+def with_panel(data, rng):
+    counts = GeneCounts.from_matrix(rng.poisson(1.0, (76, 2)))
+    return changed(data, panel=Panel(("p0", "p1"), counts))
+
+
+def every_count(data) -> np.ndarray:
+    return np.hstack([counts.to_csc().toarray() for counts in (data.counts, data.panel.counts)])
+
+
+def test_a_panel_is_part_of_the_content(data, with_panel, tmp_path):
+    counts = with_panel.panel.counts
+    other_tiles = GeneCounts.from_matrix(counts.to_csc(), cells_of_a_tile=7).to_folder(tmp_path)
+    same = changed(with_panel, panel=Panel(("p0", "p1"), other_tiles))
+    assert same.sha256 == with_panel.sha256 == pickle.loads(pickle.dumps(with_panel)).sha256
+    variants = [
+        data,
+        with_panel,
+        with_panel.with_panel_as_sinks(),
+        changed(with_panel, panel=Panel(("p0", "other"), counts)),
+        changed(with_panel, panel=Panel(("p0", "p1"), counts.block(np.array([1, 0])))),
+    ]
+    assert len({variant.sha256 for variant in variants}) == len(variants)
+
+
+def test_a_panel_follows_its_cells(with_panel):
+    both = np.hstack(
+        [with_panel.counts.to_csc().toarray(), with_panel.panel.counts.to_csc().toarray()]
+    )
+    for cells in (np.array([3, 5, 60]), np.array([3, 3, 5])):
+        every = with_panel.take(cells).with_panel_as_sinks()
+        np.testing.assert_array_equal(every.counts.to_csc().toarray(), both[cells])
+    fewer = with_panel.take(genes=np.array([0, 2]))
+    assert fewer.genes == ("g0", "g2")
+    assert fewer.panel is with_panel.panel
+
+
+def test_a_panel_as_sinks(data, with_panel, tmp_path):
+    every = with_panel.with_panel_as_sinks()
+    assert every.sinks == ("p0", "p1")
+    assert every.panel is None
+    assert data.with_panel_as_sinks() is data
+    both = every_count(with_panel)
+    np.testing.assert_array_equal(
+        every.counts.dense(np.array([4, 1, 0, 3])).T, both[:, [4, 1, 0, 3]]
+    )
+    np.testing.assert_array_equal(every.counts.totals(), both.sum(axis=0))
+    assert every.counts.nbytes == with_panel.counts.nbytes + with_panel.panel.counts.nbytes
+    outside = changed(
+        with_panel, panel=Panel(("p0", "p1"), with_panel.panel.counts.to_folder(tmp_path))
+    ).with_panel_as_sinks()
+    assert outside.sha256 == every.sha256
+
+
+def test_whoever_computes_a_block_gets_no_panel(with_panel):
+    moved = with_panel.with_counts(with_panel.counts.only(np.array([1])))
+    assert moved.panel is None
+    assert with_panel.panel is not None
+
+
+def test_a_panel_in_the_summary(data, with_panel):
+    assert "2 other genes (response programs are looked for in them)" in with_panel.summary()
+    assert "other genes" not in data.summary()

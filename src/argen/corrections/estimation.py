@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from argen.config import InferenceConfig
+from argen.arrays import FloatArray
+from argen.config import InferenceConfig, WantedPrograms
 from argen.corrections.penetrance import LoweredGenes, Penetrance, estimate_penetrance
 from argen.corrections.programs import Programs, find_programs
 from argen.data import PerturbSeqData
-from argen.engine import CORRECTIONS_NEED, Corrections, LoweredRates
+from argen.engine import CORRECTIONS_NEED, Corrections, Engine, LoweredRates
 from argen.errors import InputError
-from argen.steps import DescendantScreen
+from argen.run import Checkpoint, Executor, Progress
+from argen.steps import DescendantScreen, screen_panel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,30 +28,40 @@ class Estimated:
 
 
 def estimate_corrections(
-    data: PerturbSeqData, screen: DescendantScreen, config: InferenceConfig
+    data: PerturbSeqData,
+    screen: DescendantScreen,
+    config: InferenceConfig,
+    *,
+    engine: Engine | None = None,
+    executor: Executor | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
 ) -> Estimated:
     """Estimate in how many cells guides work, and look for response programs.
 
-    Programs are looked for in total effects without the cells that escape. Where cells carry
-    several perturbations, or the family is negative-binomial, nothing is looked for. Raises
-    InputError when programs were asked for by number there.
+    Programs are looked for in total effects without the cells that escape, also of the genes of the
+    panel, which are screened here. Where cells carry several perturbations, or the family is
+    negative-binomial, nothing is looked for. Raises InputError when programs were asked for by
+    number there.
     """
     wanted, escape = config.wanted_programs, config.wanted_penetrance == "auto"
     if not data.one_per_cell or config.family != "poisson":
         if wanted not in ("auto", 0):
             raise InputError(f"programs={wanted!r} is not possible here. {CORRECTIONS_NEED}")
         return Estimated()
-    corrections = Corrections.none(data.n_nodes, data.n_genes)
     penetrance = programs = None
     if escape:
         penetrance = estimate_penetrance(data, screen)
-        corrections = _for_escape(corrections, data, penetrance)
     if wanted != 0:
-        nodes, genes = np.arange(data.n_nodes), np.arange(data.n_genes)
-        found = corrections.corrected(screen.effect, nodes, genes)
-        variance = corrections.variance(found, screen.std_error**2, nodes, genes)
-        n_programs = None if wanted == "auto" else int(wanted)
-        programs = find_programs(data, found.effect, np.sqrt(variance), n_programs=n_programs)
+        effect, std_error = screen.effect, screen.std_error
+        if data.panel is not None:
+            of_panel = screen_panel(
+                data, config,
+                engine=engine, executor=executor, checkpoint=checkpoint, progress=progress,
+            )  # fmt: skip
+            effect = np.hstack([effect, of_panel[0]])
+            std_error = np.hstack([std_error, of_panel[1]])
+        programs = _programs(data.with_panel_as_sinks(), effect, std_error, penetrance, wanted)
     return Estimated(penetrance, programs, corrections_of(data, penetrance, programs))
 
 
@@ -65,11 +77,29 @@ def corrections_of(
             corrections,
             scores=programs.scores,
             score_variance=programs.score_error**2,
-            loadings=programs.loadings,
-            loading_variance=programs.loading_error**2,
+            loadings=programs.loadings[: data.n_genes],  # not of the panel
+            loading_variance=programs.loading_error[: data.n_genes] ** 2,
         )
     needed = corrections.escapes or corrections.scores.shape[1] > 0
     return corrections if needed else None
+
+
+def _programs(
+    data: PerturbSeqData,
+    effect: FloatArray,
+    std_error: FloatArray,
+    penetrance: Penetrance | None,
+    wanted: WantedPrograms,
+) -> Programs:
+    """Look for programs in effects as the screen has them, the cells that escape taken out."""
+    corrections = Corrections.none(data.n_nodes, data.n_genes)
+    if penetrance is not None:
+        corrections = _for_escape(corrections, data, penetrance)
+    nodes, genes = np.arange(data.n_nodes), np.arange(data.n_genes)
+    found = corrections.corrected(effect, nodes, genes)
+    variance = corrections.variance(found, std_error**2, nodes, genes)
+    n_programs = None if wanted == "auto" else int(wanted)
+    return find_programs(data, found.effect, np.sqrt(variance), n_programs=n_programs)
 
 
 def _for_escape(

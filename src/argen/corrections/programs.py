@@ -54,7 +54,7 @@ N_ROUNDS, N_REFINEMENTS = 8, 10
 class Programs:
     """Programs, the strongest first, and how it was decided how many there are."""
 
-    genes: tuple[str, ...]  # (n_genes,): the nodes, then the sinks
+    genes: tuple[str, ...]  # (n_genes,): the nodes, then the sinks, then the panel
     scores: FloatArray  # (n_nodes, n_programs): s, with mean square 1
     score_error: FloatArray  # (n_nodes, n_programs)
     loadings: FloatArray  # (n_genes, n_programs): v, natural-log units
@@ -232,7 +232,7 @@ class Chance:
         self.exposure_of_controls = exposure[controls].sum()
         controls = np.sort(rng.permutation(controls)[:MOST_CONTROLS])
         self.exposure, self.covariates = exposure[controls], covariates[controls]
-        counts = data.counts.dense(genes)[:, controls].T
+        counts = data.counts.take(controls, genes).dense(np.arange(len(genes))).T
         rate = np.maximum(counts.sum(axis=0), 0.5) / self.exposure.sum()
         residual = counts / rate - self.exposure[:, None]
         residual -= self.exposure[:, None] * (self.covariates @ self._coefficients(residual))

@@ -1,6 +1,6 @@
 """What was measured: counts, perturbations, covariates, library size."""
 
-from argen.data.counts import GENES_AT_ONCE, MOST_CELLS_OF_A_TILE, GeneCounts, StoredArray, Tile
+from argen.data.counts import GENES_AT_ONCE, MOST_CELLS_OF_A_TILE, GeneCounts, Tile
 from argen.data.covariates import (
     CovariateBlock,
     encode_covariates,
@@ -11,11 +11,13 @@ from argen.data.parts import only_cells, without_gene, without_perturbation
 from argen.data.perturbseq import (
     CONTROL,
     NOT_MEASURED,
+    Panel,
     PerturbSeqData,
     left_out_table,
     perturbations_of,
     require_screen,
 )
+from argen.data.stored import StoredArray
 
 __all__ = [
     "CONTROL",
@@ -24,6 +26,7 @@ __all__ = [
     "NOT_MEASURED",
     "CovariateBlock",
     "GeneCounts",
+    "Panel",
     "PerturbSeqData",
     "StoredArray",
     "Tile",

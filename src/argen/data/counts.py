@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
+from argen.data.stored import ChainedArray, Sliced, StoredArray, stretch
 from argen.glm import compiled
 
 # The places of so many cells in a tile fit two bytes.
@@ -19,48 +20,40 @@ MOST_CELLS_OF_A_TILE = 2**16
 GENES_AT_ONCE, ENTRIES_AT_ONCE = 64, 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class StoredArray:
-    """A vector in a file, of which slices are read when asked for.
-
-    It is read, not mapped: mapped pages would count as memory of the process.
-    """
-
-    path: Path
-    offset: int  # bytes
-    dtype: np.dtype[Any]
-    size: int
-
-    def __getitem__(self, part: slice) -> UnsignedArray:
-        begin, end, _ = part.indices(self.size)
-        offset = self.offset + begin * self.dtype.itemsize
-        return np.fromfile(self.path, self.dtype, count=max(end - begin, 0), offset=offset)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
     """Counts of consecutive cells, compressed by gene; no zero is stored."""
 
     n_cells: int
     start: IntArray  # (n_genes + 1,): entries of gene g are start[g]:start[g + 1]
-    cell: UnsignedArray | StoredArray  # (n_entries,), uint16, increasing within a gene
-    count: UnsignedArray | StoredArray  # (n_entries,), of the smallest type that holds them
+    cell: Sliced  # (n_entries,), uint16, increasing within a gene
+    count: Sliced  # (n_entries,), of the smallest type that holds them
 
     @classmethod
     def of(cls, matrix: sparse.csc_array) -> Tile:
         """Compress the counts of some cells: (n_cells, n_genes), no entry twice."""
         matrix.eliminate_zeros()
         matrix.sort_indices()
-        largest = int(matrix.data.max(initial=0))
-        smallest_type = next(
-            t for t in (np.uint8, np.uint16, np.uint32) if largest <= np.iinfo(t).max
-        )
         return cls(
             n_cells=matrix.shape[0],
             start=matrix.indptr.astype(np.int64),
             cell=matrix.indices.astype(np.uint16),
-            count=matrix.data.astype(smallest_type),
+            count=_smallest(matrix.data),
         )
+
+    @classmethod
+    def of_rows(cls, matrix: sparse.csr_array, genes: IntArray) -> Tile:
+        """Compress the counts of some genes, none twice, of a matrix (n_cells, n_measured)."""
+        place = np.full(matrix.shape[1], len(genes))
+        place[genes] = np.arange(len(genes))
+        rows, column = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False)
+        counts = matrix.data.astype(np.uint32, copy=False)
+        n_entries = np.zeros(len(genes) + 1, dtype=np.int64)
+        _count_entries(column, counts, place, n_entries)
+        start = np.concatenate([[0], np.cumsum(n_entries[:-1])])
+        cell, count = np.empty(start[-1] + 1, np.uint16), np.empty(start[-1] + 1, np.uint32)
+        _by_gene(rows, column, counts, place, start.copy(), cell, count)
+        return cls(matrix.shape[0], start, cell[:-1], _smallest(count[:-1]))
 
     @classmethod
     def joined(cls, tiles: Sequence[Tile]) -> Tile:
@@ -93,6 +86,18 @@ class Tile:
             cell=_joined([cell for cell, _ in parts], self.cell.dtype),
             count=_joined([count for _, count in parts], self.count.dtype),
         )
+
+    def part(self, first: int, last: int) -> Tile:
+        """Take the genes from ``first`` to before ``last``, without reading or copying any."""
+        begin, end = int(self.start[first]), int(self.start[last])
+        parts = (stretch(array, begin, end) for array in (self.cell, self.count))
+        return Tile(self.n_cells, self.start[first : last + 1] - begin, *parts)
+
+    def beside(self, other: Tile) -> Tile:
+        """Put the genes of another tile, of the same cells, after those of this one."""
+        start = np.concatenate([self.start, self.start[-1] + other.start[1:]])
+        cell, count = ChainedArray(self.cell, other.cell), ChainedArray(self.count, other.count)
+        return Tile(self.n_cells, start, cell, count)
 
     def cells(self, kept: BoolArray) -> Tile:
         """Take some of the cells into memory."""
@@ -165,6 +170,15 @@ class GeneCounts:
         """Take some genes into memory: one read per tile for neighbours."""
         genes = np.asarray(genes, dtype=np.int64)
         return GeneCounts(tuple(tile.genes(genes) for tile in self.tiles), len(genes))
+
+    def part(self, first: int, last: int) -> GeneCounts:
+        """Take the genes from ``first`` to before ``last``, each where it is."""
+        return GeneCounts(tuple(tile.part(first, last) for tile in self.tiles), last - first)
+
+    def beside(self, other: GeneCounts) -> GeneCounts:
+        """Put the genes of others, in tiles of the same cells, after these, each where it is."""
+        tiles = (a.beside(b) for a, b in zip(self.tiles, other.tiles, strict=True))
+        return GeneCounts(tuple(tiles), self.n_genes + other.n_genes)
 
     def only(self, genes: IntArray) -> GeneCounts:
         """Take the counts of some genes into memory; all others have none, under their numbers."""
@@ -269,6 +283,45 @@ class GeneCounts:
 
 def _joined(parts: list[UnsignedArray], dtype: np.dtype[Any]) -> UnsignedArray:
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _smallest(counts: Any) -> UnsignedArray:
+    """Store counts in the smallest type that holds them."""
+    largest = int(counts.max(initial=0))
+    types = np.uint8, np.uint16, np.uint32
+    found = next(dtype for dtype in types if largest <= np.iinfo(dtype).max)
+    return np.asarray(counts.astype(found))
+
+
+# Genes that are not kept have the last place, after all others, so that loops need not branch.
+@compiled()
+def _count_entries(
+    column: IntArray, counts: UnsignedArray, place: IntArray, n_entries: IntArray
+) -> None:
+    last = n_entries.shape[0] - 1
+    for i in range(column.shape[0]):
+        n_entries[place[column[i]] if counts[i] > 0 else last] += 1
+
+
+@compiled()
+def _by_gene(
+    rows: IntArray,
+    column: IntArray,
+    counts: UnsignedArray,
+    place: IntArray,
+    written: IntArray,
+    out_cell: UnsignedArray,
+    out_count: UnsignedArray,
+) -> None:
+    """Write the entries of rows behind those that each gene has already."""
+    last = written.shape[0] - 1
+    for row in range(rows.shape[0] - 1):
+        for i in range(rows[row], rows[row + 1]):
+            gene = place[column[i]] if counts[i] > 0 else last
+            at = written[gene]
+            out_cell[at] = row
+            out_count[at] = counts[i]
+            written[gene] = at + (gene < last)
 
 
 @compiled()

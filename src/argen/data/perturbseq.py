@@ -42,6 +42,14 @@ def perturbations_of(node_of_cell: IntArray, n_nodes: int) -> sparse.csc_array:
     return _sorted(sparse.csc_array(entries, shape=shape, dtype=np.int8))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """Measured genes that are no targets: response programs are looked for in their counts."""
+
+    genes: tuple[str, ...]  # (n_genes,) display names
+    counts: GeneCounts  # (n_cells, n_genes), in tiles of the same cells as those of the targets
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class PerturbSeqData:
     """Counts, perturbations, library size and covariates of the cells that are used.
@@ -63,6 +71,7 @@ class PerturbSeqData:
     left_out: pd.DataFrame  # kind (cells, target, node, sink), name, n_cells, reason
     source: str  # where the counts come from
     guides: pd.Series | None = None  # (n_cells,) guide of each cell, by identifier; None: unknown
+    panel: Panel | None = None  # of genes that are neither nodes nor sinks; None: there is none
 
     def __repr__(self) -> str:
         return (
@@ -205,16 +214,34 @@ class PerturbSeqData:
             library_size=self.library_size[cells],
             covariates=self.covariates.iloc[cells].reset_index(drop=True),
             guides=self._guides_of(cells, names_of_cells),
+            panel=self._panel_of(cells),
         )
 
     def _guides_of(self, cells: IntArray, names: pd.Index) -> pd.Series | None:
         return None if self.guides is None else self.guides.iloc[cells].set_axis(names)
 
+    def _panel_of(self, cells: IntArray) -> Panel | None:
+        if self.panel is None:
+            return None
+        counts = self.panel.counts.take(cells, np.arange(self.panel.counts.n_genes))
+        return Panel(self.panel.genes, counts)
+
     def with_counts(self, counts: GeneCounts) -> PerturbSeqData:
-        """Return the same screen with counts in another place, or of some of its genes alone."""
+        """Return the same screen with counts in another place, or of some of its genes alone.
+
+        It has no panel, for which whoever computes a block has no use.
+        """
         other = copy(self)  # with what has been made once
         object.__setattr__(other, "counts", counts)
+        object.__setattr__(other, "panel", None)
         return other
+
+    def with_panel_as_sinks(self) -> PerturbSeqData:
+        """Return the screen with the genes of the panel after the sinks, as sinks."""
+        if self.panel is None:
+            return self
+        counts, genes = self.counts.beside(self.panel.counts), self.genes + self.panel.genes
+        return replace(self, counts=counts, genes=genes, panel=None)
 
     @cached_property
     def sha256(self) -> str:
@@ -228,6 +255,10 @@ class PerturbSeqData:
         digest.update(self.covariates.to_csv(index=False).encode())
         if self.guides is not None:
             digest.update("\0".join(self.guides.astype(str)).encode())
+        if self.panel is not None:
+            digest.update("\0".join(("panel", *self.panel.genes)).encode())
+            for block in self.panel.counts.by_genes():
+                _update(digest, block.to_csc())
         return digest.hexdigest()
 
     def summary(self) -> str:
@@ -239,11 +270,17 @@ class PerturbSeqData:
             f"{self.n_nodes:,} nodes (perturbed and measured) of {self.n_measured:,} genes; "
             f"{self.n_perturbed.min():,} to {self.n_perturbed.max():,} cells each",
             *([f"{len(self.sinks):,} sinks (targets that nobody perturbed)"] if self.sinks else []),
+            *self._panel_line(),
             f"library size: {self.library_size_source}",
             *covariate_lines(self.covariates, self.formula),
             *self._left_out_lines(),
         ]
         return "\n".join(lines)
+
+    def _panel_line(self) -> list[str]:
+        if self.panel is None:
+            return []
+        return [f"{len(self.panel.genes):,} other genes (response programs are looked for in them)"]
 
     def _several_perturbations(self) -> list[str]:
         n_carried = np.bincount(self.perturbations.indices, minlength=1)

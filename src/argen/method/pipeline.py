@@ -89,7 +89,10 @@ def infer_network(
                 data, config, engine=engine, executor=executor, checkpoint=kept, progress=progress
             )
         with clock.time("corrections"):
-            estimated = estimate_corrections(data, screen, config)
+            estimated = estimate_corrections(
+                data, screen, config,
+                engine=engine, executor=executor, checkpoint=kept, progress=progress,
+            )  # fmt: skip
             if estimated.corrections is not None:
                 screen = screen_descendants(
                     data, config, corrections=estimated.corrections,

@@ -8,7 +8,8 @@ The network file, format version 1, is a NumPy ``.npz`` archive without pickled 
 - ``screen/<field>``: matrices (n_nodes, n_genes), [source, target], and
   ``knockdown/<field>``: vectors (n_nodes,);
 - ``order/order``, ``order/possible`` and ``order/sure``;
-- ``programs/<field>``, where response programs were looked for.
+- ``programs/<field>``, where response programs were looked for, and ``programs/genes``: the genes
+  of the header, then those of the panel.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ def save(network: CausalNetwork, path: str | Path) -> Path:
     if network.programs is not None:
         for field in _PROGRAM_FIELDS:
             arrays[f"programs/{field}"] = getattr(network.programs, field)
+        arrays["programs/genes"] = np.array(network.programs.genes, dtype=str)
     np.savez_compressed(path, **arrays)
     return path
 
@@ -135,17 +137,18 @@ def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
         config=InferenceConfig(**header["config"]),
         left_out=left_out_table(list(tables["left_out"].itertuples(index=False, name=None))),
         provenance=header["provenance"],
-        programs=_programs(tuple(header["genes"]), arrays),
+        programs=_programs(arrays),
         two_stages=header.get("two_stages", _was_by_argen(header["provenance"])),
     )
 
 
-def _programs(genes: tuple[str, ...], arrays: dict[str, Any]) -> Programs | None:
+def _programs(arrays: dict[str, Any]) -> Programs | None:
     """Return the programs of a file; none where they were not looked for."""
     if "programs/scores" not in arrays:
         return None
     found = {name: arrays[f"programs/{name}"] for name in _PROGRAM_FIELDS}
-    return Programs(genes, **found | {"n_other_genes": int(found["n_other_genes"])})
+    genes: list[str] = arrays["programs/genes"].tolist()
+    return Programs(tuple(genes), **found | {"n_other_genes": int(found["n_other_genes"])})
 
 
 def _was_by_argen(provenance: dict[str, Any]) -> bool:

@@ -87,7 +87,7 @@ def program_findings(programs: Programs | None, screen: DescendantScreen) -> lis
         evidence = f"Only {_many(programs.n_other_genes, 'gene')} that are no nodes can be used, "
         evidence += f"too few to see response programs ({FEWEST_GENES} are needed)."
         advice = "A response that many perturbations set off makes edges where there are none: "
-        return [Finding(_AROUND, evidence, advice + "read more genes as sinks.", "note")]
+        return [Finding(_AROUND, evidence, advice + "read more genes, as a panel.", "note")]
     scores, loadings = programs.scores_frame(), programs.loadings_frame()
     found = []
     for number, share in enumerate(programs.share, start=1):

@@ -48,6 +48,9 @@ class ReadOptions:
         Genes that are targets without being nodes, or "all" for every measured gene.
     min_sink_mean
         Fewest counts of a sink, in the mean over the cells that are used.
+    panel
+        Other genes to read, those with the most counts, in which response programs are looked
+        for; 0: none. They are no targets.
     min_cells
         Fewest perturbed cells of a node.
     separator
@@ -77,6 +80,7 @@ class ReadOptions:
     nodes: Sequence[str] | None = None
     sinks: str | Sequence[str] | None = None
     min_sink_mean: float = 0.0
+    panel: int = 1000
     min_cells: int = 10
     separator: str | None = None
     target_names: str | Sequence[str] | None = None
@@ -93,7 +97,8 @@ class ReadOptions:
                 _check_text(getattr(self, option), option)
         if self.separator == "":
             raise InputError("separator must have a character, such as '+'.")
-        put("min_cells", whole_number(self.min_cells, "min_cells"))
+        put("min_cells", whole_number(self.min_cells, "min_cells", least=1))
+        put("panel", whole_number(self.panel, "panel", least=0))
         put("covariates", _formula_or_names(self.covariates))
         put("control", _names(self.control, "control"))
         if self.target_names is not None and not isinstance(self.target_names, str):
@@ -142,10 +147,10 @@ def _formula_or_names(value: object) -> str | tuple[str, ...]:
     return _names(value, "covariates")
 
 
-def whole_number(value: object, option: str) -> int:
-    """Return a whole number from 1."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{option} must be a whole number from 1, not {_shown(value)}.")
+def whole_number(value: object, option: str, *, least: int) -> int:
+    """Return a whole number that is large enough."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise InputError(f"{option} must be a whole number from {least}, not {_shown(value)}.")
     return int(value)
 
 

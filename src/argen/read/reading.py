@@ -70,7 +70,7 @@ def read_perturbseq(
         raise InputError(
             f"Expected options, ReadOptions(target=..., control=...), not {type(options).__name__}."
         )
-    threads = usable_cores() if threads is None else whole_number(threads, "threads")
+    threads = usable_cores() if threads is None else whole_number(threads, "threads", least=1)
     store = TileStore.of(options.memory, options.scratch)
     with open_anndata(path_or_anndata) as opened:
         selected = select_from(opened, options, store, threads)
@@ -91,6 +91,7 @@ def read_perturbseq(
         formula=formula,
         left_out=left_out_table(selected.left_out),
         source=opened.source,
+        panel=selected.panel,
     )
     _check_regressors(data)
     return data

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from argen.arrays import FloatArray
+from argen.arrays import FloatArray, IntArray
 from argen.data import GeneCounts, StoredArray, Tile
 from argen.errors import InputError
 from argen.machine import free_memory
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # Changes whenever tiles of an earlier version must not be read.
-_LAYOUT = 1
+_LAYOUT = 2
 # Removed when the process ends.
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -126,8 +126,8 @@ class Kept:
         """Whether an earlier reading left its tiles, all of them."""
         return self.folder.is_dir()
 
-    def load(self, most_bytes: int) -> tuple[GeneCounts, FloatArray]:
-        """Return counts and row sums, the counts in memory when there is room."""
+    def load(self, most_bytes: int) -> tuple[GeneCounts, FloatArray, IntArray]:
+        """Return what was saved, the counts in memory when there is room."""
         tiles = []
         starts = np.load(self.folder / "starts.npy")
         index = json.loads((self.folder / "tiles.json").read_text())
@@ -140,10 +140,16 @@ class Kept:
         counts = GeneCounts(tuple(tiles), starts.shape[1] - 1)
         if counts.nbytes <= most_bytes:
             counts = counts.block(np.arange(counts.n_genes))
-        return counts, np.load(self.folder / "row_sums.npy")
+        return counts, np.load(self.folder / "row_sums.npy"), np.load(self.folder / "panel.npy")
 
-    def save(self, counts: GeneCounts, row_sums: FloatArray) -> None:
-        """Write everything beside, and move it into place when it is complete."""
+    def save(self, counts: GeneCounts, row_sums: FloatArray, panel: IntArray) -> None:
+        """Write everything beside, and move it into place when it is complete.
+
+        Parameters
+        ----------
+        panel
+            Columns that were chosen by their counts.
+        """
         beside = Path(tempfile.mkdtemp(prefix="argen-unfinished-", dir=self.folder.parent))
         try:
             stored = counts.to_folder(beside)
@@ -151,6 +157,7 @@ class Kept:
             shape = len(starts), counts.n_genes + 1
             np.save(beside / "starts.npy", np.array(starts, dtype=np.int64).reshape(shape))
             np.save(beside / "row_sums.npy", row_sums)
+            np.save(beside / "panel.npy", panel)
             rows = [(tile.n_cells, tile.count.dtype.name) for tile in stored.tiles]
             (beside / "tiles.json").write_text(json.dumps(rows))
             beside.rename(self.folder)

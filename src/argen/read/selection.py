@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.data import GeneCounts
+from argen.data import GeneCounts, Panel
 from argen.read.cells import cell_filter
 from argen.read.files import OpenAnnData
 from argen.read.matrices import BlockMatrix
@@ -24,6 +24,7 @@ from argen.read.nodes import (
     select_sinks,
 )
 from argen.read.options import ReadOptions
+from argen.read.panel import choose_panel
 from argen.read.raw_counts import RawCounts, find_matrix
 from argen.read.scratch import Kept, TileStore
 from argen.read.targets import Carried, carried_perturbations
@@ -42,12 +43,16 @@ class Selected:
     row_sums: FloatArray  # (n_cells,) over all measured genes
     perturbations: sparse.csc_array  # (n_cells, n_nodes)
     left_out: list[Fate]
+    panel: Panel | None  # of the same cells
 
 
 def select_from(
     opened: OpenAnnData, options: ReadOptions, store: TileStore, threads: int
 ) -> Selected:
-    """Choose cells, nodes and sinks by the tables of a screen, then read the counts once."""
+    """Choose cells, nodes and sinks by the tables of a screen, then read the counts once.
+
+    So are those of the panel, which a look at some of the cells has chosen.
+    """
     matrix, gene_table, name = find_matrix(opened, options.layer)
     genes = gene_names(gene_table, options.gene_symbols)
     passed = cell_filter(opened.obs, options.cells)
@@ -57,18 +62,20 @@ def select_from(
     columns = np.array([*first.columns.values(), *sinks], dtype=np.int64)
     wanted = Wanted(passed, _among(passed, first.used), columns)
     check = RawCounts(opened, name, genes.identifiers)
-    counts, row_sums = _read(matrix, wanted, check, store, threads)
+    counts, row_sums, panel = _read(matrix, wanted, options.panel, check, store, threads)
+    of_targets = counts.part(0, len(columns))
 
-    nodes = _with_counts(first, counts, carried, genes, options.min_cells)
+    nodes = _with_counts(first, of_targets, carried, genes, options.min_cells)
     check_enough(nodes, genes, gene_table, strict=options.strict)
     still = nodes.used[first.used]
     is_sink, left_out_sinks = _sinks_with_counts(
-        sinks, counts, len(first.columns), still, genes, options.min_sink_mean
+        sinks, of_targets, len(first.columns), still, genes, options.min_sink_mean
     )
     is_node = np.array([label in nodes.columns for label in first.columns], dtype=bool)
     chosen = np.flatnonzero(np.concatenate([is_node, is_sink]))
-    if len(chosen) < counts.n_genes or not still.all():
-        counts = _stored(counts, still, chosen, store.another())
+    if len(chosen) < len(columns) or not still.all():
+        kept = np.concatenate([chosen, np.arange(len(columns), counts.n_genes)])
+        counts = _stored(counts, still, kept, store.another())
     order = [carried.labels.get_loc(label) for label in nodes.columns]
     perturbations = sparse.csc_array(carried.matrix[:, order][np.flatnonzero(nodes.used)])
     perturbations.sort_indices()
@@ -81,11 +88,18 @@ def select_from(
         genes=tuple(genes.display(columns[k]) for k in chosen.tolist()),
         n_measured=len(genes.identifiers),
         kept=_among(passed, nodes.used),
-        counts=counts,
+        counts=counts.part(0, len(chosen)),
         row_sums=row_sums[still],
         perturbations=perturbations,
         left_out=left_out,
+        panel=_panel(counts.part(len(chosen), counts.n_genes), panel, genes),
     )
+
+
+def _panel(counts: GeneCounts, columns: IntArray, genes: GeneNames) -> Panel | None:
+    if not len(columns):
+        return None
+    return Panel(tuple(genes.display(column) for column in columns.tolist()), counts)
 
 
 def _among(passed: BoolArray, chosen: BoolArray) -> BoolArray:
@@ -96,15 +110,31 @@ def _among(passed: BoolArray, chosen: BoolArray) -> BoolArray:
 
 
 def _read(
-    matrix: BlockMatrix, wanted: Wanted, check: RawCounts, store: TileStore, threads: int
-) -> tuple[GeneCounts, FloatArray]:
-    """Read the counts, or take them from where an earlier reading left them."""
+    matrix: BlockMatrix,
+    wanted: Wanted,
+    n_panel: int,
+    check: RawCounts,
+    store: TileStore,
+    threads: int,
+) -> tuple[GeneCounts, FloatArray, IntArray]:
+    """Read the counts, or take them from where an earlier reading left them.
+
+    Returns those of the columns that are wanted and then of the panel, the row sums of the cells,
+    and the columns of the panel.
+    """
+
+    def read_now(tiles: TileStore) -> tuple[GeneCounts, FloatArray, IntArray]:
+        panel = choose_panel(matrix, wanted.used, wanted.columns, n_panel, tiles, threads)
+        both = replace(wanted, columns=np.concatenate([wanted.columns, panel]))
+        return *tile_counts(matrix, both, check, tiles, threads), panel
+
     tiles, version = store.another(), check.opened.version
     if store.parent is None or version is None:
-        return tile_counts(matrix, wanted, check, tiles, threads)
-    kept = Kept.of(store.parent, version, check.name, wanted.passed, wanted.used, wanted.columns)
+        return read_now(tiles)
+    key = version, check.name, wanted.passed, wanted.used, wanted.columns, n_panel
+    kept = Kept.of(store.parent, *key)
     if not kept.is_there():
-        kept.save(*tile_counts(matrix, wanted, check, tiles, threads))
+        kept.save(*read_now(tiles))
         tiles.clear()
     return kept.load(store.most_bytes)
 

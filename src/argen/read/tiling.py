@@ -64,7 +64,7 @@ def _by_cells(
             return None
         if not used[passed].all():
             block = block[np.flatnonzero(used[passed])]
-        return _row_sums(block), Tile.of(sparse.csc_array(block[:, wanted.columns]))
+        return _row_sums(block), Tile.of_rows(block, wanted.columns)
 
     row_sums: list[FloatArray] = [np.empty(0)]
     tiles: list[Tile] = []
@@ -106,7 +106,8 @@ def _by_genes(
         kept = kept[np.isin(kept, wanted.columns)]
         rows = sparse.csr_array(block[:, kept - bounds[0]])
         starts = range(0, n_used if len(kept) else 0, tile_cells)
-        pieces = [Tile.of(sparse.csc_array(rows[begin : begin + tile_cells])) for begin in starts]
+        every = np.arange(len(kept))
+        pieces = [Tile.of_rows(rows[begin : begin + tile_cells], every) for begin in starts]
         return _row_sums(block), kept, pieces
 
     row_sums, pieces = np.zeros(n_used), store.another()

@@ -1,6 +1,6 @@
 """The steps of the method: descendants, order, parents, and the rule that calls edges."""
 
-from argen.steps.descendants import DescendantScreen, screen_descendants
+from argen.steps.descendants import DescendantScreen, screen_descendants, screen_panel
 from argen.steps.order import CausalOrder, causal_order, closure_of, transitive_closure
 from argen.steps.parents import ParentTests, search_parents
 from argen.steps.rule import call_edges, order_genes
@@ -14,6 +14,7 @@ __all__ = [
     "closure_of",
     "order_genes",
     "screen_descendants",
+    "screen_panel",
     "search_parents",
     "transitive_closure",
 ]

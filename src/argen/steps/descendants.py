@@ -153,17 +153,50 @@ def screen_descendants(
     """
     config, engine = config or InferenceConfig(), engine or SharedEngine()
     require_screen(data)
-    starts = range(0, data.n_genes, BLOCK_OF_TARGETS)
-    blocks = [np.arange(a, min(a + BLOCK_OF_TARGETS, data.n_genes)) for a in starts]
+    blocks = _blocks_of_targets(0, data.n_genes)
     name = "screen" if corrections is None else "corrected"
     known = [] if corrections is None else corrections.bits()
     kept = checkpoint.stage(name, config, engine, [*blocks, *known]) if checkpoint else None
     with using_threads(config.threads):
-        screener = engine.screen(data, config, corrections)
-        n_tests = [data.n_nodes * len(targets) for targets in blocks]
-        stage = Stage(name, screener, _total_effects, blocks, n_tests)
+        stage = _stage(name, engine.screen(data, config, corrections), blocks, data.n_nodes)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)
     return assemble_screen(data.genes, results, config)
+
+
+def screen_panel(
+    data: PerturbSeqData,
+    config: InferenceConfig,
+    *,
+    engine: Engine | None = None,
+    executor: Executor | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return total effects on the genes of the panel, and errors: (n_nodes, n_panel) each.
+
+    They are those that ``screen_descendants`` has when these genes are sinks.
+    """
+    engine, with_panel = engine or SharedEngine(), data.with_panel_as_sinks()
+    blocks = _blocks_of_targets(data.n_genes, with_panel.n_genes)
+    kept = checkpoint.stage("panel", config, engine, blocks) if checkpoint else None
+    with using_threads(config.threads):
+        stage = _stage("panel", engine.screen(with_panel, config), blocks, data.n_nodes)
+        results = run_stage(stage, executor=executor, kept=kept, progress=progress)
+    effects = [block.effects.less_sure(config.inflation) for block in results]
+    return (
+        np.hstack([part.effect for part in effects]),
+        np.hstack([part.std_error for part in effects]),
+    )
+
+
+def _blocks_of_targets(first: int, last: int) -> list[IntArray]:
+    starts = range(first, last, BLOCK_OF_TARGETS)
+    return [np.arange(start, min(start + BLOCK_OF_TARGETS, last)) for start in starts]
+
+
+def _stage(name: str, screener: Screener, blocks: list[IntArray], n_nodes: int) -> Stage[IntArray]:
+    n_tests = [n_nodes * len(targets) for targets in blocks]
+    return Stage(name, screener, _total_effects, blocks, n_tests)
 
 
 def _total_effects(screener: Screener, targets: IntArray) -> Fitted:

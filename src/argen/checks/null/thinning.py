@@ -36,7 +36,7 @@ def thinned(data: PerturbSeqData, left: FloatArray, rng: np.random.Generator) ->
         carriers = carried.indices[carried.indptr[node] : carried.indptr[node + 1]]
         own, found = np.isin(counts.indices[entries], carriers), counts.data[entries]
         found[own] = rng.binomial(found[own], share)
-    return replace(data, counts=GeneCounts.from_matrix(counts))
+    return replace(data, counts=GeneCounts.from_matrix(counts), panel=None)
 
 
 def false_candidates(n_nodes: int, n_genes: int, rng: np.random.Generator) -> CausalOrder:
