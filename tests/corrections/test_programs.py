@@ -228,10 +228,10 @@ def test_too_few_other_genes():
     for table, named in ((none.scores_frame(), "score"), (none.loadings_frame(), "loading")):
         assert table.empty
         assert {named, "std_error", "z"} < set(table.columns)
-    said = findings.program_findings(none)
+    said = findings.program_findings(none, found)
     assert len(said) == 1
-    assert "Only 49 genes that are no nodes can be used" in str(said[0])
-    assert f"({FEWEST_GENES} are needed)" in str(said[0])
+    assert "Only 49 genes that are no nodes can be used to see" in str(said[0])
+    assert f"{FEWEST_GENES} are needed" in str(said[0])
     # What is asked for by number is taken out all the same.
     assert find_programs(data, found.effect, found.std_error, n_programs=1).n_programs == 1
 
@@ -273,9 +273,9 @@ def test_the_panel_is_of_the_best_measured_of_other_genes():
 
 def test_nothing_is_looked_for_where_nothing_can_be_taken_out(screen):
     data, found = screen
-    none = estimate_corrections(data, found, argen.InferenceConfig(programs=0))
-    assert none.programs is None
-    assert none.corrections(20, 220) is None
+    full = argen.InferenceConfig(programs=0, penetrance="full")
+    none = estimate_corrections(data, found, full)
+    assert none.programs is none.penetrance is none.corrections is None
     negative = argen.InferenceConfig(family="nb")
     assert estimate_corrections(data, found, negative).programs is None
     assert (
@@ -284,7 +284,7 @@ def test_nothing_is_looked_for_where_nothing_can_be_taken_out(screen):
     with pytest.raises(argen.InputError, match=r"programs=1 is not possible here.*'poisson'"):
         estimate_corrections(data, found, argen.InferenceConfig(family="nb", programs=1))
     asked = argen.InferenceConfig(rule="published", programs=1)
-    corrections = estimate_corrections(data, found, asked).corrections(20, 220)
+    corrections = estimate_corrections(data, found, asked).corrections
     assert not corrections.escapes
     assert corrections.loadings.shape == (220, 1)
 
@@ -304,23 +304,25 @@ def test_the_network_is_that_of_the_corrected_screen(screen, programs, network):
 
 
 def test_what_is_said(programs, network):
-    said = [str(finding) for finding in findings.program_findings(programs)]
+    said = [str(finding) for finding in findings.program_findings(programs, network.screen)]
     assert len(said) == 1
     assert said[0].startswith("[note] exclusion")
     strongest = programs.scores_frame()["node"][0]
     assert f"effects; {strongest}, " in said[0]
     assert "fit again with programs=0" in said[0]
     assert said[0] in [str(finding) for finding in network.findings()]
-    assert findings.program_findings(None) == []
+    assert findings.program_findings(None, network.screen) == []
     nothing = replace(
         programs, scores=np.empty((20, 0)), score_error=np.empty((20, 0)),
         loadings=np.empty((220, 0)), loading_error=np.empty((220, 0)), share=np.empty(0),
         strength=programs.strength[:1], chance=programs.chance[:1],
         chance_sd=programs.chance_sd[:1], n_setting_off=np.array([0]),
     )  # fmt: skip
-    assert findings.program_findings(nothing) == []
+    assert findings.program_findings(nothing, network.screen) == []
     for n, words in ((1, "1 perturbation sets off"), (4, "4 perturbations set off")):
-        few = findings.program_findings(replace(nothing, n_setting_off=np.array([n])))
+        few = findings.program_findings(
+            replace(nothing, n_setting_off=np.array([n])), network.screen
+        )
         assert words in str(few[0])
         assert "fewer than the 10 " in str(few[0])
         assert "programs=1" in str(few[0])

@@ -84,8 +84,9 @@ def program_findings(programs: Programs | None, screen: DescendantScreen) -> lis
     if not programs.n_programs:
         if len(programs.strength):
             return _few_set_it_off(programs)
-        evidence = f"Only {_many(programs.n_other_genes, 'gene')} that are no nodes can be used, "
-        evidence += f"too few to see response programs ({FEWEST_GENES} are needed)."
+        n = programs.n_other_genes
+        can = f"Only {_many(n, 'gene')} that are no nodes can" if n else "No gene but nodes can"
+        evidence = f"{can} be used to see response programs; {FEWEST_GENES} are needed."
         advice = "A response that many perturbations set off makes edges where there are none: "
         return [Finding(_AROUND, evidence, advice + "read more genes, as a panel.", "note")]
     scores, loadings = programs.scores_frame(), programs.loadings_frame()
