@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
+ShortIntArray: TypeAlias = NDArray[np.int32]
 BoolArray: TypeAlias = NDArray[np.bool_]
 StatusArray: TypeAlias = NDArray[np.int8]
 UnsignedArray: TypeAlias = NDArray[np.unsignedinteger[Any]]

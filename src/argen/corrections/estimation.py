@@ -119,7 +119,7 @@ def _for_escape(
 
 def lowered_rates(lowered: list[LoweredGenes | None], n_genes: int) -> LoweredRates:
     """Lay the genes that perturbations lower out by pairs."""
-    place, n_pairs = np.full((len(lowered), n_genes), -1, dtype=np.int64), 0
+    place, n_pairs = np.full((len(lowered), n_genes), -1, dtype=np.int32), 0
     known = [(k, own) for k, own in enumerate(lowered) if own is not None]
     for k, own in known:
         place[k, own.genes] = n_pairs + np.arange(len(own.genes))

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from argen.arrays import FloatArray, IntArray
+from argen.arrays import FloatArray, IntArray, ShortIntArray
 
 # Least share of the rate of the controls that perturbed cells can be left with: below it nobody
 # could tell from counts how much is left.
@@ -46,7 +46,7 @@ class LoweredRates:
     cells that escape, and hardly any of R is left for the others.
     """
 
-    place: IntArray  # (n_nodes, n_genes): number of a pair in the arrays below; -1: none
+    place: ShortIntArray  # (n_nodes, n_genes): number of a pair in the arrays below; -1: none
     log_left: FloatArray  # (n_pairs,): T + s'v
     variance: FloatArray  # (n_pairs,): at the same pi
     by_penetrance: FloatArray  # (n_pairs,)
