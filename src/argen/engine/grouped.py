@@ -370,12 +370,16 @@ class _Block:
         own = self.variances[:, self._places(job)]
         of_proxies = self._square(self.variances, number).transpose(0, 2, 1)
         null = None
-        if self.genes.corrections is not None:
-            more = self._of_corrections(self.genes.corrections, job, effect)
+        corrections = self.genes.corrections
+        if corrections is not None and corrections.escapes:
+            more = self._of_escape(corrections, job, effect)
             own = np.maximum(own + more[0], LEAST_VARIANCE * own)
             of_proxies = np.maximum(of_proxies + more[1], LEAST_VARIANCE * of_proxies)
-            if self.genes.corrections.escapes:
-                null = self._without_effect(self.genes.corrections, job, effect)
+            null = self._without_effect(corrections, job, effect)
+        if corrections is not None:
+            more = self._of_programs(corrections, job, effect)
+            own, of_proxies = own + more[0], of_proxies + more[1]
+            null = null if null is None else (null[0], null[1] + more[0])
         return effects_with_tests(
             effect,
             own,
@@ -411,39 +415,39 @@ class _Block:
         variance += unsure**2 * corrections.penetrance_variance[nodes, None]
         return found, np.sum(weights.T**2 * variance, axis=0)
 
-    def _of_corrections(
+    def _of_programs(
         self, corrections: Corrections, job: int, effect: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Return what errors of corrections add to the variances: (n,), and (n, n) by proxies.
+        """Return what errors of programs add to the variances: (n,), and (n, n) by proxies.
 
-        With w_j the rows of the inverse and T' the derivatives of T, perturbation k adds to the
-        variance of theta_j ``w_jk^2`` times that of::
-
-            u_k pi_k + sum_p (v_tp - sum_m theta_m v_mp) s_kp,    u_k = T'_kt - sum_m theta_m T'_km
-
-        and the loadings of t and, times theta_m, of m add ``sum_p (w_j's_p)^2 Var(v_p)``, and what
-        does not come from R, or is counted with pi, ``sum_k w_jk^2`` times that.
+        With w_j the rows of the inverse, scores add to the variance of theta_j that of ``sum_k w_jk
+        sum_p (v_tp - sum_m theta_m v_mp) s_kp``, and the loadings of t and, times theta_m, of m add
+        ``sum_p (w_j's_p)^2 Var(v_p)``.
         """
-        number = self.set_of_job[job]
-        nodes, target = self._candidates(number), np.array([self.targets[job]])
-        weights = self._square(self.coefficients, number)
-        left = corrections.loadings[target[0]] - effect @ corrections.loadings[nodes]
-        of_nodes = corrections.score_variance[nodes] @ left**2
-        own_proxies = np.zeros(weights.shape)
-        if corrections.escapes:
-            totals = self.totals[None, self._places(job)], self._square(self.totals, number)
-            at_target, at_nodes = (
-                corrections.derivatives(total.T, nodes, genes)
-                for total, genes in zip(totals, (target, nodes), strict=True)
-            )
-            by_share = at_target[0][:, 0] - at_nodes[0] @ effect
-            of_nodes = of_nodes + by_share**2 * corrections.penetrance_variance[nodes]
-            of_nodes += at_target[1][:, 0]
-            own_proxies = weights**2 @ at_nodes[1]
+        number, target = self.set_of_job[job], self.targets[job]
+        nodes, weights = self._candidates(number), self._square(self.coefficients, number)
+        left = corrections.loadings[target] - effect @ corrections.loadings[nodes]
+        of_scores = weights**2 @ (corrections.score_variance[nodes] @ left**2)
         along = (weights @ corrections.scores[nodes]) ** 2
-        of_loadings = along @ corrections.loading_variance[target[0]]
-        by_proxies = own_proxies + along @ corrections.loading_variance[nodes].T
-        return weights**2 @ of_nodes + of_loadings, by_proxies
+        of_loadings = along @ corrections.loading_variance[target]
+        return of_scores + of_loadings, along @ corrections.loading_variance[nodes].T
+
+    def _of_escape(
+        self, corrections: Corrections, job: int, effect: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return what errors of penetrance add to the variances: (n,), and (n, n) by proxies.
+
+        With T' the derivatives of T, perturbation k adds to the variance of theta_j ``w_jk^2`` times
+        that of ``(T'_kt - sum_m theta_m T'_km) pi_k``, and what does not come from R, or is counted
+        with pi, ``w_jk^2`` times that.
+        """
+        number, target = self.set_of_job[job], np.array([self.targets[job]])
+        nodes, weights = self._candidates(number), self._square(self.coefficients, number)
+        of_target = corrections.derivatives(self.totals[self._places(job), None], nodes, target)
+        of_nodes = corrections.derivatives(self._square(self.totals, number).T, nodes, nodes)
+        by_share = of_target[0][:, 0] - of_nodes[0] @ effect
+        variance = by_share**2 * corrections.penetrance_variance[nodes] + of_target[1][:, 0]
+        return weights**2 @ variance, weights**2 @ of_nodes[1]
 
 
 def _inverse(matrix: FloatArray) -> FloatArray | None:
