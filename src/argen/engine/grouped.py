@@ -437,9 +437,9 @@ class _Block:
     ) -> tuple[FloatArray, FloatArray]:
         """Return what errors of penetrance add to the variances: (n,), and (n, n) by proxies.
 
-        With T' the derivatives of T, perturbation k adds to the variance of theta_j ``w_jk^2`` times
-        that of ``(T'_kt - sum_m theta_m T'_km) pi_k``, and what does not come from R, or is counted
-        with pi, ``w_jk^2`` times that.
+        With T' the derivatives of T, perturbation k adds to the variance of theta_j ``w_jk^2``
+        times that of ``(T'_kt - sum_m theta_m T'_km) pi_k``, and what does not come from R, or is
+        counted with pi, ``w_jk^2`` times that.
         """
         number, target = self.set_of_job[job], np.array([self.targets[job]])
         nodes, weights = self._candidates(number), self._square(self.coefficients, number)
