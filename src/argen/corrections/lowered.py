@@ -9,7 +9,7 @@ import numpy as np
 from argen.arrays import FloatArray, IntArray
 from argen.corrections.working_model import MixedCells
 from argen.data import GENES_AT_ONCE, PerturbSeqData
-from argen.steps.descendants import DescendantScreen
+from argen.steps import DescendantScreen
 
 # Controls that stand for all; genes of a perturbation; how much these must be lowered, and how
 # sure that must be.

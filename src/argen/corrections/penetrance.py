@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtr
 
 from argen.arrays import BoolArray, FloatArray, IntArray
@@ -18,7 +19,7 @@ from argen.corrections.mixture import SHARES, AtShare, MixtureEquations
 from argen.corrections.shares import Shares, interval, p_value_of_escape, pooled_shares
 from argen.corrections.working_model import LEAST_LEFT
 from argen.data import PerturbSeqData
-from argen.steps.descendants import DescendantScreen
+from argen.steps import DescendantScreen
 
 # Of the test that cells escape at all.
 LEVEL_OF_ESCAPE = 0.02
@@ -29,7 +30,7 @@ _Z = 1.959963984540054
 FEWEST_KNOCKDOWNS, LEAST_SPREAD = 5, 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LoweredGenes:
     """Genes that a perturbation lowers, as they are in the cells where its guide works.
 
@@ -43,7 +44,7 @@ class LoweredGenes:
     by_share: FloatArray  # (n_low,) derivative by the share
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Penetrance:
     """Share of the cells of each perturbation in which its guide works: (n_nodes,) each.
 
@@ -66,6 +67,33 @@ class Penetrance:
     n_genes: IntArray  # that are lowered, and tell
     screen_p_value: float  # of all shares being 1
     lowered: list[LoweredGenes | None]  # None where not corrected, or without such genes
+
+    @property
+    def told(self) -> BoolArray:
+        """Perturbations whose own cells say something: (n_nodes,)."""
+        return np.isfinite(self.p_value)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per node, in their sequence.
+
+        Where a perturbation is corrected, share and interval are those that the whole screen
+        leads to; elsewhere the share is 1, and the interval says what its own cells do not
+        contradict. Missing where nothing is known.
+        """
+        known = self.corrected | self.told
+        margin = _Z * self.std_error
+        low = np.where(self.corrected, np.maximum(self.share - margin, 0.0), self.ci_low)
+        high = np.where(self.corrected, np.minimum(self.share + margin, 1.0), self.ci_high)
+        return pd.DataFrame(
+            {
+                "penetrance": np.where(known, self.share, np.nan),
+                "penetrance_low": np.where(known, low, np.nan),
+                "penetrance_high": np.where(known, high, np.nan),
+                "penetrance_p_value": self.p_value,
+                "n_telling_genes": np.where(self.told, self.n_genes, 0),
+                "escape_corrected": self.corrected,
+            }
+        )
 
 
 def estimate_penetrance(

@@ -8,6 +8,9 @@ The network file, format version 1, is a NumPy ``.npz`` archive without pickled 
 - ``screen/<field>``: matrices (n_nodes, n_genes), [source, target], and
   ``knockdown/<field>``: vectors (n_nodes,);
 - ``order/order``, ``order/possible`` and ``order/sure``;
+- ``penetrance/<field>``, where it was looked for: vectors (n_nodes,), ``screen_p_value``, and of
+  lowered genes, one after another, ``lowered_node``, ``lowered_genes``, ``lowered_effect``,
+  ``lowered_variance`` and ``lowered_by_share``;
 - ``programs/<field>``, where response programs were looked for, and ``programs/genes``: the genes
   of the header, then those of the panel.
 """
@@ -25,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
-from argen.corrections import Programs
+from argen.corrections import LoweredGenes, Penetrance, Programs
 from argen.data import left_out_table
 from argen.engine import Effects
 from argen.errors import InputError
@@ -40,6 +43,8 @@ _SCREEN_FIELDS = tuple(
 )
 _ORDER_FIELDS = tuple(f.name for f in fields(CausalOrder))
 _EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
+_PENETRANCE_FIELDS = tuple(f.name for f in fields(Penetrance) if f.name != "lowered")
+_LOWERED_FIELDS = tuple(f.name for f in fields(LoweredGenes))
 _PROGRAM_FIELDS = tuple(f.name for f in fields(Programs) if f.name != "genes")
 
 
@@ -69,6 +74,8 @@ def save(network: CausalNetwork, path: str | Path) -> Path:
         arrays[f"knockdown/{field}"] = getattr(network.screen.knockdown, field)
     for field in _ORDER_FIELDS:
         arrays[f"order/{field}"] = getattr(network.causal_order, field)
+    if network.penetrance is not None:
+        arrays |= _of_penetrance(network.penetrance)
     if network.programs is not None:
         for field in _PROGRAM_FIELDS:
             arrays[f"programs/{field}"] = getattr(network.programs, field)
@@ -137,9 +144,39 @@ def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
         config=InferenceConfig(**header["config"]),
         left_out=left_out_table(list(tables["left_out"].itertuples(index=False, name=None))),
         provenance=header["provenance"],
+        penetrance=_penetrance(arrays),
         programs=_programs(arrays),
         two_stages=header.get("two_stages", _was_by_argen(header["provenance"])),
     )
+
+
+def _of_penetrance(penetrance: Penetrance) -> dict[str, Any]:
+    """Return the arrays of a file; lowered genes one after another, with the node of each."""
+    arrays = {f"penetrance/{name}": getattr(penetrance, name) for name in _PENETRANCE_FIELDS}
+    known = [(node, own) for node, own in enumerate(penetrance.lowered) if own is not None]
+    nodes = [np.full(len(own.genes), node, dtype=np.int64) for node, own in known]
+    arrays["penetrance/lowered_node"] = np.concatenate([np.empty(0, dtype=np.int64), *nodes])
+    for name in _LOWERED_FIELDS:
+        none = np.empty(0, dtype=np.int64 if name == "genes" else np.float64)
+        parts = [getattr(own, name) for _, own in known]
+        arrays[f"penetrance/lowered_{name}"] = np.concatenate([none, *parts])
+    return arrays
+
+
+def _penetrance(arrays: dict[str, Any]) -> Penetrance | None:
+    """Return in how many cells guides work; None where it was not looked for."""
+    if "penetrance/share" not in arrays:
+        return None
+    found = {name: arrays[f"penetrance/{name}"] for name in _PENETRANCE_FIELDS}
+    found["screen_p_value"] = float(found["screen_p_value"])
+    of_node = arrays["penetrance/lowered_node"]
+    lowered: list[LoweredGenes | None] = [None] * len(found["share"])
+    for node in np.unique(of_node).tolist():
+        rows = of_node == node
+        lowered[node] = LoweredGenes(
+            **{name: arrays[f"penetrance/lowered_{name}"][rows] for name in _LOWERED_FIELDS}
+        )
+    return Penetrance(**found, lowered=lowered)
 
 
 def _programs(arrays: dict[str, Any]) -> Programs | None:
@@ -186,7 +223,7 @@ def write_results(network: CausalNetwork, folder: str | Path) -> Path:
         "candidates": network.candidates,
         "descendants": network.total_effects(),
         "order": order,
-        "knockdown": network.screen.knockdown_frame(),
+        "knockdown": network.knockdowns(),
         "left_out": network.left_out,
         "unusual_fits": network.unusual_fits(),
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
-from argen.corrections import FEWEST_GENES, Programs, fewest_setting_off
+from argen.corrections import FEWEST_GENES, Penetrance, Programs, fewest_setting_off
 from argen.data import NOT_MEASURED
 from argen.errors import FitStatus, listed
 from argen.network.carriers import LARGEST_LIKENESS, program_carriers
@@ -41,6 +42,7 @@ ACYCLIC = "no feedback (no two genes act on each other)"
 STRONG = "strong instruments (each interval assumes that they are)"
 _POWER = "power (there are cells enough to find edges)"
 _FITTED = "fits (each converges, and every group has counts)"
+_IN_ALL = "penetrance (a guide works in all cells that carry it)"
 _AROUND = "exclusion (perturbations act on genes through the network alone)"
 _USED = "input (all of it is used)"
 
@@ -75,6 +77,43 @@ def feedback_findings(pairs: pd.DataFrame) -> list[Finding]:
     evidence = f"{_many(len(pairs), 'pair')} of genes affect each other both ways: {listed(shown)}."
     advice = "That is feedback, or a false positive; the network keeps one direction at most."
     return [Finding(ACYCLIC, evidence, advice, "note")]
+
+
+def escape_findings(penetrance: Penetrance | None, nodes: tuple[str, ...]) -> list[Finding]:
+    """Say in how many cells guides work, where some cells escape."""
+    if penetrance is None or not penetrance.corrected.any():
+        return []
+    table = penetrance.to_frame().assign(node=list(nodes))
+    escaped = table[table["escape_corrected"]].sort_values("penetrance", kind="stable")
+    shown = [
+        f"{row.node} {100 * row.penetrance:.0f} % "
+        f"({100 * row.penetrance_low:.0f} to {100 * row.penetrance_high:.0f} %)"
+        for row in escaped.itertuples()
+    ]
+    of_all = f"{len(escaped)} of {_many(len(table), 'perturbation')}"
+    evidence = f"Cells escape in {of_all}. The guide works in so many of the cells that carry it: "
+    evidence += f"{listed(shown)}. Effects are those in cells where it works."
+    advice = "A knock-down that differs from cell to cell looks like escape in part: fit again "
+    return [Finding(_IN_ALL, evidence, advice + 'with penetrance="full" and compare.', "note")]
+
+
+def penetrance_line(penetrance: Penetrance | None, config: InferenceConfig) -> str:
+    """Say in a few words in how many cells guides work, or why that is not known."""
+    if penetrance is None:
+        if config.wanted_penetrance == "full":
+            return "not looked for, as the options say"
+        if config.family != "poisson":
+            return "not looked for: the family is not 'poisson'"
+        return "not looked for: cells carry several perturbations, or the method has none"
+    if not penetrance.told.any():
+        return "not known: too few genes are lowered, or too few controls are alike"
+    if not penetrance.corrected.any():
+        return f"all cells (no sign of escape, p = {penetrance.screen_p_value:.2g})"
+    share = 100.0 * penetrance.share[penetrance.corrected]
+    return (
+        f"{np.median(share):.0f} % of the cells (median; {share.min():.0f} to {share.max():.0f} "
+        f"%), corrected in {len(share)} of {_many(len(penetrance.share), 'perturbation')}"
+    )
 
 
 def program_findings(programs: Programs | None, screen: DescendantScreen) -> list[Finding]:

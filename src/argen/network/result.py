@@ -16,9 +16,11 @@ from argen.network.findings import (
     STRONG,
     Finding,
     edge_findings,
+    escape_findings,
     feedback_findings,
     fit_findings,
     left_out_findings,
+    penetrance_line,
     program_findings,
     programs_line,
 )
@@ -90,6 +92,17 @@ class CausalNetwork:
         frame.insert(9, "sure", self.causal_order.sure[pairs])
         return frame
 
+    def knockdowns(self) -> pd.DataFrame:
+        """Return what each perturbation does to its own gene, and in what share of its cells.
+
+        Columns of ``screen.knockdown_frame()`` and, where it was looked for, ``penetrance``, its
+        interval and test, ``n_telling_genes`` and ``escape_corrected``.
+        """
+        own = self.screen.knockdown_frame()
+        if self.penetrance is None:
+            return own
+        return pd.concat([own, self.penetrance.to_frame()], axis=1)
+
     def parents(self, gene: str) -> pd.DataFrame:
         """Return the selected edges into a gene, strongest evidence first."""
         return self._edges_at("target", gene)
@@ -129,6 +142,7 @@ class CausalNetwork:
             f"  cells      {run['n_cells']:,} ({run['n_controls']:,} control)",
             f"  screen     {int(screened.is_descendant.sum())} of {n_pairs} ordered pairs are "
             f"descendants at {self.config.screen_adjustment} < {self.config.level_of_screen:g}",
+            *([] if self.penetrance is None else [f"  penetrance {self.penetrance_line()}"]),
             *([] if self.programs is None else [f"  programs   {self.programs_line()}"]),
             f"  selection  {run.get('selection', self._rule())}",
             f"  order      {_shorten(self.order)}",
@@ -140,6 +154,10 @@ class CausalNetwork:
             title = "Edges" if len(edges) <= 10 else "The ten edges with the strongest evidence"
             lines += ["", f"{title}:", shown[columns].to_string(index=False, float_format="%.3g")]
         return "\n".join(lines)
+
+    def penetrance_line(self) -> str:
+        """Return in a few words in how many cells guides work, or why that is not known."""
+        return penetrance_line(self.penetrance, self.config)
 
     def programs_line(self) -> str:
         """Return in a few words how many response programs there are, or why none is known."""
@@ -166,6 +184,7 @@ class CausalNetwork:
         return [
             *edges,
             *feedback_findings(self.feedback_pairs()),
+            *escape_findings(self.penetrance, self.nodes),
             *program_findings(self.programs, self.screen),
             *fit_findings(self.unusual_fits(), self.edges),
             *left_out_findings(self.left_out),

@@ -32,7 +32,7 @@ def check_knockdowns(network: CausalNetwork) -> Diagnostics:
     found = Found()
     found.findings += network.findings()
     _add_programs(found, network)
-    _add_knockdown(found, knockdown_table(network))
+    _add_knockdown(found, knockdown_table(network), network.penetrance_line())
     return found.all()
 
 
@@ -51,7 +51,7 @@ def check_instruments(
     said = network.findings()
     found.findings += [f for f in said if not (data.one_per_cell and f.assumption == STRONG)]
     _add_programs(found, network)
-    _add_knockdown(found, knockdown)
+    _add_knockdown(found, knockdown, network.penetrance_line())
     if not data.one_per_cell:
         found.measured.append(
             "strength given the other candidates: not computed, as cells carry several "
@@ -130,7 +130,7 @@ def _add_programs(found: Found, network: CausalNetwork) -> None:
     found.measured.append(f"response programs: {network.programs_line()}")
 
 
-def _add_knockdown(found: Found, knockdown: pd.DataFrame) -> None:
+def _add_knockdown(found: Found, knockdown: pd.DataFrame, penetrance: str) -> None:
     found.tables["knockdown"] = knockdown
     found.findings += knockdown_findings(knockdown)
     remaining = knockdown["percent_remaining"]
@@ -138,3 +138,4 @@ def _add_knockdown(found: Found, knockdown: pd.DataFrame) -> None:
         f"knock-down: {remaining.min():.0f} to {remaining.max():.0f} % of each gene's expression "
         f"left (median {remaining.median():.0f} %)"
     )
+    found.measured.append(f"penetrance: {penetrance}")

@@ -35,12 +35,13 @@ def knockdown_table(network: CausalNetwork) -> pd.DataFrame:
 
     The interval is Wald's on the log scale, in percent of the expression in the controls;
     ``first_stage_f`` is the squared ratio of effect and standard error; ``failed`` says that the
-    effect is not significant, its p-value adjusted over the nodes.
+    effect is not significant, its p-value adjusted over the nodes. Where it was looked for, the
+    share of cells in which the guide works stands beside it; effects are those in these cells.
     """
     own = network.screen.knockdown
     margin = critical_value(network.config.confidence) * own.std_error
     p_adjusted = adjust(own.p_value, "bh")
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "node": list(network.nodes),
             "effect": own.effect,
@@ -55,6 +56,9 @@ def knockdown_table(network: CausalNetwork) -> pd.DataFrame:
             "failed": ~(p_adjusted < KNOCKDOWN_ALPHA),
         }
     )
+    if network.penetrance is None:
+        return table
+    return pd.concat([table, network.penetrance.to_frame()], axis=1)
 
 
 def effective_cells(data: PerturbSeqData) -> FloatArray:
