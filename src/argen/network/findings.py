@@ -106,7 +106,7 @@ def penetrance_line(penetrance: Penetrance | None, config: InferenceConfig) -> s
             return "not looked for: the family is not 'poisson'"
         return "not looked for: cells carry several perturbations, or the method has none"
     if not penetrance.told.any():
-        return "not known: too few genes are lowered, or too few controls are alike"
+        return "not known: too few genes are lowered, or too few controls are like perturbed cells"
     if not penetrance.corrected.any():
         return f"all cells (no sign of escape, p = {penetrance.screen_p_value:.2g})"
     share = 100.0 * penetrance.share[penetrance.corrected]

@@ -15,6 +15,7 @@ from argen.plot.graphs import draw_centrality, draw_degrees, draw_stability, sta
 from argen.plot.layout import LayeredLayout, layered_layout
 from argen.plot.meaning import draw_evidence, draw_modules, draw_strength
 from argen.plot.network import draw_network, draw_networks
+from argen.plot.penetrance import draw_penetrance, penetrance_table
 from argen.plot.programs import draw_programs, programs_table
 from argen.plot.screens import draw_expression, draw_knockdown, draw_qq, knockdown_table, shown_p
 from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, new_figure
@@ -38,6 +39,7 @@ __all__ = [
     "draw_modules",
     "draw_network",
     "draw_networks",
+    "draw_penetrance",
     "draw_programs",
     "draw_qq",
     "draw_stability",
@@ -46,6 +48,7 @@ __all__ = [
     "knockdown_table",
     "layered_layout",
     "new_figure",
+    "penetrance_table",
     "programs_table",
     "shown_p",
     "stability_table",

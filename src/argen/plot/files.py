@@ -15,7 +15,7 @@ from argen.checks import intervention_table
 from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
 from argen.network import CausalNetwork
-from argen.plot import effects, graphs, network, programs, screens
+from argen.plot import effects, graphs, network, penetrance, programs, screens
 from argen.plot.style import new_figure
 from argen.simulate import Truth
 
@@ -84,7 +84,10 @@ def write_figures(
     if file_format not in FORMATS:
         raise InputError(f"A figure is one of {first_few(FORMATS)}, not {file_format!r}.")
     available = {figure.name: figure for figure in _of_network(result, gene)}
-    more = (*_of_programs(result), *_of_others(result, others or {}), *_of_truth(result, truth))
+    more = (
+        *_of_penetrance(result), *_of_programs(result), *_of_others(result, others or {}),
+        *_of_truth(result, truth),
+    )  # fmt: skip
     for figure in more:
         available[figure.name] = figure
     if stability is not None:
@@ -182,6 +185,15 @@ def _of_network(result: CausalNetwork, gene: str | None) -> list[FigureFile]:
         FigureFile(name, table, (_axes(d, result),), size) for name, table, d, size in draws
     ]
     return figures
+
+
+def _of_penetrance(result: CausalNetwork) -> list[FigureFile]:
+    """Return the figure of how many cells guides work in; none where cells do not escape."""
+    if result.penetrance is None or not result.penetrance.corrected.any():
+        return []
+    table = penetrance.penetrance_table(result)
+    size = (float(np.clip(1.5 + 0.16 * len(table), 4.5, 11)), 3.6)
+    return [FigureFile("penetrance", table, (_axes(penetrance.draw_penetrance, result),), size)]
 
 
 def _of_programs(result: CausalNetwork) -> list[FigureFile]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from argen.checks import Diagnostics, Finding, check_knockdowns
 from argen.config import InferenceConfig
 from argen.corrections import Programs
@@ -29,6 +31,12 @@ _A_PROGRAM = (
     "A response program is what many perturbations set off around the network, such as stress, an "
     "arrest of growth or an interferon response. It moves many genes together, and would look like "
     "edges from each of these perturbations to each of these genes."
+)
+
+_ESCAPE = (
+    "Not every cell that carries a guide is perturbed by it: some escape, and look like controls. "
+    "They dilute what the perturbation does, to its own gene and to others alike, but not in "
+    "proportion: a strong knock-down is diluted most, so that edges out of it would seem too large."
 )
 
 _NOT_CHECKED = Finding(
@@ -80,6 +88,23 @@ def summary_of(network: CausalNetwork) -> list[str]:
             f"p = {shown_p(float(best['log10_p']))}).",
         ]
     return said
+
+
+def penetrance_of(network: CausalNetwork) -> list[str]:
+    """Return in what share of their cells guides work, and what that means; nothing if not asked.
+
+    Shares are of cells that carry the guide.
+    """
+    found = network.penetrance
+    if found is None:
+        return []
+    if not found.corrected.any():
+        return [f"Cells in which guides work: {network.penetrance_line()}."]
+    return [
+        _ESCAPE,
+        f"Guides work in {network.penetrance_line()}. Knock-downs and effects in this page are "
+        "those in the cells where the guide works.",
+    ]
 
 
 def programs_of(network: CausalNetwork) -> list[str]:
@@ -135,7 +160,7 @@ def methods_of(network: CausalNetwork) -> str:
         + (f" and {adjusted} as covariates." if adjusted else " and without covariates.")
     )
     parts = [head, model, _screen_sentence(config)]
-    parts += _programs_sentence(network)
+    parts += _penetrance_sentence(network) + _programs_sentence(network)
     if method == "argen":
         parts += [_parents_sentence(config), _selection_sentence(config)]
     if config.inflation > 1.0:
@@ -157,6 +182,22 @@ def _screen_sentence(config: InferenceConfig) -> str:
         f"adjusted by {_ADJUSTMENTS[config.screen_adjustment]} at a level of "
         f"{config.level_of_screen:g}."
     )
+
+
+def _penetrance_sentence(network: CausalNetwork) -> list[str]:
+    """Say whether cells that escape were taken out; nothing where nothing can be known."""
+    found = network.penetrance
+    if found is None or not found.told.any():
+        return []
+    how = "The share of cells in which each guide works was estimated from controls whose counts "
+    how += "are thinned like those of the genes that the perturbation lowers; "
+    n, p_value = int(found.corrected.sum()), f"p = {found.screen_p_value:.2g}"
+    if not n:
+        return [f"{how}there was no sign that cells escape ({p_value})."]
+    return [
+        f"{how}cells escape ({p_value}), and effects of {_many(n, 'perturbation')} are corrected "
+        f"for it (median share {100 * np.median(found.share[found.corrected]):.0f} %)."
+    ]
 
 
 def _programs_sentence(network: CausalNetwork) -> list[str]:

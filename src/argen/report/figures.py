@@ -9,7 +9,15 @@ import pandas as pd
 
 from argen.checks import Diagnostics, intervention_table, slope_and_agreement
 from argen.network import CausalNetwork
-from argen.plot import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, knockdown_table
+from argen.plot import (
+    FEEDBACK,
+    NEGATIVE,
+    NEUTRAL,
+    OTHER,
+    POSITIVE,
+    knockdown_table,
+    penetrance_table,
+)
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure  # noqa: N812
@@ -99,8 +107,13 @@ def graph_figure() -> Figure:
 def diagnostic_figures(
     network: CausalNetwork, diagnostics: Diagnostics | None = None
 ) -> dict[str, tuple[str, Figure]]:
-    """Return captions and figures by name: knock-downs, edges against interventions, quantiles."""
+    """Return captions and figures by name.
+
+    Knock-downs, shares of working cells, edges against interventions, quantiles.
+    """
     figures = {"knockdown": _knockdown(network)}
+    if network.penetrance is not None and network.penetrance.corrected.any():
+        figures["penetrance"] = _penetrance(network)
     for name, reverse in (("forward", False), ("reverse", True)):
         table = intervention_table(network, reverse=reverse)
         table = table[np.isfinite(table["intervention"]) & np.isfinite(table["effect"])]
@@ -134,6 +147,30 @@ def _knockdown(network: CausalNetwork) -> tuple[str, Figure]:
     return (
         "What is left of each gene's expression under its own perturbation, with intervals. "
         f"Orange: not surely below 100 %.{left_out if n_infinite else ''}",
+        plot,
+    )
+
+
+def _penetrance(network: CausalNetwork) -> tuple[str, Figure]:
+    table = penetrance_table(network)
+    table = table.assign(
+        percent=100 * table["penetrance"],
+        low=100 * table["penetrance_low"],
+        high=100 * table["penetrance_high"],
+        colour=np.where(table["escape_corrected"], NEGATIVE, POSITIVE),
+        place=np.arange(len(table)),
+    )
+    columns = ["node", "percent", "low", "high", "colour", "place"]
+    tips = [("gene", "@node"), ("works in", "@percent %")]
+    plot, source = _plot("penetrance", table[columns], tips)
+    plot.segment("place", "low", "place", "high", source=source, line_color="colour")
+    plot.scatter("place", "percent", source=source, size=6, color="colour")
+    plot.hspan(y=100, line_color=NEUTRAL)
+    plot.yaxis.axis_label = "cells in which the guide works, %"
+    plot.xaxis.axis_label = "perturbations, the smallest share first"
+    return (
+        "In what share of the cells that carry it each guide works, with 95 % intervals. Orange: "
+        "cells escape, and effects are corrected for it.",
         plot,
     )
 

@@ -239,6 +239,10 @@
       const left = [genes.remaining[g], genes.remaining_low[g], genes.remaining_high[g]].map((v) => shownNumber(100 * number(v), 0));
       panel.append(element("p", `Perturbing it leaves ${left[0]} % of its expression [${left[1]}, ${left[2]}].`));
     }
+    if (genes.penetrance[g] !== null) {
+      const share = [genes.penetrance[g], genes.penetrance_low[g], genes.penetrance_high[g]].map((v) => shownNumber(100 * number(v), 0));
+      panel.append(element("p", `Its guide works in ${share[0]} % of the cells that carry it [${share[1]}, ${share[2]}].`));
+    }
     const partners = feedback.filter((pair) => pair.includes(genes.name[g])).map(([a, b]) => (a === genes.name[g] ? b : a));
     if (partners.length) panel.append(element("p", `Both ways in the screen with: ${partners.join(", ")}`, "warning"));
     for (const [title, list, end] of [["Parents", parents[g], 0], ["Children", children[g], 1]]) {

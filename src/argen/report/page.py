@@ -18,6 +18,7 @@ from argen.pvalues import adjust
 from argen.report.content import (
     findings_shown,
     methods_of,
+    penetrance_of,
     program_test,
     programs_of,
     provenance_of,
@@ -32,6 +33,7 @@ MOST_ROWS = 200
 # Perturbations, and genes, of a response program in the page.
 MOST_OF_PROGRAM = 10
 _PAIR = ["source", "target"]
+_SHARE = ["penetrance", "penetrance_low", "penetrance_high"]
 
 
 def write_report(
@@ -106,6 +108,7 @@ def report_html(
         confidence=f"{100 * network.config.confidence:g} %",
         findings=findings_shown(network, diagnostics),
         summary=summary_of(network),
+        penetrance_said=penetrance_of(network),
         programs_said=programs_of(network),
         programs=_programs(network),
         methods=methods_of(network),
@@ -148,10 +151,11 @@ def edge_columns(network: CausalNetwork, stability: pd.DataFrame | None) -> pd.D
 
 
 def gene_columns(network: CausalNetwork, edges: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return the genes of the page: place in order and drawing, knock-down, candidates."""
+    """Return the genes of the page: place in order and drawing, knock-down, share, candidates."""
     layout = layered_layout(network, edges)
     place = layout.place
     own = knockdown_table(network).set_index("node")
+    shares = network.knockdowns().set_index("node").reindex(columns=_SHARE)
     tested = network.candidates["target"].value_counts()
     position = {gene: i + 1 for i, gene in enumerate(network.order)}
     genes = pd.DataFrame({"name": list(network.genes)})
@@ -165,6 +169,7 @@ def gene_columns(network: CausalNetwork, edges: pd.DataFrame) -> dict[str, list[
             remaining=names.map(own["remaining"]),
             remaining_low=names.map(np.exp(own["ci_low"])),
             remaining_high=names.map(np.exp(own["ci_high"])),
+            **{name: names.map(shares[name]) for name in _SHARE},
         )
     )
 
