@@ -44,6 +44,13 @@ def paper_network(paper_screen) -> argen.CausalNetwork:
 
 
 @pytest.fixture(scope="session")
+def escaping_network() -> argen.CausalNetwork:
+    """The network of a screen in which cells escape their guides."""
+    model = argen.ScreenModel(n_nodes=15, penetrance=0.7, n_controls=1500, cells_per_node=200)
+    return argen.infer_network(argen.simulate_screen(model, rng=2)[0])
+
+
+@pytest.fixture(scope="session")
 def program_screen() -> argen.PerturbSeqData:
     """A screen in which most perturbations set off a response around the network."""
     model = argen.ScreenModel(

@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from argen.engine.demixing import demixed
 
 import argen
+from argen.corrections import LoweredGenes, Penetrance, estimate_penetrance
 from argen.corrections.mixture import SHARES, MixtureEquations
+from argen.corrections.penetrance import (
+    LEAST_SPREAD,
+    _own_gene,
+    normal_by_moments,
+    with_pooled_knockdowns,
+)
 from argen.corrections.shares import interval, p_value_of_escape, pooled_shares
-from argen.corrections.working_model import MixedCells, balancing_weights
+from argen.corrections.working_model import LEAST_LEFT, MixedCells, balancing_weights
 from argen.simulate import ScreenModel
-from argen.steps import Penetrance, estimate_penetrance, screen_descendants
+from argen.steps import screen_descendants
 
 HARD = ScreenModel(n_nodes=30, dispersion=0.3, n_states=3)
 ESCAPING = replace(HARD, penetrance=0.7)
@@ -119,13 +126,15 @@ def test_what_is_not_called_is_left_alone(escaping):
     alone = ~found.corrected
     np.testing.assert_array_equal(found.share[alone], 1.0)
     np.testing.assert_array_equal(found.std_error[alone], 0.0)
+    np.testing.assert_array_equal(found.realised_error[alone], 0.0)
     assert all(lowered is None for lowered in np.array(found.lowered, dtype=object)[alone])
 
 
 def test_knock_downs_are_better_known_with_the_share_than_after_it(escaping):
-    """Knock-downs are of 2 to 3; the demixed rate often leaves nothing at all."""
+    """Knock-downs are of 2 to 3; the rate without cells that escape often leaves nothing at all."""
     _, screen, found = escaping
-    after = demixed(screen.knockdown.effect, found.share).total
+    working = np.exp(screen.knockdown.effect) - (1.0 - found.share)
+    after = np.log(np.maximum(working, LEAST_LEFT * found.share) / found.share)
     together = {
         k: low.effect[low.genes == k][0]
         for k, low in enumerate(found.lowered)
@@ -138,17 +147,105 @@ def test_knock_downs_are_better_known_with_the_share_than_after_it(escaping):
     assert np.median(np.abs(off)) < 0.6 * np.median(np.abs(after[own] + 2.5))
 
 
-def test_influences_are_of_the_cells_of_each_perturbation(escaping):
+def test_the_share_at_hand_is_a_draw(escaping):
+    """Its error has that of the share of all such cells, and what chance does to those at hand."""
     data, _, found = escaping
-    for k in range(data.n_nodes):
-        column = found.influence[:, [k]].toarray()[:, 0]
-        assert set(np.flatnonzero(column)) <= set(data.cells_of(k).tolist())
-        assert np.sum(column**2) <= found.std_error[k] ** 2 * 1.5
-    # Cells in which much is left say that cells escape.
-    k = int(np.argmax(np.asarray(found.influence.power(2).sum(axis=0)).ravel()))
-    cells = data.cells_of(k)
-    own = data.counts.dense(np.array([k]))[0][cells]
-    assert np.corrcoef(own, found.influence[:, [k]].toarray()[cells, 0])[0, 1] < 0.0
+    by_chance = found.share * (1.0 - found.share) / data.n_perturbed
+    most = np.sqrt(found.std_error**2 + by_chance)
+    assert (found.realised_error <= most + 1e-12).all()
+    # Cells say in which of them the guide works.
+    assert (found.realised_error < 0.98 * most)[found.corrected & found.told].any()
+
+
+def test_a_perturbation_of_which_nothing_is_told_has_what_the_others_have(escaping):
+    data, screen, _ = escaping
+    silent = [3, 7]
+    p_adjusted, own = screen.p_adjusted.copy(), screen.knockdown.p_value.copy()
+    p_adjusted[silent], own[silent] = 1.0, 1.0
+    knockdown = replace(screen.knockdown, p_value=own)
+    found = estimate_penetrance(data, replace(screen, p_adjusted=p_adjusted, knockdown=knockdown))
+    others = found.told & found.corrected
+    assert not found.told[silent].any()
+    assert found.corrected[silent].all()
+    assert found.share[3] == found.share[7]
+    assert found.share[others].min() < found.share[3] < found.share[others].max()
+    assert (found.std_error[silent] > 0.0).all()
+    assert all(found.lowered[k] is None for k in silent)
+    table = found.to_frame()
+    assert table.loc[3, "n_telling_genes"] == 0
+    assert np.isnan(table.loc[3, "penetrance_p_value"])
+    assert table.loc[3, "penetrance_low"] < found.share[3] < table.loc[3, "penetrance_high"]
+
+
+def test_the_mean_of_a_gene_without_the_cells_that_escape(escaping):
+    """Where the cells of a perturbation say nothing: the rate of its own gene, and derivatives."""
+    _, screen, _ = escaping
+    effect, error, share, step = -1.0, 0.1, 0.8, 1e-6
+    own = replace(
+        screen.knockdown,
+        effect=np.full(30, effect), std_error=np.full(30, error), p_value=np.full(30, 1e-9),
+    )  # fmt: skip
+
+    def left(rate: float, share: float) -> float:
+        return float(np.log((np.exp(rate) - 1.0 + share) / share))
+
+    found = _own_gene(replace(screen, knockdown=own), 4, share)
+    slope = (left(effect + step, share) - left(effect - step, share)) / (2.0 * step)
+    by_share = (left(effect, share + step) - left(effect, share - step)) / (2.0 * step)
+    np.testing.assert_array_equal(found.genes, [4])
+    np.testing.assert_allclose(found.effect, left(effect, share))
+    np.testing.assert_allclose(found.variance, (slope * error) ** 2, rtol=1e-6)
+    np.testing.assert_allclose(found.by_share, by_share, rtol=1e-6)
+    raised = replace(own, effect=np.full(30, 0.2))
+    assert _own_gene(replace(screen, knockdown=raised), 4, share) is None
+
+
+def test_knock_downs_inform_each_other():
+    """Each becomes the mean of a normal posterior, and other genes are left alone."""
+    rng = np.random.default_rng(6)
+    n, share_error = 40, rng.uniform(0.02, 0.06, 40)
+    variance, by_share = rng.uniform(0.05, 0.6, n), rng.uniform(-3.0, 0.0, n)
+    of_all = variance + (by_share * share_error) ** 2
+    estimates = -2.0 + rng.normal(0.0, np.sqrt(0.3 + of_all))
+    lowered = [
+        LoweredGenes(
+            genes=np.array([n + 1, k]), effect=np.array([-0.5, estimates[k]]),
+            variance=np.array([0.01, variance[k]]), by_share=np.array([0.1, by_share[k]]),
+        )
+        for k in range(n)
+    ]  # fmt: skip
+    mean, spread = normal_by_moments(estimates, of_all)
+    assert abs(mean + 2.0) < 0.4
+    assert 0.05 < spread < 0.8
+    pooled = with_pooled_knockdowns([*lowered, None], np.append(share_error, 0.0))
+    assert pooled[n] is None
+    for k in range(n):
+        precision = 1.0 / spread + 1.0 / of_all[k]
+        own, v = pooled[k], of_all[k]
+        posterior = (mean / spread + estimates[k] / v) / precision
+        np.testing.assert_allclose(own.effect, [-0.5, posterior])
+        total = own.variance[1] + (own.by_share[1] * share_error[k]) ** 2
+        np.testing.assert_allclose(total, 1.0 / precision)
+        np.testing.assert_array_equal(own.variance[0], 0.01)
+        np.testing.assert_array_equal(own.by_share[0], 0.1)
+
+
+def test_a_few_knock_downs_do_not_inform_each_other():
+    few = [
+        LoweredGenes(np.array([k]), np.array([-2.0 - k]), np.array([0.2]), np.array([-1.0]))
+        for k in range(4)
+    ]
+    assert with_pooled_knockdowns(few, np.zeros(4)) is few
+
+
+def test_moments_do_not_say_that_all_are_alike():
+    """Estimates that differ by their errors alone still leave a little between them."""
+    rng = np.random.default_rng(7)
+    variance = np.full(200, 0.25)
+    mean, spread = normal_by_moments(rng.normal(-1.5, 0.5, 200), variance)
+    assert abs(mean + 1.5) < 0.15
+    assert spread < 0.08
+    assert normal_by_moments(np.full(9, -1.0), np.ones(9)) == (-1.0, LEAST_SPREAD)
 
 
 def test_the_sequence_of_cells_says_nothing(escaping):
@@ -259,3 +356,33 @@ def test_escape_is_found_and_measured(penetrance):
     assert np.mean(called) > 0.7
     assert abs(np.concatenate(shares).mean() - penetrance) < 0.05
     assert np.concatenate(covered).mean() > 0.9
+
+
+def ratios_to_truth(network: argen.CausalNetwork, truth: argen.Truth) -> np.ndarray:
+    """Estimates of true edges over what they are."""
+    true = truth.to_frame().rename(columns={"effect": "true"})
+    merged = network.candidates.merge(true, on=["source", "target"])
+    return (merged["effect"] / merged["true"]).to_numpy()
+
+
+@pytest.mark.rates
+def test_direct_effects_are_those_of_working_cells():
+    """Cells that escape make edges too large, as they dilute strong knock-downs most."""
+    corrected, plain = [], []
+    for seed in range(10):
+        data, truth = argen.simulate_screen(replace(ESCAPING, cells_per_node=200), rng=seed)
+        for ratios, penetrance in ((corrected, "auto"), (plain, "full")):
+            config = argen.InferenceConfig(penetrance=penetrance)
+            ratios.append(ratios_to_truth(argen.infer_network(data, config), truth))
+    assert abs(np.median(np.concatenate(corrected)) - 1.0) < 0.1
+    assert np.median(np.concatenate(plain)) > 1.3
+
+
+@pytest.mark.rates
+def test_where_guides_work_networks_stay_as_they_are():
+    for seed in range(6):
+        data, _ = argen.simulate_screen(replace(HARD, cells_per_node=200), rng=seed)
+        network = argen.infer_network(data)
+        np.testing.assert_array_equal(network.penetrance.share, 1.0)
+        plain = argen.infer_network(data, argen.InferenceConfig(penetrance="full"))
+        pd.testing.assert_frame_equal(network.candidates, plain.candidates, check_exact=True)

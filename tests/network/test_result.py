@@ -227,6 +227,97 @@ def test_summary_says_what_matters(paper_network):
     assert "descendants at bh < 0.05" in text
 
 
+def test_summary_says_in_how_many_cells_guides_work(escaping_network):
+    share = 100 * escaping_network.penetrance.share
+    said = f"  penetrance {np.median(share):.0f} % of the cells (median; {share.min():.0f} to "
+    said += f"{share.max():.0f} %), corrected in 15 of 15 perturbations"
+    assert said in escaping_network.summary().splitlines()
+    found, none = escaping_network.penetrance, np.zeros(15, dtype=bool)
+    work = replace(found, corrected=none, share=np.ones(15), screen_p_value=0.31)
+    for penetrance, line in (
+        (work, "all cells (no sign of escape, p = 0.31)"),
+        (replace(work, p_value=np.full(15, np.nan)), "not known: too few genes are lowered, or"),
+    ):
+        network = replace(escaping_network, penetrance=penetrance)
+        assert f"  penetrance {line}" in network.summary()
+        assert not [f for f in network.findings() if f.assumption.startswith("penetrance")]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"penetrance": "full"}, "not looked for, as the options say"),
+        ({"rule": "published"}, "not looked for, as the options say"),
+        ({"family": "nb"}, "not looked for: the family is not 'poisson'"),
+        ({}, "not looked for: cells carry several perturbations, or the method has none"),
+    ],
+)
+def test_summary_is_silent_of_shares_that_were_not_looked_for(paper_network, options, said):
+    network = replace(paper_network, penetrance=None, config=argen.InferenceConfig(**options))
+    assert network.penetrance_line() == said
+    assert "penetrance " not in network.summary()
+    assert list(network.knockdowns()) == list(network.screen.knockdown_frame())
+
+
+def test_a_finding_says_that_cells_escape(escaping_network):
+    [finding] = [f for f in escaping_network.findings() if f.assumption.startswith("penetrance")]
+    least = escaping_network.knockdowns().sort_values("penetrance").iloc[0]
+    assert finding.severity == "note"
+    assert "Cells escape in 15 of 15 perturbations." in finding.evidence
+    low, high = 100 * least["penetrance_low"], 100 * least["penetrance_high"]
+    said = f"{least['node']} {100 * least['penetrance']:.0f} % ({low:.0f} to {high:.0f} %)"
+    assert said in finding.evidence
+    assert 'penetrance="full"' in finding.advice
+
+
+def test_shares_and_lowered_genes_are_saved(escaping_network, tmp_path):
+    found = escaping_network.penetrance
+    missing = [None, *found.lowered[1:]]
+    network = replace(escaping_network, penetrance=replace(found, lowered=missing))
+    again = argen.load(argen.save(network, tmp_path / "network")).penetrance
+    for field in fields(found):
+        if field.name != "lowered":
+            was, now = getattr(found, field.name), getattr(again, field.name)
+            np.testing.assert_array_equal(now, was)
+            assert np.asarray(now).dtype == np.asarray(was).dtype
+    assert isinstance(again.screen_p_value, float)
+    assert again.lowered[0] is None
+    for was, now in zip(missing[1:], again.lowered[1:], strict=True):
+        for field in fields(was):
+            np.testing.assert_array_equal(getattr(now, field.name), getattr(was, field.name))
+
+
+def test_a_file_without_shares_has_none(escaping_network, paper_network, tmp_path):
+    path = argen.save(escaping_network, tmp_path / "network")
+    with np.load(path) as archive:
+        old = {name: archive[name] for name in archive.files if "penetrance/" not in name}
+    np.savez(path, **old)
+    assert argen.load(path).penetrance is None
+    # Nothing lowered that could tell: there are no pairs.
+    again = argen.load(argen.save(paper_network, tmp_path / "paper"))
+    assert again.penetrance.lowered == [None] * 6
+
+
+def test_the_table_of_knock_downs_has_the_shares(escaping_network, tmp_path):
+    folder = argen.write_results(escaping_network, tmp_path)
+    table = pd.read_csv(folder / "knockdown.tsv", sep="\t")
+    new = [
+        "penetrance", "penetrance_low", "penetrance_high", "penetrance_p_value", "n_telling_genes",
+        "escape_corrected",
+    ]  # fmt: skip
+    assert list(table)[-6:] == new
+    found = escaping_network.penetrance
+    np.testing.assert_allclose(table["penetrance"], found.share)
+    silent = replace(
+        found, corrected=np.zeros(15, dtype=bool), share=np.ones(15),
+        p_value=np.append(np.nan, found.p_value[1:]),
+    ).to_frame()  # fmt: skip
+    assert silent.loc[0, new[:4]].isna().all()
+    assert silent.loc[0, "n_telling_genes"] == 0
+    np.testing.assert_array_equal(silent.loc[1:, "penetrance"], 1.0)
+    np.testing.assert_array_equal(silent.loc[1:, "penetrance_low"], found.ci_low[1:])
+
+
 def test_summary_says_which_programs_were_taken_out(program_network):
     share = 100 * program_network.programs.share[0]
     said = f"  programs   1 taken out, {share:.0f} % of the variance of total effects"

@@ -17,6 +17,7 @@ from argen.report import report_html
 from argen.report.content import (
     findings_shown,
     methods_of,
+    penetrance_of,
     programs_of,
     provenance_of,
     summary_of,
@@ -209,6 +210,34 @@ def test_summary_in_numbers(paper_network):
     best = paper_network.edges.nsmallest(1, "log10_p").iloc[0]
     assert f"would be multiplied by {2 ** best['effect']:.2f}" in said
     assert f"{len(paper_network.edges)} edges among 6 perturbed genes" in said
+
+
+def test_cells_that_escape_are_explained_and_shown(escaping_network):
+    said = penetrance_of(escaping_network)
+    assert said[0].startswith("Not every cell that carries a guide is perturbed by it")
+    assert escaping_network.penetrance_line() in said[1]
+    page = Page(report_html(escaping_network))
+    assert said[1] in page.texts
+    data = json.loads(page.data)
+    assert "penetrance" in data["figures"]
+    shares = escaping_network.penetrance.to_frame()
+    np.testing.assert_allclose(data["genes"]["penetrance"], shares["penetrance"], rtol=1e-5)
+    assert "effects of 15 perturbations are corrected" in methods_of(escaping_network)
+
+
+def test_without_escape_the_page_says_so(paper_network, escaping_network):
+    (said,) = penetrance_of(paper_network)
+    assert said.startswith("Cells in which guides work: not known:")
+    assert penetrance_of(dataclasses.replace(paper_network, penetrance=None)) == []
+    assert "thinned" not in methods_of(paper_network)
+    data = json.loads(Page(report_html(paper_network)).data)
+    assert "penetrance" not in data["figures"]
+    assert data["genes"]["penetrance"] == [None] * 6
+    work = dataclasses.replace(
+        escaping_network.penetrance, corrected=np.zeros(15, dtype=bool), screen_p_value=0.4
+    )
+    network = dataclasses.replace(escaping_network, penetrance=work)
+    assert "there was no sign that cells escape (p = 0.4)." in methods_of(network)
 
 
 def test_programs_are_explained_and_shown(program_network):
