@@ -153,6 +153,21 @@ def test_derivatives_are_those_of_finite_differences(rng):
         np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12)
 
 
+def test_effects_that_are_hardly_identified_overflow_nothing():
+    """Warnings are errors here; where all cells work nothing is cut off."""
+    given = replace(
+        Corrections.none(3, 3),
+        penetrance=np.array([1.0, 0.7, 0.7]), penetrance_variance=np.array([0.0, 0.01, 0.01]),
+    )  # fmt: skip
+    effect = np.array([[-900.0, 900.0, -2.0], [-900.0, 900.0, -np.inf], [1e200, -1e200, -1.0]])
+    log_rate, slope, by_share = given.mixed(effect, np.zeros((3, 3)), np.arange(3))
+    np.testing.assert_array_equal(log_rate[0], effect[0])
+    np.testing.assert_allclose(slope[0], 1.0)
+    np.testing.assert_array_equal(by_share[0], 0.0)
+    np.testing.assert_allclose(log_rate[1], np.log([0.3, 0.7 * np.exp(30.0), 0.3]))
+    assert np.isfinite([log_rate, slope**2, by_share**2]).all()
+
+
 def test_rates_that_were_estimated_with_the_share_stand_in_for_those_that_follow(rng):
     given = made_up(escaping=True, together=True)
     rate = given.offset(NODES, GENES) + rng.normal(0.0, 0.2, (N_NODES, N_GENES))

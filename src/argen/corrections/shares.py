@@ -17,8 +17,6 @@ PLACES = np.append(expit(np.linspace(logit(0.1), logit(0.985), 60)), 1.0)
 # Grids of what the shares of a screen have in common.
 ALL_WORK = np.linspace(0.0, 0.98, 15)
 CENTRES = logit(np.linspace(0.15, 0.97, 42))
-# Weight of shares below 1 in the prior of q, which is that of (1 - q) to this power.
-MANY_ESCAPE = 2.0
 SPREADS = np.array([0.05, 0.2, 0.4, 0.7, 1.0, 1.5])
 
 

@@ -25,6 +25,9 @@ from argen.arrays import FloatArray, IntArray, ShortIntArray
 # Least share of the rate of the controls that perturbed cells can be left with: below it nobody
 # could tell from counts how much is left.
 LEAST_LEFT = 0.01
+# Beyond such a total effect, which direct effects that are hardly identified can lead to, numbers
+# would overflow.
+MOST_TOTAL = 30.0
 # Errors of corrections can go with those of regressions, and leave at least such a part of these.
 LEAST_VARIANCE = 0.1
 
@@ -151,11 +154,11 @@ class Corrections:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return R, ``dT / dR`` and ``dT / d pi`` at T, where programs add s'v: (n_nodes, ...)."""
         share = self.penetrance[nodes].reshape((len(nodes),) + (1,) * (effect.ndim - 1))
-        left = np.exp(effect + added)
+        total = effect + added
+        left = np.exp(np.clip(total, -MOST_TOTAL, MOST_TOTAL))
         rate = 1.0 - share + share * left
-        with np.errstate(divide="ignore", invalid="ignore"):  # where one side has no count
-            by_share = np.where(share < 1.0, (1.0 / left - 1.0) / share, 0.0)
-            return np.log(rate), rate / (share * left), by_share
+        by_share = np.where(share < 1.0, (1.0 / left - 1.0) / share, 0.0)
+        return np.where(share < 1.0, np.log(rate), total), rate / (share * left), by_share
 
     def derivatives(
         self, effect: FloatArray, nodes: IntArray, genes: IntArray
