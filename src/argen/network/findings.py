@@ -86,9 +86,9 @@ def escape_findings(penetrance: Penetrance | None, nodes: tuple[str, ...]) -> li
     table = penetrance.to_frame().assign(node=list(nodes))
     escaped = table[table["escape_corrected"]].sort_values("penetrance", kind="stable")
     shown = [
-        f"{row.node} {100 * row.penetrance:.0f} % "
-        f"({100 * row.penetrance_low:.0f} to {100 * row.penetrance_high:.0f} %)"
-        for row in escaped.itertuples()
+        f"{row['node']} {100 * row['penetrance']:.0f} % "
+        f"({100 * row['penetrance_low']:.0f} to {100 * row['penetrance_high']:.0f} %)"
+        for row in escaped.to_dict("records")
     ]
     of_all = f"{len(escaped)} of {_many(len(table), 'perturbation')}"
     evidence = f"Cells escape in {of_all}. The guide works in so many of the cells that carry it: "
