@@ -343,3 +343,21 @@ def test_programs_fit_the_page_whatever_their_names(browser, program_network, tm
     assert shown == table["name"].tolist()
     assert wrong == []
     page.close()
+
+
+def test_a_gene_has_the_share_of_cells_in_which_its_guide_works(
+    browser, escaping_network, tmp_path
+):
+    page = browser.new_page()
+    wrong = watch(page)
+    visit(page, argen.write_report(escaping_network, tmp_path / "escaping.html"))
+    own = escaping_network.knockdowns().iloc[0]
+    page.locator("#gene").fill(own["node"])
+    page.locator("#gene").press("Enter")
+    share, low, high = (
+        f"{100 * own[name]:.0f}" for name in ("penetrance", "penetrance_low", "penetrance_high")
+    )
+    said = f"Its guide works in {share} % of the cells that carry it [{low}, {high}]."
+    assert said in page.locator("#panel p").all_text_contents()
+    assert wrong == []
+    page.close()
