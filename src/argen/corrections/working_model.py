@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 from scipy.special import expit, logit
 
 from argen.arrays import FloatArray, IntArray
@@ -17,6 +18,8 @@ LEAST_LEFT, MOST_LEFT = 0.01, 0.97
 # Rounds from afar, and from near what is looked for.
 N_ROUNDS, N_WARM_ROUNDS = 20, 8
 TINY = 1e-9
+# Covariates are balanced when means are so near, in standard deviations.
+BALANCED = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class MixedCells:
 
     def repeated(self, n_copies: int) -> MixedCells:
         """Take every control several times."""
+        if n_copies == 1:
+            return self
         return replace(
             self,
             control_counts=np.tile(self.control_counts, (n_copies, 1)),
@@ -55,23 +60,33 @@ class MixedCells:
 def balancing_weights(covariates: FloatArray, target: FloatArray) -> FloatArray:
     """Weigh cells so that their covariates have a given mean: (n_cells,), sum 1.
 
-    The weights are exp(l' x), which are the odds of two groups where log odds are linear.
+    The weights are exp(l' x), which are the odds of two groups where log odds are linear. Where a
+    mean is the least or the largest value that there is, as that of the indicator of a batch is
+    without cells of it, l has no end, and cells of other values have no weight.
     """
-    centred = covariates - target
+    low, high = covariates.min(axis=0), covariates.max(axis=0)
+    counts = np.all((target > low) | (covariates == low), axis=1)
+    counts &= np.all((target < high) | (covariates == high), axis=1)
+    if not counts.any():
+        counts[:] = True
     scale = np.maximum(covariates.std(axis=0), TINY)
-    centred = centred / scale
-    slope = np.zeros(centred.shape[1])
+    columns, goal = sparse.csr_array(covariates[counts] / scale), target / scale
+    slope, ridge = np.zeros(len(scale)), 1e-6 * np.eye(len(scale))
     for _ in range(30):
-        log_weights = centred @ slope
-        weights = np.exp(log_weights - log_weights.max())
-        weights /= weights.sum()
-        mean = weights @ centred
-        curvature = (centred * weights[:, None]).T @ centred - np.outer(mean, mean)
-        step = np.linalg.solve(curvature + 1e-6 * np.eye(len(slope)), mean)
-        slope -= step / max(1.0, float(np.abs(step).max(initial=0.0)))
-        if np.abs(step).max(initial=0.0) < 1e-8:
+        log_weights = columns @ slope
+        own = np.exp(log_weights - log_weights.max())
+        own /= own.sum()
+        mean = own @ columns
+        off = mean - goal
+        if np.abs(off).max(initial=0.0) < BALANCED:
             break
-    return np.asarray(weights)
+        weighted = sparse.diags_array(own) @ columns
+        curvature = (columns.T @ weighted).toarray() - np.outer(mean, mean)
+        step = np.linalg.solve(curvature + ridge, off)
+        slope -= step / max(1.0, float(np.abs(step).max(initial=0.0)))
+    weights = np.zeros(len(covariates))
+    weights[counts] = own
+    return weights
 
 
 @dataclass(frozen=True, slots=True)
