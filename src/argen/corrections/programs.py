@@ -22,6 +22,7 @@ from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import PerturbSeqData
+from argen.engine import using_threads
 from argen.errors import InputError
 
 # Fewer other genes than this cannot show a program, and more than the most add nothing.
@@ -134,6 +135,7 @@ def _ranked(
     return pd.concat(parts, ignore_index=True)
 
 
+@using_threads(None)
 def find_programs(
     data: PerturbSeqData,
     effect: FloatArray,
@@ -236,7 +238,8 @@ class Chance:
         rate = np.maximum(counts.sum(axis=0), 0.5) / self.exposure.sum()
         residual = counts / rate - self.exposure[:, None]
         residual -= self.exposure[:, None] * (self.covariates @ self._coefficients(residual))
-        self.values = np.hstack([residual, residual**2])
+        # Sums of some hundred cells that only chance is read from: 32 bits are enough.
+        self.values = np.ascontiguousarray(np.hstack([residual, residual**2]), dtype=np.float32)
         self._find_directions(of_groups, len(genes))
         self.draws = [_bulk(*self._draw()) for _ in range(N_DRAWS)]
 
@@ -244,7 +247,8 @@ class Chance:
         """Regress residuals of cells, each there so many times, on covariates: b."""
         weighted = self.covariates if times is None else self.covariates * times[:, None]
         information = (weighted * self.exposure[:, None]).T @ self.covariates
-        return np.asarray(np.linalg.lstsq(information, weighted.T @ residual, rcond=None)[0])
+        products = weighted.T.astype(residual.dtype) @ residual
+        return np.asarray(np.linalg.lstsq(information, products, rcond=None)[0])
 
     def _find_directions(self, of_groups: FloatArray, n_genes: int) -> None:
         """Find what perturbations, and genes, have in common by chance."""
@@ -266,14 +270,15 @@ class Chance:
         """Draw the effects of random groups of controls, with errors."""
         n_cells, n_drawn = len(self.values), int(self.sizes.sum())
         drawn, start = self.rng.integers(n_cells, size=n_drawn), np.append(0, self.sizes.cumsum())
-        groups = sparse.csr_array((np.ones(n_drawn), drawn, start), (len(self.sizes), n_cells))
+        once = np.ones(n_drawn, dtype=np.float32)
+        groups = sparse.csr_array((once, drawn, start), (len(self.sizes), n_cells))
         times = np.bincount(self.rng.integers(n_cells, size=self.n_controls), minlength=n_cells)
         expected = (groups @ self.exposure)[:, None]
         total, square = np.split((groups @ self.values) / expected, 2, axis=1)
         residual, squares = np.split(self.values, 2, axis=1)
         effect = np.log(np.maximum(1.0 + total, SMALLEST_RATE))
         effect -= self.means @ self._coefficients(residual, times.astype(np.float64))
-        of_controls = times @ squares / self.exposure_of_controls**2
+        of_controls = times.astype(np.float32) @ squares / self.exposure_of_controls**2
         std_error = np.sqrt(square / expected + of_controls)
         usable = self.known & (std_error > 0.0)
         return effect, np.where(usable, std_error, 1.0), usable

@@ -20,6 +20,8 @@ N_ROUNDS, N_WARM_ROUNDS = 20, 8
 TINY = 1e-9
 # Covariates are balanced when means are so near, in standard deviations.
 BALANCED = 1e-8
+# A slope is found when a step is not larger.
+SURE_OF_SLOPE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,4 +156,6 @@ def honest_evidence(
         curvature = (design * (weights * mean * (1 - mean))[:, None]).T @ design
         step = np.linalg.solve(curvature + 1e-6 * np.eye(2), design.T @ (weights * (works - mean)))
         b = b + step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < SURE_OF_SLOPE:
+            break
     return float(np.clip(b[1], 0.1, 2.0))
