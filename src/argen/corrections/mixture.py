@@ -26,6 +26,7 @@ from argen.corrections.working_model import (
     TINY,
     Evidence,
     MixedCells,
+    Thinning,
     balancing_weights,
     honest_evidence,
     most_likely,
@@ -107,6 +108,7 @@ class MixtureEquations:
         self.left, self.unit = np.maximum(left[self.kept], LEAST_LEFT), 1.0 / balanced[self.kept]
         self.cells = cells = cells.of_genes(self.kept).repeated(self.n_copies)
         self._control_counts = cells.control_counts.astype(np.float64)
+        self._thinning = Thinning(cells.control_counts)
         self.prepared = prepared or Prepared(weights, self._honest_evidence())
         shifted = cells.control_covariates - middle
         self._design = np.hstack([np.ones((len(shifted), 1)), shifted])
@@ -115,9 +117,9 @@ class MixtureEquations:
 
     def _honest_evidence(self) -> float:
         start = np.clip(0.7 * self.left, LEAST_LEFT, None)
-        likely = most_likely(self.cells, 0.8, start, 1.0, free=True)
-        rng = np.random.default_rng(self.seed)
-        return honest_evidence(self.cells, self.weights, *likely, rng)
+        share, left = most_likely(self.cells, 0.8, start, 1.0, free=True)
+        thinned = self._thinning(left, np.random.default_rng(self.seed))
+        return honest_evidence(self.cells, self.weights, share, left, thinned)
 
     @property
     def tell(self) -> bool:
@@ -162,8 +164,8 @@ class MixtureEquations:
         count, whose own mean is 0: to take from g what is known before thinning, and from its mean
         what thinning by chance did to the counts, changes nothing but the noise.
         """
-        rng, weights = np.random.default_rng(self.seed), self.weights
-        thinned = rng.binomial(self.cells.control_counts, left).astype(np.float64)
+        weights = self.weights
+        thinned = self._thinning(left, np.random.default_rng(self.seed))
         kept = left * self._control_counts
         working = self._functions(thinned, evidence, share)
         foreseen = self._functions(kept, evidence, share)

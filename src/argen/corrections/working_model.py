@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
 from scipy.special import expit, logit
 
 from argen.arrays import FloatArray, IntArray
@@ -20,8 +19,8 @@ N_ROUNDS, N_WARM_ROUNDS = 20, 8
 TINY = 1e-9
 # Covariates are balanced when means are so near, in standard deviations.
 BALANCED = 1e-8
-# A slope is found when a step is not larger.
-SURE_OF_SLOPE = 1e-6
+# Slopes and shares left are found when steps are not larger.
+SURE_OF_SLOPE, SURE_OF_LEFT = 1e-6, 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +71,16 @@ def balancing_weights(covariates: FloatArray, target: FloatArray) -> FloatArray:
     if not counts.any():
         counts[:] = True
     scale = np.maximum(covariates.std(axis=0), TINY)
-    columns, goal = sparse.csr_array(covariates[counts] / scale), target / scale
+    columns = (covariates[counts] - target) / scale
     slope, ridge = np.zeros(len(scale)), 1e-6 * np.eye(len(scale))
     for _ in range(30):
         log_weights = columns @ slope
         own = np.exp(log_weights - log_weights.max())
         own /= own.sum()
-        mean = own @ columns
-        off = mean - goal
+        off = own @ columns
         if np.abs(off).max(initial=0.0) < BALANCED:
             break
-        weighted = sparse.diags_array(own) @ columns
-        curvature = (columns.T @ weighted).toarray() - np.outer(mean, mean)
+        curvature = (columns * own[:, None]).T @ columns - np.outer(off, off)
         step = np.linalg.solve(curvature + ridge, off)
         slope -= step / max(1.0, float(np.abs(step).max(initial=0.0)))
     weights = np.zeros(len(covariates))
@@ -130,11 +127,30 @@ def most_likely(
             weights = expit(logit(share) + evidence(cells.counts))
             share = float(np.clip(weights.mean(), 0.05, 0.97)) if free else share
         weights = weights[:, None] / (1.0 + cells.dispersion * left * cells.expected)
-        found = (weights * cells.counts).sum(axis=0) + 0.5
-        left = np.clip(
-            found / ((weights * cells.expected).sum(axis=0) + 0.5), LEAST_LEFT, MOST_LEFT
-        )
+        found = np.einsum("ij,ij->j", weights, cells.counts) + 0.5
+        possible = np.einsum("ij,ij->j", weights, cells.expected) + 0.5
+        before, left = left, np.clip(found / possible, LEAST_LEFT, MOST_LEFT)
+        if not free and np.abs(left - before).max(initial=0.0) < SURE_OF_LEFT:
+            break
     return share, left
+
+
+class Thinning:
+    """Counts of which molecules are lost at random.
+
+    They are sorted: draws from equal counts, one after another, take half the time.
+    """
+
+    def __init__(self, counts: IntArray) -> None:
+        rank = np.minimum(counts.T, np.iinfo(np.uint16).max).astype(np.uint16)
+        self.order = np.argsort(rank, axis=1, kind="stable")
+        self.counts = np.take_along_axis(counts.T, self.order, axis=1)
+
+    def __call__(self, left: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Keep so much of each gene: (n_cells, n_genes)."""
+        thinned = np.empty(self.counts.shape)
+        np.put_along_axis(thinned, self.order, rng.binomial(self.counts, left[:, None]), axis=1)
+        return np.ascontiguousarray(thinned.T)
 
 
 def honest_evidence(
@@ -142,11 +158,10 @@ def honest_evidence(
     weights: FloatArray,
     share: float,
     left: FloatArray,
-    rng: np.random.Generator,
+    thinned: FloatArray,
 ) -> float:
     """Find b: the slope of a logistic regression that tells thinned controls from controls."""
     evidence = Evidence.of(left, cells.control_expected, cells.dispersion, 1.0)
-    thinned = rng.binomial(cells.control_counts, left)
     x = np.concatenate([evidence(cells.control_counts), evidence(thinned)])
     works = np.repeat([0.0, 1.0], len(weights))
     weights = np.concatenate([(1.0 - share) * weights, share * weights])
