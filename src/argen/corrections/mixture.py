@@ -214,9 +214,7 @@ class MixtureEquations:
             control_variance=np.sum(other[:, 1:] ** 2, axis=0),
         )
 
-    def profile(
-        self, shares: FloatArray = SHARES, at_one: AtShare | None = None
-    ) -> list[AtShare]:
+    def profile(self, shares: FloatArray = SHARES, at_one: AtShare | None = None) -> list[AtShare]:
         """Solve the equations at shares from 1 down, until they are out of the question."""
         found = [self.solve(1.0, self.left) if at_one is None else at_one]
         for share in shares[1:].tolist():

@@ -112,8 +112,9 @@ def estimate_penetrance(
 
     def solve_at_one(k: int) -> tuple[Prepared, AtShare] | None:
         equations = MixtureEquations(cells.of(k), seed + k)
-        at_one = equations.solve(1.0, equations.left) if equations.tell else None
-        return at_one and (equations.prepared, at_one)
+        if not equations.tell:
+            return None
+        return equations.prepared, equations.solve(1.0, equations.left)
 
     some = np.flatnonzero(found.n_genes).tolist()
     solved = zip(some, in_threads(solve_at_one, some), strict=True)
@@ -258,9 +259,9 @@ def _screen_p_value(at_one: list[AtShare]) -> float:
 
 
 def _filled(profile: list[AtShare], shares: FloatArray) -> FloatArray:
-    """Standardize the equations at all shares; the last stands for what is out of the question."""
+    """Standardize the equations at ``SHARES``; the last stands for what is out of the question."""
     z = [at.misfit / at.std_error for at in profile]
-    return np.interp(-SHARES, -shares[: len(z)], z)
+    return np.asarray(np.interp(-SHARES, -shares[: len(z)], z))
 
 
 def _of_screen(data: PerturbSeqData, lowered: list[IntArray]) -> Penetrance:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
@@ -245,7 +246,9 @@ class Chance:
         self._find_directions(of_groups, len(genes))
         self.draws = [_bulk(*self._draw()) for _ in range(N_DRAWS)]
 
-    def _coefficients(self, residual: FloatArray, times: FloatArray | None = None) -> FloatArray:
+    def _coefficients(
+        self, residual: NDArray[np.floating[Any]], times: FloatArray | None = None
+    ) -> FloatArray:
         """Regress residuals of cells, each there so many times, on covariates: b."""
         weighted = self.covariates if times is None else self.covariates * times[:, None]
         information = (weighted * self.exposure[:, None]).T @ self.covariates
