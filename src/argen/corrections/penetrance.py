@@ -173,9 +173,8 @@ def _corrected(
     told = [k for k in prepared if called[k]]
     for k, (together, lowered) in zip(told, in_threads(separated, told), strict=True):
         found.lowered[k], own_error = lowered, float(shares.own_error[k])
-        variance = found.realised_error[k] ** 2 - 2.0 * min(
-            together, own_error * by_chance[k] ** 0.5
-        )
+        most = own_error * by_chance[k] ** 0.5
+        variance = found.realised_error[k] ** 2 - 2.0 * min(max(together, 0.0), most)
         found.realised_error[k] = np.sqrt(max(variance, 0.0))
     return replace(found, lowered=with_pooled_knockdowns(found.lowered, found.realised_error))
 
