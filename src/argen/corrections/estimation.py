@@ -11,7 +11,7 @@ from argen.config import InferenceConfig, WantedPrograms
 from argen.corrections.penetrance import LoweredGenes, Penetrance, estimate_penetrance
 from argen.corrections.programs import Programs, find_programs
 from argen.data import PerturbSeqData
-from argen.engine import CORRECTIONS_NEED, Corrections, Engine, LoweredRates
+from argen.engine import CORRECTIONS_NEED, Corrections, Engine, LoweredRates, using_threads
 from argen.errors import InputError
 from argen.run import Checkpoint, Executor, Progress
 from argen.steps import DescendantScreen, screen_panel
@@ -51,7 +51,8 @@ def estimate_corrections(
         return Estimated()
     penetrance = programs = None
     if escape:
-        penetrance = estimate_penetrance(data, screen)
+        with using_threads(config.threads):
+            penetrance = estimate_penetrance(data, screen)
     if wanted != 0:
         effect, std_error = screen.effect, screen.std_error
         if data.panel is not None:
@@ -61,7 +62,8 @@ def estimate_corrections(
             )  # fmt: skip
             effect = np.hstack([effect, of_panel[0]])
             std_error = np.hstack([std_error, of_panel[1]])
-        programs = _programs(data.with_panel_as_sinks(), effect, std_error, penetrance, wanted)
+        with using_threads(config.threads):
+            programs = _programs(data.with_panel_as_sinks(), effect, std_error, penetrance, wanted)
     return Estimated(penetrance, programs, corrections_of(data, penetrance, programs))
 
 

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-from argen.arrays import FloatArray, IntArray
+from argen.arrays import FloatArray
 from argen.corrections.working_model import (
     LEAST_LEFT,
     MOST_LEFT,
     TINY,
     Evidence,
     MixedCells,
+    Thinning,
     balancing_weights,
     honest_evidence,
     most_likely,
@@ -33,6 +34,8 @@ from argen.corrections.working_model import (
 
 # Shares at which the equations are solved. The least is where a screen is of no use.
 SHARES = np.array([1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+# Those that an interval needs where nothing rests on it.
+FEW_SHARES = np.array([1.0, 0.9, 0.7, 0.5])
 # A share that an equation contradicts by so many errors is out of the question.
 MOST_ERRORS = 6.0
 # The score of a share is that of this one where it is larger.
@@ -70,19 +73,33 @@ class AtShare:
         return float(np.sqrt(self.own_variance + np.sum(self.control_influence**2)))
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What equations need that takes a while to find, and little room to keep."""
+
+    weights: FloatArray  # (n_controls,)
+    b: float
+
+
 class MixtureEquations:
     """The equations of one perturbation, to be solved at any share pi.
 
     Those of the rates have g = h y_j, with h the probability that the guide works in the cell,
     and 1 where pi is; that of pi has its score, ``(e^L - 1) / (p e^L + 1 - p)`` times 1 - p, with
     p = min(pi, .9), so that no cell counts too much. Few controls are thinned several times. Draws
-    are the same whenever the same number seeds them.
+    are the same whenever the same number seeds them. What equations of the same cells and seed had
+    ``prepared`` need not be found again.
     """
 
-    def __init__(self, cells: MixedCells, seed: int) -> None:
+    def __init__(self, cells: MixedCells, seed: int, prepared: Prepared | None = None) -> None:
         self.seed, self.n_controls = seed, len(cells.control_counts)
         self.n_copies = max(1, round(THINNED / self.n_controls))
-        weights = balancing_weights(cells.control_covariates, cells.covariates.mean(axis=0))
+        middle = cells.covariates.mean(axis=0)
+        weights = (
+            balancing_weights(cells.control_covariates, middle)
+            if prepared is None
+            else prepared.weights
+        )
         self.effective_controls = float(1.0 / np.sum(weights**2))
         self.weights = np.tile(weights, self.n_copies) / self.n_copies
         balanced = np.maximum(weights @ cells.control_counts, TINY)
@@ -90,15 +107,19 @@ class MixtureEquations:
         self.kept = np.flatnonzero(left < MOST_AT_ALL)
         self.left, self.unit = np.maximum(left[self.kept], LEAST_LEFT), 1.0 / balanced[self.kept]
         self.cells = cells = cells.of_genes(self.kept).repeated(self.n_copies)
-        start = np.clip(0.7 * self.left, LEAST_LEFT, None)
-        likely = most_likely(cells, 0.8, start, 1.0, free=True)
-        rng = np.random.default_rng(seed)
-        self.b = honest_evidence(cells, self.weights, *likely, rng)
-        shifted = cells.control_covariates - cells.covariates.mean(axis=0)
+        self._control_counts = cells.control_counts.astype(np.float64)
+        self._thinning = Thinning(cells.control_counts)
+        self.prepared = prepared or Prepared(weights, self._honest_evidence())
+        shifted = cells.control_covariates - middle
         self._design = np.hstack([np.ones((len(shifted), 1)), shifted])
-        weighted = self._design * self.weights[:, None]
-        ridge = TINY * np.eye(self._design.shape[1])
-        self._fit = np.linalg.solve(weighted.T @ self._design + ridge, weighted.T)
+        self._information = (self._design * self.weights[:, None]).T @ self._design
+        self._information += TINY * np.eye(len(self._information))
+
+    def _honest_evidence(self) -> float:
+        start = np.clip(0.7 * self.left, LEAST_LEFT, None)
+        share, left = most_likely(self.cells, 0.8, start, 1.0, free=True)
+        thinned = self._thinning(left, np.random.default_rng(self.seed))
+        return honest_evidence(self.cells, self.weights, share, left, thinned)
 
     @property
     def tell(self) -> bool:
@@ -107,12 +128,12 @@ class MixtureEquations:
 
     def solve(self, share: float, start: FloatArray, *, n_steps: int = 1) -> AtShare:
         """Solve the equations of the rates at a share, by steps from what is most likely there."""
-        cells, weights = self.cells, self.weights
-        _, likely = most_likely(cells, share, start, self.b)
-        own = Evidence.of(likely, cells.expected, cells.dispersion, self.b)
-        other = Evidence.of(likely, cells.control_expected, cells.dispersion, self.b)
+        cells, weights, b = self.cells, self.weights, self.prepared.b
+        _, likely = most_likely(cells, share, start, b)
+        own = Evidence.of(likely, cells.expected, cells.dispersion, b)
+        other = Evidence.of(likely, cells.control_expected, cells.dispersion, b)
         of_perturbed = self._functions(cells.counts, own, share)
-        of_controls = self._functions(cells.control_counts, other, share)
+        of_controls = self._functions(self._control_counts, other, share)
         log_left = np.log(likely if share < 1.0 else self.left)
         for _ in range(n_steps):
             working, by_chance, by_rate = self._working(np.exp(log_left), share, other)
@@ -143,9 +164,9 @@ class MixtureEquations:
         count, whose own mean is 0: to take from g what is known before thinning, and from its mean
         what thinning by chance did to the counts, changes nothing but the noise.
         """
-        counts, weights = self.cells.control_counts, self.weights
-        thinned = np.random.default_rng(self.seed).binomial(counts, left)
-        kept = left * counts
+        weights = self.weights
+        thinned = self._thinning(left, np.random.default_rng(self.seed))
+        kept = left * self._control_counts
         working = self._functions(thinned, evidence, share)
         foreseen = self._functions(kept, evidence, share)
         chance = thinned - kept
@@ -153,9 +174,7 @@ class MixtureEquations:
         by_chance = chance @ (slope / np.maximum(weights @ kept, TINY)).T
         return working, by_chance, slope
 
-    def _functions(
-        self, counts: FloatArray | IntArray, evidence: Evidence, share: float
-    ) -> FloatArray:
+    def _functions(self, counts: FloatArray, evidence: Evidence, share: float) -> FloatArray:
         """Return the score of pi and h y_j of each cell: (n_cells, 1 + n_low)."""
         odds, base = evidence(counts), min(share, LARGEST_SHARE)
         works = expit(logit(base) + odds)
@@ -174,7 +193,8 @@ class MixtureEquations:
         """
         own, of_controls, working, expected = parts
         cells, weights, n_perturbed = self.cells, self.weights, len(parts[0])
-        by_covariates = self._fit @ expected
+        weighted = weights[:, None] * expected
+        by_covariates = np.linalg.solve(self._information, self._design.T @ weighted)
         own = own - (cells.covariates - cells.covariates.mean(axis=0)) @ by_covariates[1:]
         own = own - own.mean(axis=0)
         foreseen = self._design @ by_covariates
@@ -194,14 +214,13 @@ class MixtureEquations:
             control_variance=np.sum(other[:, 1:] ** 2, axis=0),
         )
 
-    def profile(self) -> list[AtShare]:
-        """Solve the equations at the shares of ``SHARES``, until they are out of the question."""
-        found, left = [], self.left
-        for share in SHARES.tolist():
-            found.append(self.solve(share, left))
-            left = np.exp(found[-1].log_left)
+    def profile(self, shares: FloatArray = SHARES, at_one: AtShare | None = None) -> list[AtShare]:
+        """Solve the equations at shares from 1 down, until they are out of the question."""
+        found = [self.solve(1.0, self.left) if at_one is None else at_one]
+        for share in shares[1:].tolist():
             if found[-1].misfit > MOST_ERRORS * found[-1].std_error:
                 break
+            found.append(self.solve(share, np.exp(found[-1].log_left)))
         return found
 
 

@@ -15,10 +15,11 @@ from argen.corrections.lowered import (
     CellsOfPerturbations,
     lowered_genes,
 )
-from argen.corrections.mixture import SHARES, AtShare, MixtureEquations
+from argen.corrections.mixture import FEW_SHARES, SHARES, AtShare, MixtureEquations, Prepared
 from argen.corrections.shares import Shares, interval, p_value_of_escape, pooled_shares
 from argen.corrections.working_model import LEAST_LEFT
 from argen.data import PerturbSeqData
+from argen.engine import in_threads, using_threads
 from argen.steps import DescendantScreen
 
 # Of the test that cells escape at all.
@@ -96,6 +97,7 @@ class Penetrance:
         )
 
 
+@using_threads(None)
 def estimate_penetrance(
     data: PerturbSeqData,
     screen: DescendantScreen,
@@ -135,31 +137,45 @@ def estimate_penetrance(
     if not data.one_per_cell or not found.n_genes.any():
         return found
     cells = CellsOfPerturbations(data, lowered)
-    profiles = {}
-    for k in np.flatnonzero(found.n_genes).tolist():
+
+    def solve_at_one(k: int) -> tuple[Prepared, AtShare] | None:
         equations = MixtureEquations(cells.of(k), seed + k)
-        if equations.tell:
-            profiles[k] = equations.profile()
-    if not profiles:
+        if not equations.tell:
+            return None
+        return equations.prepared, equations.solve(1.0, equations.left)
+
+    some = np.flatnonzero(found.n_genes).tolist()
+    solved = zip(some, in_threads(solve_at_one, some), strict=True)
+    first = {k: own for k, own in solved if own is not None}
+    if not first:
         return found
-    told = np.array(list(profiles))
-    z = np.array([_filled(profile) for profile in profiles.values()])
+    p_value = _screen_p_value([at_one for _, at_one in first.values()])
+    escape = p_value < LEVEL_OF_ESCAPE
+    shares = SHARES if escape else FEW_SHARES
+
+    def profile(k: int) -> FloatArray:
+        prepared, at_one = first[k]
+        equations = MixtureEquations(cells.of(k), seed + k, prepared)
+        return _filled(equations.profile(shares, at_one), shares)
+
+    told = np.array(list(first))
+    z = np.array(in_threads(profile, first))
     found.p_value[told] = ndtr(z[:, 0])
     for k, row in zip(told, z, strict=True):
         found.ci_low[k], found.ci_high[k] = interval(row, _Z)
-    p_value = _screen_p_value([profile[0] for profile in profiles.values()])
     found = replace(found, screen_p_value=p_value)
-    if p_value >= LEVEL_OF_ESCAPE:
+    if not escape:
         return found
     every = np.zeros((data.n_nodes, len(SHARES)))
     every[told] = z
-    return _corrected(found, cells, told, pooled_shares(every), screen, seed)
+    prepared = {k: own for k, (own, _) in first.items()}
+    return _corrected(found, cells, prepared, pooled_shares(every), screen, seed)
 
 
 def _corrected(
     found: Penetrance,
     cells: CellsOfPerturbations,
-    told: IntArray,
+    prepared: dict[int, Prepared],
     shares: Shares,
     screen: DescendantScreen,
     seed: int,
@@ -173,17 +189,20 @@ def _corrected(
     found.std_error[called] = shares.std_error[called]
     by_chance = found.share * (1.0 - found.share) / [len(cells) for cells in cells.members]
     found.realised_error[called] = np.sqrt(shares.std_error**2 + by_chance)[called]
+
+    def separated(k: int) -> tuple[float, LoweredGenes]:
+        equations = MixtureEquations(cells.of(k), seed + k, prepared[k])
+        own = float(found.share[k]), float(shares.own_error[k])
+        return _separated(equations, cells.lowered[k], *own)
+
     for k in np.flatnonzero(called).tolist():
-        share = float(found.share[k])
-        if k not in told:
-            found.lowered[k] = _own_gene(screen, k, share)
-            continue
-        equations = MixtureEquations(cells.of(k), seed + k)
-        own_error = float(shares.own_error[k])
-        together, found.lowered[k] = _separated(equations, cells.lowered[k], share, own_error)
-        variance = found.realised_error[k] ** 2 - 2.0 * min(
-            together, own_error * by_chance[k] ** 0.5
-        )
+        if k not in prepared:
+            found.lowered[k] = _own_gene(screen, k, float(found.share[k]))
+    told = [k for k in prepared if called[k]]
+    for k, (together, lowered) in zip(told, in_threads(separated, told), strict=True):
+        found.lowered[k], own_error = lowered, float(shares.own_error[k])
+        most = own_error * by_chance[k] ** 0.5
+        variance = found.realised_error[k] ** 2 - 2.0 * min(max(together, 0.0), most)
         found.realised_error[k] = np.sqrt(max(variance, 0.0))
     return replace(found, lowered=with_pooled_knockdowns(found.lowered, found.realised_error))
 
@@ -266,10 +285,10 @@ def _screen_p_value(at_one: list[AtShare]) -> float:
     )
 
 
-def _filled(profile: list[AtShare]) -> FloatArray:
-    """Standardize the equations at all shares; the last stands for what is out of the question."""
+def _filled(profile: list[AtShare], shares: FloatArray) -> FloatArray:
+    """Standardize the equations at ``SHARES``; the last stands for what is out of the question."""
     z = [at.misfit / at.std_error for at in profile]
-    return np.array(z + z[-1:] * (len(SHARES) - len(z)))
+    return np.asarray(np.interp(-SHARES, -shares[: len(z)], z))
 
 
 def _of_screen(data: PerturbSeqData, lowered: list[IntArray]) -> Penetrance:

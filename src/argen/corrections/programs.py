@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import PerturbSeqData
+from argen.engine import using_threads
 from argen.errors import InputError
 
 # Fewer other genes than this cannot show a program, and more than the most add nothing.
@@ -48,6 +50,8 @@ SMALLEST_RATE = 0.1
 # Values at which a loading or score is tried first, in units of their scale.
 GRID = np.linspace(-4.0, 4.0, 33)
 N_ROUNDS, N_REFINEMENTS = 8, 10
+# Columns of effects that are in the cache together.
+COLUMNS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +138,7 @@ def _ranked(
     return pd.concat(parts, ignore_index=True)
 
 
+@using_threads(None)
 def find_programs(
     data: PerturbSeqData,
     effect: FloatArray,
@@ -236,15 +241,19 @@ class Chance:
         rate = np.maximum(counts.sum(axis=0), 0.5) / self.exposure.sum()
         residual = counts / rate - self.exposure[:, None]
         residual -= self.exposure[:, None] * (self.covariates @ self._coefficients(residual))
-        self.values = np.hstack([residual, residual**2])
+        # Sums of some hundred cells that only chance is read from: 32 bits are enough.
+        self.values = np.ascontiguousarray(np.hstack([residual, residual**2]), dtype=np.float32)
         self._find_directions(of_groups, len(genes))
         self.draws = [_bulk(*self._draw()) for _ in range(N_DRAWS)]
 
-    def _coefficients(self, residual: FloatArray, times: FloatArray | None = None) -> FloatArray:
+    def _coefficients(
+        self, residual: NDArray[np.floating[Any]], times: FloatArray | None = None
+    ) -> FloatArray:
         """Regress residuals of cells, each there so many times, on covariates: b."""
         weighted = self.covariates if times is None else self.covariates * times[:, None]
         information = (weighted * self.exposure[:, None]).T @ self.covariates
-        return np.asarray(np.linalg.lstsq(information, weighted.T @ residual, rcond=None)[0])
+        products = weighted.T.astype(residual.dtype) @ residual
+        return np.asarray(np.linalg.lstsq(information, products, rcond=None)[0])
 
     def _find_directions(self, of_groups: FloatArray, n_genes: int) -> None:
         """Find what perturbations, and genes, have in common by chance."""
@@ -266,14 +275,15 @@ class Chance:
         """Draw the effects of random groups of controls, with errors."""
         n_cells, n_drawn = len(self.values), int(self.sizes.sum())
         drawn, start = self.rng.integers(n_cells, size=n_drawn), np.append(0, self.sizes.cumsum())
-        groups = sparse.csr_array((np.ones(n_drawn), drawn, start), (len(self.sizes), n_cells))
+        once = np.ones(n_drawn, dtype=np.float32)
+        groups = sparse.csr_array((once, drawn, start), (len(self.sizes), n_cells))
         times = np.bincount(self.rng.integers(n_cells, size=self.n_controls), minlength=n_cells)
         expected = (groups @ self.exposure)[:, None]
         total, square = np.split((groups @ self.values) / expected, 2, axis=1)
         residual, squares = np.split(self.values, 2, axis=1)
         effect = np.log(np.maximum(1.0 + total, SMALLEST_RATE))
         effect -= self.means @ self._coefficients(residual, times.astype(np.float64))
-        of_controls = times @ squares / self.exposure_of_controls**2
+        of_controls = times.astype(np.float32) @ squares / self.exposure_of_controls**2
         std_error = np.sqrt(square / expected + of_controls)
         usable = self.known & (std_error > 0.0)
         return effect, np.where(usable, std_error, 1.0), usable
@@ -309,13 +319,14 @@ def _fit(
     first = np.linalg.svd(clipped, full_matrices=False)[0][:, :1]
     scores = np.hstack([scores, _unit(first)])
     loadings = np.hstack([loadings, np.zeros((len(loadings), 1))])
-    for _ in range(N_ROUNDS):
+    for number in range(N_ROUNDS):
         for c in range(scores.shape[1]):
             others = np.arange(scores.shape[1]) != c
             rest = effect - scores[:, others] @ loadings[:, others].T
-            loadings[:, c], _ = robust_slopes(rest, std_error, known, scores[:, c])
-            some = robust_slopes(rest.T, std_error.T, known.T, loadings[:, c])[0]
-            scores[:, c] = _unit(some)
+            before = (loadings[:, c], scores[:, c]) if number > 0 else (None, None)
+            loadings[:, c], _ = robust_slopes(rest, std_error, known, scores[:, c], before[0])
+            own = rest.T, std_error.T, known.T
+            scores[:, c] = _unit(robust_slopes(*own, loadings[:, c], before[1])[0])
     return scores, loadings
 
 
@@ -337,34 +348,36 @@ def _unit(values: FloatArray) -> FloatArray:
 
 
 def robust_slopes(
-    effect: FloatArray, std_error: FloatArray, known: BoolArray, by: FloatArray
+    effect: FloatArray,
+    std_error: FloatArray,
+    known: BoolArray,
+    by: FloatArray,
+    start: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Regress each column of effects on ``by`` (n_rows,), through the origin.
 
     Residuals count by Tukey's biweight, so that rows far from the others do not count at all: the
-    least loss is looked for on a grid, and from there by reweighting. Slopes are normal with mean
-    0 by themselves, with a variance that all slopes tell.
+    least loss is looked for on a grid, unless it is known where to start, and from there by
+    reweighting. Slopes are normal with mean 0 by themselves, with a variance that all slopes tell.
 
     Returns
     -------
     slopes, errors
         (n_columns,) each.
     """
-    weights, x = np.where(known, std_error**-2.0, 0.0), by[:, None]
-    plain = np.sum(weights * x**2, axis=0)
-    start = np.sum(weights * x * effect, axis=0) / np.maximum(plain, 1e-300)
-    scale = np.median(np.abs(start)) / 0.6745 if len(start) else 0.0
-    best, least = np.zeros(effect.shape[1]), np.full(effect.shape[1], np.inf)
-    for at in GRID * scale:
-        loss = np.sum(known * _loss((effect - x * at) / std_error), axis=0)
-        better = loss < least
-        best[better], least[better] = at, loss[better]
-    slope, precision, information = best, 0.0, plain
+    # In units of the residual that has no weight any more.
+    z = np.where(known, effect / (CUTOFF * std_error), 0.0)
+    x = np.where(known, by[:, None] / (CUTOFF * std_error), 0.0)
+    slope = _least_on_grid(z, x) if start is None else start
+    precision, information, kept = 0.0, np.zeros(len(slope)), np.empty_like(z)
     for _ in range(N_REFINEMENTS):
-        z = np.minimum(np.abs(effect - x * slope) / (CUTOFF * std_error), 1.0)
-        kept = weights * (1.0 - z**2) ** 2
-        information = np.sum(kept * x**2, axis=0)
-        slope = np.sum(kept * x * effect, axis=0) / np.maximum(information + precision, 1e-300)
+        np.multiply(x, slope, out=kept)
+        np.subtract(z, kept, out=kept)
+        _biweight(kept)
+        kept *= x
+        information = CUTOFF**2 * np.einsum("ij,ij->j", kept, x)
+        product = CUTOFF**2 * np.einsum("ij,ij->j", kept, z)
+        slope = product / np.maximum(information + precision, 1e-300)
         free = slope * (information + precision) / np.maximum(information, 1e-300)
         error = np.median(1.0 / np.maximum(information, 1e-300))
         variance = max(np.median(free**2) / 0.4549 - error, 0.1 * error) if len(slope) else 1.0
@@ -372,9 +385,33 @@ def robust_slopes(
     return slope, 1.0 / np.sqrt(np.maximum(information + precision, 1e-300))
 
 
-def _loss(z: FloatArray) -> FloatArray:
-    """Tukey's biweight loss, from 0 to 1."""
-    return np.asarray(1.0 - (1.0 - np.minimum(np.abs(z) / CUTOFF, 1.0) ** 2) ** 3)
+def _biweight(z: FloatArray) -> None:
+    """Put weights of residuals, in units of the first without any, in their place."""
+    np.square(z, out=z)
+    np.subtract(1.0, z, out=z)
+    np.maximum(z, 0.0, out=z)
+    np.square(z, out=z)
+
+
+def _least_on_grid(z: FloatArray, x: FloatArray) -> FloatArray:
+    """Find the slopes of a grid with the least biweight loss, for some columns after others."""
+    plain = np.sum(x * z, axis=0) / np.maximum(np.sum(x**2, axis=0), 1e-300)
+    grid = GRID * (np.median(np.abs(plain)) / 0.6745 if len(plain) else 0.0)
+    best = np.zeros(len(plain))
+    for first in range(0, len(best), COLUMNS_AT_ONCE):
+        some = slice(first, first + COLUMNS_AT_ONCE)
+        own, by = z[:, some].astype(np.float32), x[:, some].astype(np.float32)
+        like = [_likeness(own - by * np.float32(at)) for at in grid]
+        best[some] = grid[np.argmax(like, axis=0)]
+    return best
+
+
+def _likeness(z: FloatArray) -> FloatArray:
+    """How much of the loss that is possible residuals do not have: sums over rows."""
+    np.square(z, out=z)
+    np.subtract(1.0, z, out=z)
+    np.maximum(z, 0.0, out=z)
+    return np.asarray(np.sum(z * z * z, axis=0))
 
 
 def _estimates(
@@ -385,11 +422,12 @@ def _estimates(
     n = scores.shape[1]
     loadings, of_loadings = np.zeros((2, effect.shape[1], n))
     of_scores = np.zeros(scores.shape)
-    for _ in range(N_ROUNDS if n > 1 else 1):
+    for number in range(N_ROUNDS if n > 1 else 1):
         for c in range(n):
             others = np.arange(n) != c
             rest = effect - scores[:, others] @ loadings[:, others].T
-            found = robust_slopes(rest, std_error, known, scores[:, c])
+            before = loadings[:, c] if number > 0 else None
+            found = robust_slopes(rest, std_error, known, scores[:, c], before)
             loadings[:, c], of_loadings[:, c] = found
     for c in range(n):
         others = np.arange(n) != c

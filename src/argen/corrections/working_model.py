@@ -17,6 +17,10 @@ LEAST_LEFT, MOST_LEFT = 0.01, 0.97
 # Rounds from afar, and from near what is looked for.
 N_ROUNDS, N_WARM_ROUNDS = 20, 8
 TINY = 1e-9
+# Covariates are balanced when means are so near, in standard deviations.
+BALANCED = 1e-8
+# Slopes and shares left are found when steps are not larger.
+SURE_OF_SLOPE, SURE_OF_LEFT = 1e-6, 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class MixedCells:
 
     def repeated(self, n_copies: int) -> MixedCells:
         """Take every control several times."""
+        if n_copies == 1:
+            return self
         return replace(
             self,
             control_counts=np.tile(self.control_counts, (n_copies, 1)),
@@ -55,23 +61,31 @@ class MixedCells:
 def balancing_weights(covariates: FloatArray, target: FloatArray) -> FloatArray:
     """Weigh cells so that their covariates have a given mean: (n_cells,), sum 1.
 
-    The weights are exp(l' x), which are the odds of two groups where log odds are linear.
+    The weights are exp(l' x), which are the odds of two groups where log odds are linear. Where a
+    mean is the least or the largest value that there is, as that of the indicator of a batch is
+    without cells of it, l has no end, and cells of other values have no weight.
     """
-    centred = covariates - target
+    low, high = covariates.min(axis=0), covariates.max(axis=0)
+    counts = np.all((target > low) | (covariates == low), axis=1)
+    counts &= np.all((target < high) | (covariates == high), axis=1)
+    if not counts.any():
+        counts[:] = True
     scale = np.maximum(covariates.std(axis=0), TINY)
-    centred = centred / scale
-    slope = np.zeros(centred.shape[1])
+    columns = (covariates[counts] - target) / scale
+    slope, ridge = np.zeros(len(scale)), 1e-6 * np.eye(len(scale))
     for _ in range(30):
-        log_weights = centred @ slope
-        weights = np.exp(log_weights - log_weights.max())
-        weights /= weights.sum()
-        mean = weights @ centred
-        curvature = (centred * weights[:, None]).T @ centred - np.outer(mean, mean)
-        step = np.linalg.solve(curvature + 1e-6 * np.eye(len(slope)), mean)
-        slope -= step / max(1.0, float(np.abs(step).max(initial=0.0)))
-        if np.abs(step).max(initial=0.0) < 1e-8:
+        log_weights = columns @ slope
+        own = np.exp(log_weights - log_weights.max())
+        own /= own.sum()
+        off = own @ columns
+        if np.abs(off).max(initial=0.0) < BALANCED:
             break
-    return np.asarray(weights)
+        curvature = (columns * own[:, None]).T @ columns - np.outer(off, off)
+        step = np.linalg.solve(curvature + ridge, off)
+        slope -= step / max(1.0, float(np.abs(step).max(initial=0.0)))
+    weights = np.zeros(len(covariates))
+    weights[counts] = own
+    return weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +127,30 @@ def most_likely(
             weights = expit(logit(share) + evidence(cells.counts))
             share = float(np.clip(weights.mean(), 0.05, 0.97)) if free else share
         weights = weights[:, None] / (1.0 + cells.dispersion * left * cells.expected)
-        found = (weights * cells.counts).sum(axis=0) + 0.5
-        left = np.clip(
-            found / ((weights * cells.expected).sum(axis=0) + 0.5), LEAST_LEFT, MOST_LEFT
-        )
+        found = np.einsum("ij,ij->j", weights, cells.counts) + 0.5
+        possible = np.einsum("ij,ij->j", weights, cells.expected) + 0.5
+        before, left = left, np.clip(found / possible, LEAST_LEFT, MOST_LEFT)
+        if not free and np.abs(left - before).max(initial=0.0) < SURE_OF_LEFT:
+            break
     return share, left
+
+
+class Thinning:
+    """Counts of which molecules are lost at random.
+
+    They are sorted: draws from equal counts, one after another, take half the time.
+    """
+
+    def __init__(self, counts: IntArray) -> None:
+        rank = np.minimum(counts.T, np.iinfo(np.uint16).max).astype(np.uint16)
+        self.order = np.argsort(rank, axis=1, kind="stable")
+        self.counts = np.take_along_axis(counts.T, self.order, axis=1)
+
+    def __call__(self, left: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Keep so much of each gene: (n_cells, n_genes)."""
+        thinned = np.empty(self.counts.shape)
+        np.put_along_axis(thinned, self.order, rng.binomial(self.counts, left[:, None]), axis=1)
+        return np.ascontiguousarray(thinned.T)
 
 
 def honest_evidence(
@@ -125,11 +158,10 @@ def honest_evidence(
     weights: FloatArray,
     share: float,
     left: FloatArray,
-    rng: np.random.Generator,
+    thinned: FloatArray,
 ) -> float:
     """Find b: the slope of a logistic regression that tells thinned controls from controls."""
     evidence = Evidence.of(left, cells.control_expected, cells.dispersion, 1.0)
-    thinned = rng.binomial(cells.control_counts, left)
     x = np.concatenate([evidence(cells.control_counts), evidence(thinned)])
     works = np.repeat([0.0, 1.0], len(weights))
     weights = np.concatenate([(1.0 - share) * weights, share * weights])
@@ -139,4 +171,6 @@ def honest_evidence(
         curvature = (design * (weights * mean * (1 - mean))[:, None]).T @ design
         step = np.linalg.solve(curvature + 1e-6 * np.eye(2), design.T @ (weights * (works - mean)))
         b = b + step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < SURE_OF_SLOPE:
+            break
     return float(np.clip(b[1], 0.1, 2.0))

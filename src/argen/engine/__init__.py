@@ -14,7 +14,7 @@ from argen.engine.protocol import (
     sum_of_fits,
 )
 from argen.engine.shared import SharedEngine
-from argen.engine.threads import using_threads
+from argen.engine.threads import in_threads, using_threads
 
 __all__ = [
     "CORRECTIONS_NEED",
@@ -31,6 +31,7 @@ __all__ = [
     "Screener",
     "SharedEngine",
     "Worker",
+    "in_threads",
     "sum_of_fits",
     "using_threads",
 ]
