@@ -17,8 +17,13 @@ def double(x):
 
 
 def run_python(code: str, package: Path, **environment: str) -> str:
-    """Run a program on a copy of the package; what numba keeps is where it keeps it by itself."""
+    """Run a program on a copy of the package; what numba keeps is where it keeps it by itself.
+
+    Python keeps nothing: it would take a module that was edited within a second, and is as long as
+    before, for the one that it knows.
+    """
     kept = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    kept["PYTHONDONTWRITEBYTECODE"] = "1"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=kept | {"PYTHONPATH": str(package)} | environment,
