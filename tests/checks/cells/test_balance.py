@@ -138,3 +138,20 @@ def test_a_consequence_is_tested_given_the_other_covariates():
     table = balance_table(named, pd.DataFrame(index=data.cells)).set_index("column")
     assert table.loc["batch", "unbalanced"].any()
     assert not table.loc["s_score", "unbalanced"].any()
+
+
+def test_columns_have_the_role_that_they_came_in_whatever_they_are_called():
+    """Names of covariates that are numbers, and another column of the same name."""
+    model = argen.ScreenModel(n_nodes=4, n_parents=0, n_numeric=2, assignment=0.0)
+    data, _ = argen.simulate_screen(model, rng=3)
+    numbered = replace(data, covariates=data.covariates.set_axis([0, 1], axis=1))
+    other = pd.DataFrame({"0": data.covariates["x1"].to_numpy()}, index=data.cells)
+    table = balance_table(numbered, other)
+    assert table.groupby("role", sort=False)["column"].unique().map(list).to_dict() == {
+        "covariate": ["0", "1"],
+        "library size": ["log library size"],
+        "other": ["0"],
+    }
+    # Given all covariates, one of which it is, the other column has nothing to add.
+    assert (table.loc[table["role"] == "other", "df"] == 0).all()
+    assert (table.loc[table["role"] == "covariate", "df"] == 1).all()

@@ -47,23 +47,22 @@ def balance_table(data: PerturbSeqData, others: pd.DataFrame) -> pd.DataFrame:
         One row a cell, columns that are no covariates.
     """
     adjusted_for = data.intercept_and_covariates()
-    blocks, alone, given = [], adjusted_for[:, :1], {}
-    for name in map(str, data.covariates.columns):
-        after = _MEASURED_AFTER.search(name) is not None
-        blocks.append(
-            (name, "consequence" if after else "covariate", _columns_of(data.covariates[[name]]))
-        )
-        rest = data.covariates.drop(columns=name)
-        given[name] = np.hstack([alone, _columns_of(rest)]) if after else alone
-    blocks.append((LIBRARY_SIZE, "library size", data.offset[:, None]))
-    blocks += [(str(n), "other", _columns_of(others[[n]])) for n in others.columns]
+    blocks, alone = [], adjusted_for[:, :1]
+    for n in data.covariates.columns:
+        role, given = "covariate", alone
+        if _MEASURED_AFTER.search(str(n)):
+            rest = _columns_of(data.covariates.drop(columns=n))
+            role, given = "consequence", np.hstack([alone, rest])
+        blocks.append((str(n), role, _columns_of(data.covariates[[n]]), given))
+    blocks.append((LIBRARY_SIZE, "library size", data.offset[:, None], adjusted_for))
+    blocks += [(str(n), "other", _columns_of(others[[n]]), adjusted_for) for n in others.columns]
     rows = []
     for node, name in enumerate(data.nodes):
         cells = data.controls | data.perturbed(node)
         carries = data.perturbed(node)[cells].astype(np.float64)
-        for column, role, block in blocks:
-            base = given.get(column, adjusted_for)[cells]
-            rows.append((name, column, role, *logistic_tests(carries, base, block[cells])))
+        for column, role, block, given in blocks:
+            tests = logistic_tests(carries, given[cells], block[cells])
+            rows.append((name, column, role, *tests))
     table = pd.DataFrame(rows, columns=["node", "column", "role", "statistic", "wald", "df"])
     for name, statistic in (("p_value", "statistic"), ("wald_p_value", "wald")):
         table[name] = np.where(table["df"] > 0, chdtrc(table["df"], table[statistic]), np.nan)
