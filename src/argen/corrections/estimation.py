@@ -94,9 +94,8 @@ def _programs(
     wanted: WantedPrograms,
 ) -> Programs:
     """Look for programs in effects as the screen has them, the cells that escape taken out."""
-    corrections = Corrections.none(data.n_nodes, data.n_genes)
-    if penetrance is not None:
-        corrections = _for_escape(corrections, data, penetrance)
+    none = Corrections.none(data.n_nodes, data.n_genes)
+    corrections = corrections_of(data, penetrance, None) or none
     nodes, genes = np.arange(data.n_nodes), np.arange(data.n_genes)
     found = corrections.corrected(effect, nodes, genes)
     variance = corrections.variance(found, std_error**2, nodes, genes)

@@ -150,9 +150,7 @@ class MixtureEquations:
             [np.append(1.0, -slope[0] @ inverse), np.pad(inverse, ((0, 0), (1, 0)))]
         )
         parts = [of_perturbed, of_controls, working, expected]
-        works = (
-            expit(logit(share) + own(cells.counts)) if share < 1.0 else np.ones(len(of_perturbed))
-        )
+        works = _works(share, own(cells.counts))
         return self._at(share, misfit, log_left, [part @ carried.T for part in parts], works)
 
     def _working(
@@ -179,8 +177,7 @@ class MixtureEquations:
         odds, base = evidence(counts), min(share, LARGEST_SHARE)
         works = expit(logit(base) + odds)
         score = works * (1.0 - base) / base - (1.0 - works)
-        weight = expit(logit(share) + odds) if share < 1.0 else np.ones(len(odds))
-        return np.column_stack([score, weight[:, None] * counts * self.unit])
+        return np.column_stack([score, _works(share, odds)[:, None] * counts * self.unit])
 
     def _at(
         self, share: float, misfit: float, log_left: FloatArray, parts: list[FloatArray],
@@ -222,6 +219,11 @@ class MixtureEquations:
                 break
             found.append(self.solve(share, np.exp(found[-1].log_left)))
         return found
+
+
+def _works(share: float, odds: FloatArray) -> FloatArray:
+    """Return the probability that the guide works in each cell, from its evidence: h."""
+    return np.asarray(expit(logit(share) + odds) if share < 1.0 else np.ones(len(odds)))
 
 
 def _inverse(slope: FloatArray) -> FloatArray:

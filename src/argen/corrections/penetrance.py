@@ -20,13 +20,14 @@ from argen.corrections.shares import Shares, interval, p_value_of_escape, pooled
 from argen.corrections.working_model import LEAST_LEFT
 from argen.data import PerturbSeqData
 from argen.engine import in_threads, using_threads
+from argen.pvalues import critical_value
 from argen.steps import DescendantScreen
 
 # Of the test that cells escape at all.
 LEVEL_OF_ESCAPE = 0.02
 # Half the distance of the two shares that give the slope of an equation.
 _NEAR = 0.05
-_Z = 1.959963984540054
+_Z = critical_value(0.95)
 # Knock-downs that tell what they are like, and the least variance between them.
 FEWEST_KNOCKDOWNS, LEAST_SPREAD = 5, 0.01
 
