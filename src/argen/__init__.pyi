@@ -4,6 +4,7 @@ from .checks import check, held_out, sensitivity, stability
 from .config import InferenceConfig
 from .data import GeneCounts, PerturbSeqData
 from .errors import ArgenError, ArgenWarning, FitStatus, InputError
+from .interchange import export
 from .iv import IVPoissonResult, iv_poisson
 from .method import infer_by, infer_network, select_edges
 from .network import (
@@ -13,6 +14,8 @@ from .network import (
     predict,
     save,
     to_anndata,
+    to_igraph,
+    to_mudata,
     to_networkx,
     write_results,
 )
@@ -62,6 +65,7 @@ __all__ = [
     "check",
     "checks",
     "evaluate",
+    "export",
     "held_out",
     "infer_by",
     "infer_network",
@@ -84,6 +88,8 @@ __all__ = [
     "stability",
     "study",
     "to_anndata",
+    "to_igraph",
+    "to_mudata",
     "to_networkx",
     "write_report",
     "write_results",

@@ -35,6 +35,7 @@ COMMANDS = {
     "report": "Write the report of a result: one page to open in a browser, without a network.",
     "plot": "Draw figures of a result into a folder, each with a table of its numbers.",
     "expression": "Draw a child's expression under perturbation of its parent, and the reverse.",
+    "export": "Write a result in the format of another tool: Cytoscape, AnnData, MuData, Parquet.",
     "analyse": (
         "Find modules, hubs, layers and enriched gene sets of a network, and write the tables."
     ),

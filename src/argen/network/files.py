@@ -217,6 +217,17 @@ def write_results(network: CausalNetwork, folder: str | Path) -> Path:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for name, table in result_tables(network).items():
+        table.to_csv(folder / f"{name}.tsv", sep="\t", index=False)
+    networkx.write_graphml(to_networkx(network), folder / "network.graphml")
+    save(network, folder / "network.npz")
+    record = {"config": network.config.to_dict(), **network.provenance}
+    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def result_tables(network: CausalNetwork) -> dict[str, pd.DataFrame]:
+    """Return the tables of a results folder, by the names of their files."""
     order = pd.DataFrame({"position": np.arange(1, len(network.order) + 1), "gene": network.order})
     tables = {
         "edges": network.edges,
@@ -231,10 +242,4 @@ def write_results(network: CausalNetwork, folder: str | Path) -> Path:
         tables["programs"] = network.programs.to_frame()
         tables["program_scores"] = network.programs.scores_frame()
         tables["program_loadings"] = network.programs.loadings_frame()
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.tsv", sep="\t", index=False)
-    networkx.write_graphml(to_networkx(network), folder / "network.graphml")
-    save(network, folder / "network.npz")
-    record = {"config": network.config.to_dict(), **network.provenance}
-    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return folder
+    return tables

@@ -11,8 +11,10 @@ from argen.errors import InputError, first_few
 from argen.network.result import CausalNetwork
 
 if TYPE_CHECKING:
+    import igraph
     import networkx
     from anndata import AnnData
+    from mudata import MuData
 
 # Adjacency keys written into ``varp``: [source, target], 0 where no edge.
 VARP_DIRECT, VARP_TOTAL = "argen_direct_effect", "argen_total_effect"
@@ -41,6 +43,17 @@ def to_networkx(network: CausalNetwork, *, candidates: bool = False) -> networkx
         # GraphML knows no missing numbers: what is missing is left out.
         graph.add_edge(*ends, **{str(k): v for k, v in row.items() if v == v})
     return graph
+
+
+def to_igraph(network: CausalNetwork, *, candidates: bool = False) -> igraph.Graph:
+    """Return the graph of ``to_networkx`` for igraph; vertices have the gene as ``name``.
+
+    Attributes that a vertex or an edge lacks are None.
+    """
+    import igraph
+
+    graph = to_networkx(network, candidates=candidates)
+    return igraph.Graph.from_networkx(graph, vertex_attr_hashable="name")
 
 
 def to_anndata(network: CausalNetwork, adata: AnnData | None = None) -> AnnData:
@@ -98,3 +111,32 @@ def to_anndata(network: CausalNetwork, adata: AnnData | None = None) -> AnnData:
         "provenance": {k: str(v) for k, v in network.provenance.items()},
     }
     return adata
+
+
+def to_mudata(
+    network: CausalNetwork, mdata: MuData | None = None, *, modality: str = "rna"
+) -> MuData:
+    """Write the network into a modality of a MuData object, with the keys of ``to_anndata``.
+
+    Parameters
+    ----------
+    mdata
+        A copy of it gets the keys. None: a new object with this one modality and no cells.
+    modality
+        The one with the gene counts.
+    """
+    from mudata import MuData, set_options
+
+    if mdata is None:
+        with set_options(pull_on_update=False):  # what mudata is about to do by itself
+            return MuData({modality: to_anndata(network)})
+    if modality not in mdata.mod:
+        raise InputError(
+            f"The MuData object has no modality {modality!r}, but {first_few(mdata.mod)}. Name "
+            "the one with the gene counts."
+        )
+    mdata = mdata.copy()
+    mdata.mod[modality] = to_anndata(network, mdata.mod[modality])
+    with set_options(pull_on_update=False):
+        mdata.update()
+    return mdata
