@@ -2,7 +2,7 @@ from . import analysis, checks, method, plot, study
 from .analysis import Evaluation, evaluate
 from .checks import check, held_out, sensitivity, stability
 from .config import InferenceConfig
-from .data import GeneCounts, PerturbSeqData
+from .data import GeneCounts, Guides, PerturbSeqData
 from .errors import ArgenError, ArgenWarning, FitStatus, InputError
 from .iv import IVPoissonResult, iv_poisson
 from .method import infer_by, infer_network, select_edges
@@ -48,6 +48,7 @@ __all__ = [
     "Evaluation",
     "FitStatus",
     "GeneCounts",
+    "Guides",
     "IVPoissonResult",
     "InferenceConfig",
     "InputError",
