@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 import argen
 from argen.data.counts import GeneCounts
+from argen.data.guides import Guides
 from argen.data.perturbseq import left_out_table, perturbations_of
 from argen.engine import Effects, Engine, SharedEngine
 from argen.engine.exact import ExactScreener
@@ -43,6 +46,12 @@ def screen_of(
         left_out=left_out_table([]),
         source="test",
     )
+
+
+def guided(data: argen.PerturbSeqData, labels) -> argen.PerturbSeqData:
+    """Return a screen with the guide of each cell, "" where none is known."""
+    guides = Guides.of_labels(np.asarray(labels, dtype=object), data.node_of_cell)
+    return replace(data, guides=guides)
 
 
 def effects_of(data: argen.PerturbSeqData, source: int, engine: Engine | None = None) -> Effects:

@@ -2,7 +2,7 @@ from . import analysis, checks, method, plot, study
 from .analysis import Evaluation, evaluate
 from .checks import check, held_out, sensitivity, stability
 from .config import InferenceConfig
-from .data import GeneCounts, PerturbSeqData
+from .data import GeneCounts, Guides, PerturbSeqData
 from .errors import ArgenError, ArgenWarning, FitStatus, InputError
 from .interchange import export
 from .iv import IVPoissonResult, iv_poisson
@@ -51,6 +51,7 @@ __all__ = [
     "Evaluation",
     "FitStatus",
     "GeneCounts",
+    "Guides",
     "IVPoissonResult",
     "InferenceConfig",
     "InputError",

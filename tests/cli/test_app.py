@@ -206,7 +206,7 @@ def test_check_a_result(screen, tmp_path, capsys):
     assert (tmp_path / "check" / "report.html").is_file()
     for options, words in (
         (COLUMNS, "is a result, which has no cells for --target"),
-        (["--guide", "g", "--every-edge"], "which has no cells for --guide, --every-edge: check"),
+        (["--also", "g", "--every-edge"], "which has no cells for --also, --every-edge: check"),
         (["--inflation", "2"], "is a result, whose options of the method are what they are"),
     ):
         assert run("check", str(tmp_path), *options) == 2
@@ -231,7 +231,7 @@ def test_check_with_perturbations_held_out(screen, tmp_path, capsys):
     assert run("check", *quick, "--held-out", "X9") == 2
     assert "--held-out 'X9': no node and no label. Did you mean 'X" in capsys.readouterr().err
     assert run("check", *quick, "--held-out", "guides") == 2
-    assert "needs the column of the guides" in capsys.readouterr().err
+    assert "needs the guides of the cells" in capsys.readouterr().err
 
 
 def test_predict(result, tmp_path, capsys):

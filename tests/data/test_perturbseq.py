@@ -6,11 +6,14 @@ from dataclasses import fields
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import argen
 from argen.data.counts import GeneCounts
+from argen.data.guides import Guides
+from argen.data.parts import without_perturbation
 from argen.data.perturbseq import Panel, perturbations_of
-from tests.screens import screen_of
+from tests.screens import guided, screen_of
 
 
 def changed(data: argen.PerturbSeqData, **values) -> argen.PerturbSeqData:
@@ -72,21 +75,51 @@ def test_checksum_knows_all_content(data):
         changed(data, n_nodes=2, perturbations=data.perturbations[:, :2]),
         changed(data, library_size=2.0 * data.library_size),
         changed(data, formula="~ 1"),
-        changed(data, guides=pd.Series("g0_1", index=data.cells)),
-        changed(data, guides=pd.Series("g0_2", index=data.cells)),
+        guided(data, ["g0_1"] * 76),
+        guided(data, ["g0_2"] * 76),
     ]
     assert len({variant.sha256 for variant in variants}) == len(variants)
 
 
 def test_guides_follow_their_cells(data):
     assert data.take(np.array([3, 5])).guides is None
-    labelled = changed(data, guides=pd.Series([f"guide{k}" for k in range(76)], index=data.cells))
+    labelled = guided(data, [f"guide{k:02}" for k in range(76)])
+    assert labelled.guides.labels().tolist() == [f"guide{k:02}" for k in range(76)]
     part = labelled.take(np.array([3, 5]))
-    assert part.guides.to_dict() == {3: "guide3", 5: "guide5"}
+    assert part.guides.labels().tolist() == ["guide03", "guide05"]
     resampled = labelled.take(np.array([3, 3, 5]))
-    assert resampled.guides.tolist() == ["guide3", "guide3", "guide5"]
-    assert resampled.guides.index.equals(resampled.cells)
-    assert labelled.take(genes=np.array([0, 2])).guides is labelled.guides
+    assert resampled.guides.labels().tolist() == ["guide03", "guide03", "guide05"]
+    assert resampled.guides.n_cells.sum() == 3
+
+
+def test_guides_follow_their_nodes(data):
+    """In whatever sequence nodes are taken; guides of nodes that are left out are of others."""
+    labelled = guided(data, [f"g{n}_1" for n in data.node_of_cell])
+    names = ("g-1_1", "g0_1", "g1_1", "g2_1")
+    assert labelled.guides.names == names
+    assert labelled.guides.node.tolist() == [-1, 0, 1, 2]
+    part = labelled.take(genes=np.array([2, 0]))
+    assert part.guides.names == names
+    assert part.guides.node.tolist() == [-1, 1, -1, 0]
+    fewer = without_perturbation(labelled, 1)
+    assert fewer.guides.node.tolist() == [-1, 0, -1, 1]
+    assert (fewer.guides.n_cells > 0).tolist() == [True, True, False, True]
+
+
+def test_cells_with_several_guides():
+    """A label lists them; guides of controls count where there is nothing else."""
+    carried = np.array([[1, 0, 0, 0], [1, 1, 0, 1], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
+    guides = Guides(
+        ("a1", "a2", "b1", "NT"),
+        np.array([0, 0, 1, -1]),
+        sparse.csc_array(carried.astype(np.int8)),
+    )
+    assert guides.labels().tolist() == ["a1", "a1+a2", "b1", "NT", ""]
+    assert guides.n_cells.tolist() == [2, 1, 1, 3]
+    assert guides.cells_of(3).tolist() == [1, 2, 3]
+    assert not guides.one_per_cell
+    assert guides.take(np.array([0, 3, 3, 4])).one_per_cell
+    assert guides.take(np.array([4])).labels().tolist() == [""]
 
 
 def test_summary_says_how_each_covariate_enters(rng):

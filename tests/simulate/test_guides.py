@@ -2,6 +2,7 @@
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 
 import argen
@@ -92,7 +93,7 @@ def test_strength_is_a_factor_on_the_knockdown():
     )  # fmt: skip
     data, _ = argen.simulate_screen(model, rng=4)
     strength = planned(model, 4, None, None).equations.strength
-    counts, guides = data.counts.dense(np.arange(3)), data.guides.to_numpy()
+    counts, guides = data.counts.dense(np.arange(3)), data.guides.labels()
     for node in range(3):
         for guide in range(2):
             ratio = counts[node, guides == f"g{node + 1}_{guide + 1}"].mean()
@@ -103,16 +104,18 @@ def test_strength_is_a_factor_on_the_knockdown():
 def test_labels_of_guides_go_into_files_and_parts(tmp_path):
     model = argen.ScreenModel(n_nodes=3, n_parents=1, n_guides=3, cells_per_node=90, n_controls=50)
     data, truth = argen.simulate_screen(model, rng=5)
-    of_node = data.guides[data.node_of_cell == 1]
+    labels = pd.Series(data.guides.labels())
+    of_node = labels[data.node_of_cell == 1]
     assert set(of_node) == {"g2_1", "g2_2", "g2_3"}
     assert of_node.value_counts().min() > 10
-    assert set(data.guides[data.controls]) == {"control"}
-    assert data.guides.index.equals(data.cells)
+    assert set(labels[data.controls]) == {"control"}
+    assert data.guides.names == ("control", *(f"g{k}_{n}" for k in (1, 2, 3) for n in (1, 2, 3)))
+    assert data.guides.node.tolist() == [-1, 0, 0, 0, 1, 1, 1, 2, 2, 2]
     path = tmp_path / "screen.h5ad"
     argen.write_screen(path, model, rng=5)
     in_memory, on_disk = argen.simulated_anndata(data, truth).obs, anndata.read_h5ad(path).obs
     assert on_disk.equals(in_memory)
-    assert on_disk["guide"].tolist() == data.guides.tolist()
+    assert on_disk["guide"].tolist() == labels.tolist()
 
 
 def test_guides_are_drawn_apart_from_everything_else():

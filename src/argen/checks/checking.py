@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from argen.checks.cells import check_balance, guides_of, others_of, refuse_others_network
+from argen.checks.cells import check_balance, others_of, refuse_others_network
 from argen.checks.edges import check_edges
 from argen.checks.findings import Diagnostics
 from argen.checks.guides import check_guides
 from argen.checks.instruments import check_instruments, check_knockdowns
 from argen.checks.null import check_null_screens
 from argen.data import PerturbSeqData
-from argen.errors import InputError, first_few
+from argen.errors import InputError
 from argen.network import CausalNetwork
 
 NEED_CELLS = (
@@ -25,7 +25,6 @@ def check(
     network: CausalNetwork,
     data: PerturbSeqData | None = None,
     *,
-    guides: pd.Series | None = None,
     others: pd.DataFrame | None = None,
     every_edge: bool = False,
     n_null_tests: int = 10_000,
@@ -46,10 +45,8 @@ def check(
         What ``infer_network`` made of the screen.
     data
         The screen. Without it, what needs no cells is checked: knock-downs, direction, and
-        whether the edges add up.
-    guides
-        Guide of each cell, such as ``adata.obs["guide"]``, found by the cell's identifier;
-        without it exclusion cannot be checked, nor whether the cells of a guide go together.
+        whether the edges add up. Where its guides are not known, exclusion is not checked, nor
+        whether the cells of a guide go together.
     others
         Columns that are not covariates and might have to be, such as ``adata.obs[["lane"]]``:
         one row a cell, found by its identifier.
@@ -64,8 +61,8 @@ def check(
     ------
     InputError
         When the network is of another screen; when a cell has no row, or several, among the other
-        columns or guides, or misses a value; when a column has more than 100 levels; when guides
-        or other columns come without the screen.
+        columns, or misses a value; when a column has more than 100 levels; when other columns
+        come without the screen.
 
     Examples
     --------
@@ -76,21 +73,19 @@ def check(
     0
     """
     if data is None:
-        given = {"guides": guides is not None, "others": others is not None}
-        if needs_cells := [name for name, is_given in given.items() if is_given]:
+        if others is not None:
             raise InputError(
-                f"Without the screen there is nothing to do for {first_few(needs_cells)}: give the "
-                "screen that the network was inferred from, as check(network, data, ...)."
+                "Without the screen there is nothing to do for 'others': give the screen that the "
+                "network was inferred from, as check(network, data, ...)."
             )
         found = check_knockdowns(network).joined(check_edges(network))
         return found.joined(Diagnostics.of([], {}, [NEED_CELLS]))
-    labels = None if guides is None else guides_of(guides, data)
     others = others_of(pd.DataFrame(index=data.cells) if others is None else others, data.cells)
     refuse_others_network(network, data)
     rng = np.random.default_rng(rng)
-    return check_null_screens(network, data, n_null_tests, rng, labels).joined(
+    return check_null_screens(network, data, n_null_tests, rng).joined(
         check_instruments(network, data, every_edge=every_edge),
         check_balance(data, others),
-        check_guides(network, data, labels, rng),
+        check_guides(network, data, rng),
         check_edges(network),
     )

@@ -30,8 +30,6 @@ class CheckOptions:
 
     Parameters
     ----------
-    guide
-        Column of obs with the guide of each cell, to compare the guides of a gene.
     also
         Further columns of obs, as A,B, that should be balanced over the perturbations.
     every_edge
@@ -51,7 +49,6 @@ class CheckOptions:
         Seed of the null screens and of permuted guides.
     """
 
-    guide: str | None = None
     also: str = ""
     every_edge: bool = False
     held_out: str = ""
@@ -62,8 +59,6 @@ class CheckOptions:
 
     def refuse_alone(self) -> None:
         """Refuse an option that needs another one."""
-        if self.held_out == "guides" and not self.guide:
-            raise InputError("--held-out guides needs the column of the guides: add --guide.")
         if self.other_sizes and not self.sensitivity:
             raise InputError("--other-sizes has choices of --sensitivity: add it.")
 
@@ -101,11 +96,13 @@ def check(
         console.make_folder(out)
     announce_compiling()
     data = read_screen(file, screen, config.threads)
+    if options.held_out == "guides" and data.guides is None:
+        raise InputError("--held-out guides needs the guides of the cells: add --guide.")
     columns = _Columns.read(file, options)
     with console.progress() as shown:
         network, further = _infer_and_vary(data, config, options, columns, shown)
         if options.held_out:
-            further.append(_leave_out(file, data, screen, config, options, columns))
+            further.append(_leave_out(file, data, screen, config, options))
     show_findings(_check(data, network, options, columns, further), network, out)
 
 
@@ -113,17 +110,15 @@ def check(
 class _Columns:
     """Further columns of the cells; None where none was named."""
 
-    guides: pd.Series | None
     others: pd.DataFrame | None
     sizes: pd.DataFrame | None
 
     @classmethod
     def read(cls, file: Path, options: CheckOptions) -> _Columns:
         """Read what the options name."""
-        guides = read_columns(file, [options.guide])[options.guide] if options.guide else None
         named = (split_list(options.also), split_list(options.other_sizes))
         others, sizes = (read_columns(file, names) if names else None for names in named)
-        return cls(guides, others, sizes)
+        return cls(others, sizes)
 
 
 def _infer_and_vary(
@@ -151,7 +146,7 @@ def _check(
 ) -> checks.Diagnostics:
     """Run all other checks: last, as null screens take the longest, and names may be wrong."""
     found = checks.check(
-        network, data, guides=columns.guides, others=columns.others,
+        network, data, others=columns.others,
         every_edge=options.every_edge, n_null_tests=options.null_tests, rng=options.seed,
     )  # fmt: skip
     for more in further:
@@ -165,12 +160,11 @@ def _leave_out(
     screen: ReadOptions,
     config: InferenceConfig,
     options: CheckOptions,
-    columns: _Columns,
 ) -> checks.Diagnostics:
     """Predict what is left out: all nodes, all guides, or some labels."""
     held = options.held_out
     if held == "guides":
-        return checks.held_out(data, config, guides=columns.guides)
+        return checks.held_out(data, config, by_guide=True)
     named = data.nodes if held == "nodes" else split_list(held)
     labels = [name for name in named if name not in data.nodes]
     if not labels:

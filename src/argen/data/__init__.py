@@ -7,6 +7,7 @@ from argen.data.covariates import (
     explained_columns,
     is_categorical,
 )
+from argen.data.guides import Guides
 from argen.data.parts import only_cells, without_gene, without_perturbation
 from argen.data.perturbseq import (
     CONTROL,
@@ -26,6 +27,7 @@ __all__ = [
     "NOT_MEASURED",
     "CovariateBlock",
     "GeneCounts",
+    "Guides",
     "Panel",
     "PerturbSeqData",
     "StoredArray",

@@ -15,6 +15,7 @@ from scipy import sparse
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data.counts import GeneCounts
 from argen.data.covariates import CovariateBlock, covariate_lines, encode_covariates
+from argen.data.guides import Guides
 from argen.errors import InputError, first_few
 
 CONTROL = -1
@@ -70,7 +71,7 @@ class PerturbSeqData:
     formula: str | None  # of the covariates; None: every column as it is
     left_out: pd.DataFrame  # kind (cells, target, node, sink), name, n_cells, reason
     source: str  # where the counts come from
-    guides: pd.Series | None = None  # (n_cells,) guide of each cell, by identifier; None: unknown
+    guides: Guides | None = None  # of the same cells; None: unknown
     panel: Panel | None = None  # of genes that are neither nodes nor sinks; None: there is none
 
     def __repr__(self) -> str:
@@ -192,6 +193,7 @@ class PerturbSeqData:
             n_nodes = int(np.sum(genes < self.n_nodes))
         names = tuple(self.genes[k] for k in genes)
         perturbations = self.perturbations[:, genes[:n_nodes]]
+        guides = None if self.guides is None else self.guides.of_nodes(genes[:n_nodes])
         if cells is None:
             return replace(
                 self,
@@ -199,6 +201,7 @@ class PerturbSeqData:
                 genes=names,
                 n_nodes=n_nodes,
                 perturbations=_sorted(perturbations),
+                guides=guides,
             )
         several_times = bool((np.diff(cells) == 0).any())
         names_of_cells = (
@@ -213,12 +216,9 @@ class PerturbSeqData:
             perturbations=_sorted(sparse.csr_array(perturbations)[cells]),
             library_size=self.library_size[cells],
             covariates=self.covariates.iloc[cells].reset_index(drop=True),
-            guides=self._guides_of(cells, names_of_cells),
+            guides=None if guides is None else guides.take(cells),
             panel=self._panel_of(cells),
         )
-
-    def _guides_of(self, cells: IntArray, names: pd.Index) -> pd.Series | None:
-        return None if self.guides is None else self.guides.iloc[cells].set_axis(names)
 
     def _panel_of(self, cells: IntArray) -> Panel | None:
         if self.panel is None:
@@ -254,7 +254,7 @@ class PerturbSeqData:
         digest.update("\0".join((*self.nodes, "", *self.sinks, self.formula or "")).encode())
         digest.update(self.covariates.to_csv(index=False).encode())
         if self.guides is not None:
-            digest.update("\0".join(self.guides.astype(str)).encode())
+            self.guides.update(digest)
         if self.panel is not None:
             digest.update("\0".join(("panel", *self.panel.genes)).encode())
             for block in self.panel.counts.by_genes():
@@ -267,6 +267,7 @@ class PerturbSeqData:
             f"{self.n_cells:,} cells: {self.n_controls:,} control, "
             f"{self.n_cells - self.n_controls:,} perturbed",
             *self._several_perturbations(),
+            *self._guides_line(),
             f"{self.n_nodes:,} nodes (perturbed and measured) of {self.n_measured:,} genes; "
             f"{self.n_perturbed.min():,} to {self.n_perturbed.max():,} cells each",
             *([f"{len(self.sinks):,} sinks (targets that nobody perturbed)"] if self.sinks else []),
@@ -281,6 +282,13 @@ class PerturbSeqData:
         if self.panel is None:
             return []
         return [f"{len(self.panel.genes):,} other genes (response programs are looked for in them)"]
+
+    def _guides_line(self) -> list[str]:
+        if self.guides is None:
+            return []
+        n_own = int((self.guides.node >= 0).sum())
+        others = len(self.guides.names) - n_own
+        return [f"{n_own:,} guides of nodes, {others:,} of controls or others"]
 
     def _several_perturbations(self) -> list[str]:
         n_carried = np.bincount(self.perturbations.indices, minlength=1)

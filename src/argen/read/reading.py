@@ -19,6 +19,7 @@ from argen.errors import InputError, first_few
 from argen.machine import usable_cores
 from argen.read.cells import covariate_table, library_size
 from argen.read.files import open_anndata
+from argen.read.guides import named_guides
 from argen.read.nodes import report_dropped
 from argen.read.options import ReadOptions, whole_number
 from argen.read.scratch import TileStore
@@ -91,6 +92,7 @@ def read_perturbseq(
         formula=formula,
         left_out=left_out_table(selected.left_out),
         source=opened.source,
+        guides=named_guides(opened, selected, options),
         panel=selected.panel,
     )
     _check_regressors(data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from argen.arrays import FloatArray, IntArray
@@ -34,9 +35,10 @@ def simulated_anndata(data: PerturbSeqData, truth: Truth) -> AnnData:
     from anndata import AnnData
 
     covariates = data.covariates.set_axis(data.cells.astype(str), axis=0)
+    guides = None if data.guides is None else data.guides.labels()
     return AnnData(
         X=sparse.csr_matrix(data.counts.to_csc()),
-        obs=_labelled(covariates, data.nodes, data.node_of_cell, data.library_size, data.guides),
+        obs=_labelled(covariates, data.nodes, data.node_of_cell, data.library_size, guides),
         var=pd.DataFrame(index=list(data.genes)),
         uns={"truth": truth.to_frame()},
     )
@@ -102,7 +104,7 @@ def _labelled(
     nodes: tuple[str, ...],
     node_of_cell: IntArray,
     library_size: FloatArray,
-    guides: pd.Series | None,
+    guides: NDArray[np.object_] | None,
 ) -> pd.DataFrame:
     """Add perturbation, library size and, where they are known, guides to the covariates."""
     labels = np.array([*nodes, CONTROL_LABEL], dtype=object)[node_of_cell]

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from argen.arrays import FloatArray
-from argen.data import GeneCounts, PerturbSeqData, left_out_table, perturbations_of
+from argen.data import GeneCounts, Guides, PerturbSeqData, left_out_table, perturbations_of
 from argen.errors import InputError
 from argen.simulate.model import ScreenModel
 from argen.simulate.plan import ScreenPlan, plan_screen
@@ -71,7 +72,7 @@ def simulate_screen(
         formula=cells.formula,
         left_out=left_out_table([]),
         source=plan.source,
-        guides=guide_labels(plan),
+        guides=_guides(plan),
     )
     return data, plan.truth
 
@@ -81,14 +82,18 @@ def cell_names(plan: ScreenPlan) -> pd.Index:
     return pd.Index([f"cell{number}" for number in range(len(plan.cells.node_of_cell))])
 
 
-def guide_labels(plan: ScreenPlan) -> pd.Series | None:
+def guide_labels(plan: ScreenPlan) -> NDArray[np.object_] | None:
     """Return the guide of each cell, as g1_2 or control; None where a node has but one."""
     if plan.equations.penetrance.shape[1] == 1:
         return None
     nodes = np.array([*plan.truth.nodes, ""], dtype=object)[plan.cells.node_of_cell]
     numbers = (plan.cells.guide_of_cell + 1).astype(str).astype(object)
-    labels = np.where(plan.cells.node_of_cell < 0, CONTROL_GUIDE, nodes + "_" + numbers)
-    return pd.Series(labels, index=cell_names(plan), name="guide")
+    return np.where(plan.cells.node_of_cell < 0, CONTROL_GUIDE, nodes + "_" + numbers)
+
+
+def _guides(plan: ScreenPlan) -> Guides | None:
+    labels = guide_labels(plan)
+    return None if labels is None else Guides.of_labels(labels, plan.cells.node_of_cell)
 
 
 def planned(

@@ -12,7 +12,7 @@ import argen
 from argen.checks import held_out
 from argen.data.parts import without_perturbation
 from tests.checks.guides.test_agreement import guided_screen
-from tests.screens import screen_of
+from tests.screens import guided, screen_of
 
 pytestmark = pytest.mark.whole
 
@@ -114,8 +114,8 @@ def test_a_perturbation_left_out_makes_its_gene_a_sink():
 def test_guides_are_predicted_from_their_own_gene():
     inside, spoke = [], 0
     for seed in range(12):
-        data, guides = guided_screen(seed)
-        found = held_out(data, guides=guides)
+        data, _ = guided_screen(seed)
+        found = held_out(data, by_guide=True)
         table = found.tables["held_out"]
         assert set(table["given"]) == {"own gene"}
         assert table["held"].nunique() == 12
@@ -141,7 +141,7 @@ def test_speaks_where_counts_do_not_show_what_guides_do():
     mean = np.exp(np.column_stack([first, second, third]))
     data = screen_of(rng.poisson(mean), node)
     labels = [f"g{k}-{n}" for k, n in zip(node, number, strict=True)]
-    found = held_out(data, guides=pd.Series(labels, index=data.cells))
+    found = held_out(guided(data, labels), by_guide=True)
     evidence = [f.evidence for f in found.findings if "prediction" in f.assumption]
     assert any("off beyond doubt" in text and ": g0-" in text for text in evidence)
 
@@ -210,7 +210,7 @@ def test_guides_that_cannot_be_left_out_are_named():
     data, guides = guided_screen(3)
     guides[guides.index[guides == "g1-0<b>"][:4]] = "rare"
     guides[guides.str.startswith("g2")] = "only"
-    found = held_out(data, guides=guides)
+    found = held_out(guided(data, guides), by_guide=True)
     assert "have fewer than 10 cells: rare, only" in found.summary()
     assert not {"rare", "only"} & set(found.tables["held_out"]["held"])
 

@@ -10,8 +10,9 @@ import pytest
 
 import argen
 from argen.checks import check, held_out, sensitivity, stability
-from argen.checks.cells.columns import MOST_LEVELS, guides_of, others_of
+from argen.checks.cells.columns import MOST_LEVELS, others_of
 from argen.data import only_cells
+from tests.screens import guided
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +26,9 @@ def network(data):
     return argen.infer_network(data)
 
 
-def labels(data) -> pd.Series:
-    text = [f"g{n}-{k % 2}" for k, n in enumerate(data.node_of_cell)]
-    return pd.Series(text, index=data.cells, name="my guide")
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"guides": "guide"}, "guide of each cell as one column, .* not 'str'"),
-        ({"guides": pd.DataFrame({"g": [1]})}, "one column, .* not 'DataFrame'"),
         (
             {"others": ["lane"]},
             r"columns of the cells, such as adata.obs\[\['lane'\]\], not 'list'",
@@ -49,18 +43,20 @@ def test_what_is_no_column_is_refused_at_once(data, network, options, words):
         sensitivity(network, data, library_sizes=["size"])
 
 
-def test_guides_may_be_missing_in_controls_alone(data, network):
-    guides = labels(data)
-    guides[data.node_of_cell == -1] = None
-    assert (guides_of(guides, data)[data.node_of_cell == -1] == "").all()
-    found = check(network, data, guides=guides, n_null_tests=0)
+def test_guides_may_be_unknown_in_controls(data):
+    text = [f"g{n}-{k % 2}" if n >= 0 else "" for k, n in enumerate(data.node_of_cell)]
+    labelled = guided(data, text)
+    assert (labelled.guides.labels()[data.controls] == "").all()
+    found = check(argen.infer_network(labelled), labelled, n_null_tests=100)
     assert not found.tables["guide_agreement"].empty
-    guides[guides.index[data.node_of_cell == 2][:3]] = None
-    missing = "'my guide' to check is missing in 3 cells"
-    with pytest.raises(argen.InputError, match=missing):
-        check(network, data, guides=guides)
-    with pytest.raises(argen.InputError, match=missing):
-        held_out(data, guides=guides)
+    assert "non-targeting guides" not in set(found.tables["calibration"]["kind"])
+
+
+def test_guides_that_are_not_known_are_said_to_be_unknown(data, network):
+    said = check(network, data, n_null_tests=0).summary()
+    assert "guides: not compared, as the guides of the cells are not known" in said
+    with pytest.raises(argen.InputError, match=r"as those of the cells are not known: name their"):
+        held_out(data, by_guide=True)
 
 
 def test_one_column_may_come_by_itself_and_levels_have_a_limit(data, network):
@@ -88,8 +84,8 @@ def test_a_network_of_the_same_genes_from_other_cells_is_refused(data, network):
 
 
 def test_without_the_screen_there_are_no_options(network):
-    with pytest.raises(argen.InputError, match="nothing to do for 'guides'"):
-        argen.check(network, guides=pd.Series(dtype=object))
+    with pytest.raises(argen.InputError, match="nothing to do for 'others'"):
+        argen.check(network, others=pd.DataFrame())
 
 
 @pytest.mark.whole

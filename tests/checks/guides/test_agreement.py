@@ -16,7 +16,7 @@ from argen.checks.guides.agreement import (
 )
 from argen.checks.guides.by_guide import guide_effects, guide_table
 from argen.checks.guides.group_effects import regress_effects
-from tests.screens import screen_of
+from tests.screens import guided, screen_of
 
 N_GUIDES, EFFECT = 4, 0.6
 NODES = ("g0", "g1", "g2")
@@ -40,7 +40,7 @@ def guided_screen(seed: int, off_target: float = 0.0) -> tuple[argen.PerturbSeqD
     mean = np.exp(np.array(level).T + (hidden + 0.3 * x)[:, None])
     counts = rng.poisson(mean * rng.gamma(4.0, 0.25, mean.shape))
     data = screen_of(counts, node, pd.DataFrame({"x": x}))
-    return data, pd.Series(guide, index=data.cells)
+    return guided(data, guide), pd.Series(guide, index=data.cells)
 
 
 @pytest.mark.rates
@@ -48,7 +48,7 @@ def test_nominal_rate_where_guides_act_through_their_gene():
     p_pairs, p_targets, estimates = [], [], []
     for seed in range(60):
         data, guides = guided_screen(seed)
-        found = guide_effects(data, guides)
+        found = guide_effects(data, guides.to_numpy())
         table = agreement_table(found, NODES, PAIRS)
         p_pairs.append(table["p_value"])
         fit = regress_effects(found.whole, 1, np.array([0]), found.of(np.array([0])))
@@ -66,8 +66,8 @@ def test_nominal_rate_where_guides_act_through_their_gene():
 
 
 def test_speaks_where_a_guide_acts_elsewhere():
-    data, guides = guided_screen(1, off_target=1.2)
-    found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
+    data, _ = guided_screen(1, off_target=1.2)
+    found = argen.check(argen.infer_network(data), data, n_null_tests=0)
     table = found.tables["guide_agreement"].set_index(["source", "target"])
     assert table.loc[("g0", "g2"), "disagree"]
     assert table.loc[("g0", "g2"), "odd_guide"] == "g0-3<b>"
@@ -81,16 +81,16 @@ def test_speaks_where_a_guide_acts_elsewhere():
 def test_quiet_where_none_does():
     n_findings = 0
     for seed in range(5):
-        data, guides = guided_screen(100 + seed)
-        found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
+        data, _ = guided_screen(100 + seed)
+        found = argen.check(argen.infer_network(data), data, n_null_tests=0)
         n_findings += sum("guides of the source disagree" in f.evidence for f in found.findings)
     assert n_findings <= 1
 
 
 def test_an_edge_without_one_guide():
-    data, guides = guided_screen(2)
+    data, _ = guided_screen(2)
     network = argen.infer_network(data)
-    found = argen.check(network, data, guides=guides, n_null_tests=0)
+    found = argen.check(network, data, n_null_tests=0)
     table = found.tables["leave_one_guide_out"]
     assert len(table) == len(network.edges) * (1 + N_GUIDES)
     whole = table[table["left_out"] == ""].reset_index(drop=True)
@@ -105,7 +105,8 @@ def test_guides_of_few_cells_are_named():
     data, guides = guided_screen(3)
     first = guides.index[guides == "g1-0<b>"][:4]
     guides[first] = "rare"
-    found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
+    data = guided(data, guides)
+    found = argen.check(argen.infer_network(data), data, n_null_tests=0)
     assert "not compared: rare (4 cells)" in found.summary()
     assert "rare" not in set(found.tables["guides"]["guide"])
     sizes = found.tables["guides"].drop_duplicates("guide").set_index("guide")["n_cells"]
@@ -114,7 +115,7 @@ def test_guides_of_few_cells_are_named():
 
 def test_effects_of_guides_side_by_side():
     data, guides = guided_screen(4)
-    found = guide_effects(data, guides)
+    found = guide_effects(data, guides.to_numpy())
     table = guide_table(found, NODES, PAIRS)
     own = table[table["source"] == table["target"]]
     assert len(table) == 3 * 3 * N_GUIDES
@@ -124,23 +125,24 @@ def test_effects_of_guides_side_by_side():
 
 def test_without_candidates_or_with_one_guide():
     data, guides = guided_screen(5)
+    data = guided(data, guides.str[:2])
     # Too few genes to look for programs, of which a note speaks under the same assumption.
     network = argen.infer_network(data, argen.InferenceConfig(programs=0))
-    found = guide_effects(data, guides.str[:2])
+    found = guide_effects(data, data.guides.labels())
     assert agreement_table(found, NODES, PAIRS).empty
     assert overidentification_table(explained_targets(found, network, PAIRS)[0]).empty
-    check = argen.check(network, data, guides=guides.str[:2], n_null_tests=0)
+    check = argen.check(network, data, n_null_tests=0)
     said = [f for f in check.findings if f.assumption.startswith("exclusion")]
     assert not [f for f in said if "response programs" not in f.evidence]
 
 
 def test_many_genes_have_the_guides_of_their_edges_compared(monkeypatch):
     """Beyond the limit the numbers are those of few genes, for edges alone."""
-    data, guides = guided_screen(6, off_target=1.2)
+    data, _ = guided_screen(6, off_target=1.2)
     network = argen.infer_network(data)
-    few = argen.check(network, data, guides=guides, n_null_tests=0).tables
+    few = argen.check(network, data, n_null_tests=0).tables
     monkeypatch.setattr(by_guide, "MOST_GENES", 2)
-    many = argen.check(network, data, guides=guides, n_null_tests=0).tables
+    many = argen.check(network, data, n_null_tests=0).tables
     pair = ["source", "target"]
     edges = network.edges[pair].sort_values(pair).reset_index(drop=True)
     pd.testing.assert_frame_equal(many["guide_agreement"][pair], edges, check_dtype=False)
@@ -154,7 +156,7 @@ def test_many_genes_have_the_guides_of_their_edges_compared(monkeypatch):
     assert len(many["guides"]) == N_GUIDES * (3 + len(edges))
     monkeypatch.setattr(agreement, "MOST_CANDIDATES", 1)
     monkeypatch.setattr(checking, "MOST_CANDIDATES", 1)
-    summary = argen.check(network, data, guides=guides, n_null_tests=0).summary()
+    summary = argen.check(network, data, n_null_tests=0).summary()
     assert "guides of targets with more than 1 candidates, not compared: g2" in summary
 
 
@@ -168,11 +170,12 @@ def test_guides_are_compared_on_sinks_with_an_edge():
     data = screen_of(
         np.column_stack([counts, sinks]), data.node_of_cell, data.covariates, n_nodes=3
     )
+    data = guided(data, guides)
     network = argen.infer_network(data)
     assert ("g1", "g3") in set(
         network.edges[["source", "target"]].itertuples(index=False, name=None)
     )
-    tables = argen.check(network, data, guides=guides, n_null_tests=0).tables
+    tables = argen.check(network, data, n_null_tests=0).tables
     table = tables["guide_agreement"].set_index(["source", "target"])
     assert table.loc[("g1", "g3"), "odd_guide"] == "g1-0<b>"
     assert ("g1", "g4") not in table.index
@@ -181,9 +184,9 @@ def test_guides_are_compared_on_sinks_with_an_edge():
 
 
 def test_edges_of_other_methods_need_not_be_candidates():
-    data, guides = guided_screen(8)
+    data, _ = guided_screen(8)
     network = argen.infer_by("inverse", data)
-    tables = argen.check(network, data, guides=guides, n_null_tests=0).tables
+    tables = argen.check(network, data, n_null_tests=0).tables
     assert len(tables["leave_one_guide_out"])
 
 
@@ -195,7 +198,7 @@ def heavy_tailed(seed: int) -> tuple[argen.PerturbSeqData, pd.Series]:
     data, _ = argen.simulate_screen(model, rng=seed)
     number = np.random.default_rng(seed).integers(N_GUIDES, size=data.n_cells)
     labels = [f"g{n}-{k}" for n, k in zip(data.node_of_cell, number, strict=True)]
-    return data, pd.Series(labels, index=data.cells)
+    return guided(data, labels), pd.Series(labels, index=data.cells)
 
 
 @pytest.mark.rates
@@ -203,8 +206,8 @@ def test_quiet_where_tails_are_heavy():
     """Permuted guides ask for it: statistics as they come are too large."""
     raw, p_values, n_findings = [], [], 0
     for seed in range(4):
-        data, guides = heavy_tailed(seed)
-        found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
+        data, _ = heavy_tailed(seed)
+        found = argen.check(argen.infer_network(data), data, n_null_tests=0)
         table = found.tables["guide_agreement"]
         raw.append(stats.chi2.sf(table["statistic"], table["df"]))
         p_values.append(table["p_value"])
@@ -226,8 +229,8 @@ def test_an_off_target_guide_is_heard_through_heavy_tails():
         hit = (guides == "g0-2").to_numpy()
         counts[hit, target] = rng.binomial(counts[hit, target], 0.05)
         data = screen_of(counts, data.node_of_cell, data.covariates, data.library_size)
-        guides.index = data.cells
-        found = argen.check(argen.infer_network(data), data, guides=guides, n_null_tests=0)
+        data = guided(data, guides)
+        found = argen.check(argen.infer_network(data), data, n_null_tests=0)
         row = (
             found.tables["guide_agreement"].set_index(["source", "target"]).loc["g0", f"g{target}"]
         )

@@ -17,7 +17,7 @@ from argen.checks.null.calibration import (
     calibration_table,
     null_screens,
 )
-from tests.screens import screen_of
+from tests.screens import guided, screen_of
 
 
 def sparse_screen(seed: int) -> argen.PerturbSeqData:
@@ -110,15 +110,16 @@ def jackpots(seed: int) -> tuple[argen.PerturbSeqData, pd.Series]:
     shift = 0.12 * rng.normal(size=(42, 80))
     counts = rng.poisson(5.0 * np.exp(shift[guide]))
     data = screen_of(counts, node, pd.DataFrame(index=range(len(node))), n_nodes=10)
-    return data, pd.Series([f"g{k}" for k in guide], index=data.cells)
+    labels = pd.Series([f"g{k}" for k in guide], index=data.cells)
+    return guided(data, labels), labels
 
 
 @pytest.mark.rates
 def test_cells_of_a_guide_that_go_together():
     """Guides that pose as perturbations show it, and the inflation that they ask for mends it."""
-    data, guides = jackpots(1)
+    data, _ = jackpots(1)
     network = argen.infer_network(data)
-    found = argen.check(network, data, guides=guides, n_null_tests=2000)
+    found = argen.check(network, data, n_null_tests=2000)
     table = found.tables["calibration"].set_index("kind")
     posing = table.loc["non-targeting guides"]
     assert posing["n_screens"] == 12
@@ -139,7 +140,7 @@ def test_cells_of_a_guide_that_go_together():
     assert np.mean(shares[1.0]) > 0.2
     assert np.mean(shares[inflation]) < 0.06
     again = argen.infer_network(data, argen.InferenceConfig(inflation=inflation))
-    checked = argen.check(again, data, guides=guides, n_null_tests=2000)
+    checked = argen.check(again, data, n_null_tests=2000)
     assert not any("INFLATED" in f.evidence for f in checked.findings)
 
 
@@ -148,10 +149,10 @@ def test_guides_of_the_controls_are_three_or_none():
     data, guides = jackpots(1)
     named = guides.where(~guides.isin([f"g{k}" for k in range(2, 12)]), "others")
     config, rng = argen.InferenceConfig(), np.random.default_rng(1)
-    three = null_screens(data, config, n_tests=1, rng=rng, guides=named)
+    three = null_screens(guided(data, named), config, n_tests=1, rng=rng)
     assert [each.kind for each in three][2:] == ["non-targeting guides"]
     assert len(three[2].p_values) == 3
-    two = null_screens(data, config, n_tests=1, rng=rng, guides=named.replace("g0", "g1"))
+    two = null_screens(guided(data, named.replace("g0", "g1")), config, n_tests=1, rng=rng)
     assert len(two) == 2
 
 
@@ -161,8 +162,8 @@ def test_guides_where_genes_are_many():
     node = np.repeat(np.arange(-1, MOST_GENES + 5), [200, *[12] * (MOST_GENES + 5)])
     rng = np.random.default_rng(2)
     data = screen_of(rng.poisson(2.0, (len(node), MOST_GENES + 5)), node)
-    guides = pd.Series([f"g{k % 3}" for k in range(len(node))], index=data.cells)
-    screens = null_screens(data, argen.InferenceConfig(), n_tests=1, rng=rng, guides=guides)
+    data = guided(data, [f"g{k % 3}" for k in range(len(node))])
+    screens = null_screens(data, argen.InferenceConfig(), n_tests=1, rng=rng)
     assert [each.kind for each in screens][2:] == ["non-targeting guides"]
     assert [len(p) for p in screens[2].p_values] == 3 * [MOST_GENES]
 

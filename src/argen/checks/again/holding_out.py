@@ -16,7 +16,6 @@ import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.checks.again.scores import score_findings, score_line, score_table
-from argen.checks.cells import guides_of
 from argen.checks.findings import Diagnostics
 from argen.checks.guides import FEWEST_CELLS, GroupEffects, group_effects
 from argen.config import InferenceConfig
@@ -51,14 +50,14 @@ def held_out(
     *,
     held: Iterable[str] | None = None,
     labels: pd.Series | None = None,
-    guides: pd.Series | None = None,
+    by_guide: bool = False,
     entry: str | None = None,
 ) -> Diagnostics:
     """Leave out perturbations one at a time, and predict their effects from the rest.
 
     Three kinds of predictions, all for cells that the network has not seen:
 
-    - given ``"own gene"``, with ``guides``: one guide of a node is left out, and its effects on
+    - given ``"own gene"``, with ``by_guide``: one guide of a node is left out, and its effects on
       all other nodes are predicted from its effect on its own gene;
     - given ``"entry"``: a whole perturbation is left out, and its effects are predicted from
       its effect on one node, the most upstream in the causal order that it changes beyond
@@ -91,16 +90,16 @@ def held_out(
     labels
         Label of each cell, such as ``adata.obs["perturbation"]``, found by the cell's
         identifier; needed for labels that are no nodes. Their cells take no part in any fit.
-    guides
-        Guide of each cell: leave out the guides of the nodes in place of their perturbations.
+    by_guide
+        Leave out the guides of the nodes in place of their perturbations, one at a time.
     entry
         Node to begin from, in place of the most upstream that is changed.
 
     Raises
     ------
     InputError
-        When cells carry several perturbations, a name is neither a node nor a label of controls,
-        or nothing is left to fit.
+        When cells carry several perturbations, guides are not known, a name is neither a node nor
+        a label of controls, or nothing is left to fit.
 
     Examples
     --------
@@ -123,7 +122,7 @@ def held_out(
             "Perturbations cannot be held out where cells carry several: expected one in each cell "
             "at most."
         )
-    chosen, too_few = _chosen(data, held, labels, guides)
+    chosen, too_few = _chosen(data, held, labels, by_guide=by_guide)
     unseen = np.zeros(data.n_cells, dtype=bool)
     for each in chosen:
         unseen |= each.cells & (each.kind == "label")
@@ -158,14 +157,22 @@ def _chosen(
     data: PerturbSeqData,
     held: Iterable[str] | None,
     labels: pd.Series | None,
-    guides: pd.Series | None,
+    *,
+    by_guide: bool,
 ) -> tuple[list[_Held], list[str]]:
     """Find the cells of everything to be held out, and the guides that cannot be."""
     names = list(data.nodes) if held is None else [held] if isinstance(held, str) else list(held)
     if not names:
         raise InputError("There is nothing to hold out: name at least one node.")
     node_of_cell, chosen, too_few = data.node_of_cell, [], []
-    of_cells = None if guides is None else guides_of(guides, data).to_numpy(dtype=object)
+    of_cells = None
+    if by_guide:
+        if data.guides is None:
+            raise InputError(
+                "Guides cannot be held out, as those of the cells are not known: name their column "
+                "as guide when the screen is read."
+            )
+        of_cells = data.guides.labels()
     for name in names:
         if name not in data.nodes:
             chosen.append(_of_label(data, name, labels))
@@ -181,7 +188,7 @@ def _chosen(
                 chosen.append(_Held(str(guide), "guide", node, own))
             else:
                 too_few.append(str(guide))
-    if guides is None and any(each.kind == "node" for each in chosen) and data.n_nodes < 3:
+    if not by_guide and any(each.kind == "node" for each in chosen) and data.n_nodes < 3:
         raise InputError("Of two nodes none can be left out: expected at least three.")
     return chosen, too_few
 

@@ -2,12 +2,11 @@
 
 from argen.checks.cells.balance import LIBRARY_SIZE
 from argen.checks.cells.checking import check_balance
-from argen.checks.cells.columns import guides_of, others_of, refuse_others_network, rows_of
+from argen.checks.cells.columns import others_of, refuse_others_network, rows_of
 
 __all__ = [
     "LIBRARY_SIZE",
     "check_balance",
-    "guides_of",
     "others_of",
     "refuse_others_network",
     "rows_of",

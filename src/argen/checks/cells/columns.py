@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from argen.arrays import BoolArray
 from argen.data import PerturbSeqData, is_categorical
 from argen.errors import InputError, first_few
 from argen.network import CausalNetwork
@@ -13,16 +12,8 @@ from argen.network import CausalNetwork
 MOST_LEVELS = 100
 
 
-def rows_of(
-    table: pd.DataFrame | pd.Series, cells: pd.Index, needed: BoolArray | None = None
-) -> pd.DataFrame:
-    """Return the rows of the cells, or say which are missing.
-
-    Parameters
-    ----------
-    needed
-        (n_cells,): whose values may not be missing; all when None.
-    """
+def rows_of(table: pd.DataFrame | pd.Series, cells: pd.Index) -> pd.DataFrame:
+    """Return the rows of the cells, or say which are missing."""
     if isinstance(table, pd.Series):
         table = table.to_frame()
     if not isinstance(table, pd.DataFrame):
@@ -40,7 +31,7 @@ def rows_of(
             "of the screen as index."
         )
     chosen = table.loc[cells]
-    missing = chosen.isna() if needed is None else chosen.isna()[needed]
+    missing = chosen.isna()
     for name in chosen.columns[missing.any()]:
         n_missing = int(missing[name].sum())
         raise InputError(
@@ -63,18 +54,6 @@ def others_of(table: pd.DataFrame | pd.Series, cells: pd.Index) -> pd.DataFrame:
                 "of groups of cells, such as lanes."
             )
     return chosen
-
-
-def guides_of(guides: pd.Series, data: PerturbSeqData) -> pd.Series:
-    """Return the guide of each cell as text, "" for controls without one."""
-    if not isinstance(guides, pd.Series):
-        raise InputError(
-            "Expected the guide of each cell as one column, such as adata.obs['guide'], not "
-            f"{type(guides).__name__!r}."
-        )
-    perturbed = data.perturbations.sum(axis=1) > 0
-    labels = rows_of(guides, data.cells, perturbed).iloc[:, 0]
-    return labels.astype(object).where(labels.notna(), "").astype(str)
 
 
 def refuse_others_network(network: CausalNetwork, data: PerturbSeqData) -> None:

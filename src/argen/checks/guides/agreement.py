@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.checks.guides import by_guide
@@ -45,7 +46,7 @@ class Inflation:
 
 def guide_inflation(
     data: PerturbSeqData,
-    guides: pd.Series,
+    labels: NDArray[np.object_],
     network: CausalNetwork,
     pairs: list[tuple[int, int]],
     rng: np.random.Generator,
@@ -61,7 +62,7 @@ def guide_inflation(
     n_most = MOST_PERMUTATIONS if is_small else FEWEST_PERMUTATIONS
     of_pairs, of_targets = [], []
     for _ in range(min(max(n_wanted, FEWEST_PERMUTATIONS), n_most)):
-        found = guide_effects(data, permuted_guides(data, guides, rng))
+        found = guide_effects(data, permuted_guides(data, labels, rng))
         of_pairs.append(agreement_table(found, genes, pairs))
         of_targets.append(overidentification_table(explained_targets(found, network, pairs)[0]))
         if not len(of_pairs[0]) and not len(of_targets[0]):  # no gene has two guides

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from argen.arrays import IntArray
 from argen.checks.guides.group_effects import GroupEffects, GroupFits
@@ -42,16 +43,15 @@ class GuideEffects:
         return self.fits.among(guides, genes)
 
 
-def guide_effects(data: PerturbSeqData, guides: pd.Series) -> GuideEffects:
+def guide_effects(data: PerturbSeqData, labels: NDArray[np.object_]) -> GuideEffects:
     """Fit genes with an intercept for each guide: cells with one perturbation at most.
 
     Parameters
     ----------
-    guides
-        (n_cells,) label of the guide; those of controls are not looked at.
+    labels
+        (n_cells,) guide of each cell; those of controls are not looked at.
     """
     node = data.node_of_cell
-    labels = guides.astype(str).to_numpy(dtype=object)
     pairs = pd.MultiIndex.from_arrays([node, labels])
     code, known = pd.factorize(pairs)
     sizes = np.bincount(code)
@@ -116,10 +116,12 @@ def guide_table(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_COLUMNS)
 
 
-def permuted_guides(data: PerturbSeqData, guides: pd.Series, rng: np.random.Generator) -> pd.Series:
+def permuted_guides(
+    data: PerturbSeqData, labels: NDArray[np.object_], rng: np.random.Generator
+) -> NDArray[np.object_]:
     """Permute the labels of guides among the cells of each node, so that they do not differ."""
-    labels, node = guides.to_numpy(dtype=object, copy=True), data.node_of_cell
+    labels, node = labels.copy(), data.node_of_cell
     for k in range(data.n_nodes):
         cells = np.flatnonzero(node == k)
         labels[cells] = labels[rng.permutation(cells)]
-    return pd.Series(labels, index=guides.index)
+    return labels

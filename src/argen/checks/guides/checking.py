@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from argen.checks.findings import Diagnostics, Found
 from argen.checks.guides.agreement import (
@@ -24,20 +23,20 @@ from argen.network import CausalNetwork
 def check_guides(
     network: CausalNetwork,
     data: PerturbSeqData,
-    guides: pd.Series | None,
     rng: np.random.Generator,
 ) -> Diagnostics:
     """Compare the guides of each gene."""
     found = Found()
-    if guides is None:
-        found.measured.append("guides: not compared, as no column of guides was given")
+    if data.guides is None:
+        found.measured.append("guides: not compared, as the guides of the cells are not known")
         return found.all()
     if not data.one_per_cell:
         found.measured.append("guides: not compared, as cells carry several perturbations")
         return found.all()
-    of_guides = guide_effects(data, guides)
+    labels = data.guides.labels()
+    of_guides = guide_effects(data, labels)
     pairs = compared_pairs(network)
-    inflation = guide_inflation(data, guides, network, pairs, rng)
+    inflation = guide_inflation(data, labels, network, pairs, rng)
     agreement = agreement_table(of_guides, network.genes, pairs, inflation)
     targets, too_many = explained_targets(of_guides, network, pairs)
     explained = overidentification_table(targets, inflation)

@@ -103,7 +103,6 @@ def null_screens(
     n_tests: int,
     rng: np.random.Generator,
     left: FloatArray | None = None,
-    guides: pd.Series | None = None,
 ) -> list[NullScreens]:
     """Run null screens of each kind until it has about so many tests.
 
@@ -117,8 +116,6 @@ def null_screens(
     left
         (n_nodes,) share of its own gene that each perturbation leaves, for tests of direct
         effects; without it there are none.
-    guides
-        Guide of each cell, found by the cell's identifier; "" for a control without one.
 
     Raises
     ------
@@ -135,14 +132,14 @@ def null_screens(
     found.append(
         _run("permuted labels", lambda: _permuted(data, strata, rng), config, n_tests),
     )
-    if guides is not None:
-        of_cell = guides.loc[alone.cells].astype(str)
-        n_cells = of_cell[of_cell != ""].value_counts(sort=False)
+    if alone.guides is not None:
+        of_cell = alone.guides.labels()
+        n_cells = pd.Series(of_cell[of_cell != ""]).value_counts(sort=False)
         enough = n_cells.index[n_cells >= FEWEST_CELLS]
         if len(enough) >= FEWEST_GUIDES:
             found.append(NullScreens("non-targeting guides", TOTAL))
             for guide in enough:
-                _add_screen(found[-1], _posing_as(alone, (of_cell == guide).to_numpy()), config)
+                _add_screen(found[-1], _posing_as(alone, of_cell == guide), config)
     if left is not None:
         shares = np.nan_to_num(left[nodes], nan=1.0)
         found.append(NullScreens("permuted labels, thinned", DIRECT))
@@ -208,13 +205,13 @@ def _posing(controls: PerturbSeqData, sizes: IntArray, rng: np.random.Generator)
         labels[cells[:taken]], cells, free = label, cells[taken:], free - taken
         label += 1
     perturbations = perturbations_of(labels, label)
-    return replace(controls, n_nodes=label, perturbations=perturbations)
+    return replace(controls, n_nodes=label, perturbations=perturbations, guides=None)
 
 
 def _posing_as(controls: PerturbSeqData, posing: BoolArray) -> PerturbSeqData:
     """Let some of the control cells pose as one perturbation."""
     labels = np.where(posing, 0, CONTROL)
-    return replace(controls, n_nodes=1, perturbations=perturbations_of(labels, 1))
+    return replace(controls, n_nodes=1, perturbations=perturbations_of(labels, 1), guides=None)
 
 
 def _permuted(data: PerturbSeqData, strata: IntArray, rng: np.random.Generator) -> PerturbSeqData:
@@ -225,7 +222,8 @@ def _permuted(data: PerturbSeqData, strata: IntArray, rng: np.random.Generator) 
         source[members] = rng.permutation(members)
     permuted = sparse.csc_array(sparse.csr_array(data.perturbations)[source])
     permuted.sort_indices()
-    return replace(data, perturbations=permuted)
+    guides = None if data.guides is None else data.guides.take(source)
+    return replace(data, perturbations=permuted, guides=guides)
 
 
 def _strata(covariates: pd.DataFrame) -> IntArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from argen.checks.findings import Diagnostics, Found
 from argen.checks.null.calibration import (
@@ -23,7 +22,6 @@ def check_null_screens(
     data: PerturbSeqData,
     n_tests: int,
     rng: np.random.Generator,
-    guides: pd.Series | None,
 ) -> Diagnostics:
     """Test p-values on null screens of the screen itself."""
     found = Found()
@@ -31,7 +29,7 @@ def check_null_screens(
         return found.all()
     config, left = network.config, np.exp(network.screen.knockdown.effect)
     try:
-        screens = null_screens(data, config, n_tests=n_tests, rng=rng, left=left, guides=guides)
+        screens = null_screens(data, config, n_tests=n_tests, rng=rng, left=left)
     except InputError as error:
         found.measured.append(f"null screens: not computed: {error}")
         return found.all()
