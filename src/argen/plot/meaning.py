@@ -16,6 +16,7 @@ from argen.plot.style import (
     axes_or_new,
     label_ticks,
     name_style,
+    plain_log_scale,
     shown_name,
 )
 
@@ -88,7 +89,8 @@ def draw_evidence(comparison: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         text = f"{arrow} {row['n_known']} of {row['n_pairs']}, p = {row['p_value']:.2g}"
         ax.annotate(text, (shown[k], k), (6, 5), textcoords="offset points", fontsize=7)
     ax.axvline(1.0, color=NEUTRAL, linewidth=0.8)
-    ax.set(xscale="log", xlim=(low / 1.5, high * 6), xlabel="odds ratio for known pairs")
+    plain_log_scale(ax.xaxis)
+    ax.set(xlim=(low / 1.5, high * 6), xlabel="odds ratio for known pairs")
     label_ticks(ax, "y", [shown_name(name, 40) for name in names], most=MOST_GROUPS)
     ax.set_ylim(len(names) - 0.4, -0.6)
     return ax

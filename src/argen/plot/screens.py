@@ -25,6 +25,7 @@ from argen.plot.style import (
     axes_or_new,
     label_ticks,
     name_style,
+    plain_log_scale,
     show_legend,
     shown_name,
 )
@@ -82,8 +83,7 @@ def draw_knockdown(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
             markersize=4, label=f"no count left ({int((~finite).sum())})",
         )  # fmt: skip
     ax.axhline(100, color=NEUTRAL, linewidth=0.8)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter("{x:g} %")
+    plain_log_scale(ax.yaxis, "{x:g} %")
     label_ticks(ax, "x", list(table["node"]), most=MOST_LABELS, rotation=90)
     ax.set_ylabel("own expression left")
     if len(table) > MOST_LABELS:

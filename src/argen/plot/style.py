@@ -9,6 +9,7 @@ from argen.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 # Of the palette of Okabe and Ito, which readers with any colour vision can tell apart.
@@ -68,6 +69,17 @@ def name_style() -> dict[str, Any]:
     installed = set(font_manager.get_font_names())
     more = [font for font in _MORE_FONTS if font in installed]
     return {"parse_math": False, "fontfamily": [*rcParams["font.family"], *more]}
+
+
+def plain_log_scale(axis: Axis, shown: str = "{x:g}") -> None:
+    """Put an axis on a log scale, with 1, 2, 5, 10 ... written out rather than as powers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes = axis.axes
+    axes.set(**{"xscale" if axis is axes.xaxis else "yscale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(shown)
+    axis.set_minor_formatter(NullFormatter())
 
 
 def label_ticks(ax: Axes, axis: str, names: list[str], *, most: int, **options: Any) -> None:

@@ -30,6 +30,9 @@ GRAPH_SOURCES = {
     "names": ("x", "y", "name", "colour", "alpha"),
 }
 
+# Names along an axis, and names of the points that tell most, where they can be read.
+MOST_NAMES, N_TELLING = 30, 5
+
 # Tables of quantiles: the column that tells tests apart, and what a figure of them shows.
 QUANTILES = {
     "calibration_qq": (
@@ -142,7 +145,7 @@ def _knockdown(network: CausalNetwork) -> tuple[str, Figure]:
     plot.scatter("place", "percent", source=source, size=6, color="colour")
     plot.hspan(y=100, line_color=NEUTRAL)
     plot.yaxis.axis_label = "own expression left, %"
-    plot.xaxis.axis_label = "genes, the strongest knock-down first"
+    _name_places(plot, table, "high", "genes, the strongest knock-down first")
     left_out = f" {n_infinite} without an estimate or without a count left are not drawn."
     return (
         "What is left of each gene's expression under its own perturbation, with intervals. "
@@ -167,7 +170,7 @@ def _penetrance(network: CausalNetwork) -> tuple[str, Figure]:
     plot.scatter("place", "percent", source=source, size=6, color="colour")
     plot.hspan(y=100, line_color=NEUTRAL)
     plot.yaxis.axis_label = "cells in which the guide works, %"
-    plot.xaxis.axis_label = "perturbations, the smallest share first"
+    _name_places(plot, table.iloc[::-1], "high", "perturbations, the smallest share first")
     return (
         "In what share of the cells that carry it each guide works, with 95 % intervals. Orange: "
         "cells escape, and effects are corrected for it.",
@@ -183,6 +186,12 @@ def _interventions(table: pd.DataFrame, *, reverse: bool) -> tuple[str, Figure]:
     tips = [("edge", "@source → @target"), ("effect", "@effect"), ("perturbed", "@intervention")]
     plot, source = _plot("reverse" if reverse else "forward", columns, tips)
     plot.scatter("intervention", "effect", source=source, size=6, color=colour, alpha=0.7)
+    if not reverse:
+        plot.line([x.min(), x.max()], [slope * x.min(), slope * x.max()], color=NEUTRAL)
+    away = np.abs(x) if reverse else np.abs(y - slope * x)
+    telling = table.iloc[np.argsort(-away, kind="stable")[:N_TELLING]]
+    names = [f"{source} → {target}" for source, target in telling[["source", "target"]].to_numpy()]
+    _name_points(plot, telling["intervention"], telling["effect"], names, x)
     plot.xaxis.axis_label = (
         f"minus the effect of perturbing the {'target' if reverse else 'source'}"
     )
@@ -195,7 +204,8 @@ def _interventions(table: pd.DataFrame, *, reverse: bool) -> tuple[str, Figure]:
         "positive."
     )
     numbers = f"Slope {slope:.2f}, same sign for {100 * agreement:.0f} % of {len(table)} edges."
-    return f"{said} {numbers}", plot
+    named = "farthest from 0" if reverse else "farthest from that line"
+    return f"{said} {numbers} Named: {named}.", plot
 
 
 def _quantiles(name: str, table: pd.DataFrame, by: str) -> Figure:
@@ -221,6 +231,30 @@ def _quantiles(name: str, table: pd.DataFrame, by: str) -> Figure:
     )  # fmt: skip
     plot.xaxis.axis_label, plot.yaxis.axis_label = "expected, -log10 p", "observed, -log10 p"
     return plot
+
+
+def _name_places(plot: Figure, table: pd.DataFrame, top: str, label: str) -> None:
+    """Say which gene is where: all along the axis, or the last of a table above their points."""
+    plot.xaxis.axis_label = label
+    plot.xgrid.visible = False
+    if len(table) <= MOST_NAMES:
+        plot.xaxis.ticker = table["place"].tolist()
+        plot.xaxis.major_label_overrides = dict(zip(table["place"], table["node"], strict=True))
+        plot.xaxis.major_label_orientation = np.pi / 2
+    else:
+        plot.xaxis.ticker = []
+        last = table.iloc[-N_TELLING:]
+        _name_points(plot, last["place"], last[top], last["node"].tolist(), table["place"])
+
+
+def _name_points(plot: Figure, x: pd.Series, y: pd.Series, names: list[str], within: Any) -> None:
+    """Write names above points, towards the middle of all points ``within`` the axes."""
+    plot.y_range.range_padding = 0.2
+    is_right = (x > (np.min(within) + np.max(within)) / 2).tolist()
+    plot.text(
+        x.tolist(), y.tolist(), text=names, text_font_size="11px", y_offset=-4, name="names",
+        text_align=["right" if right else "left" for right in is_right],
+    )  # fmt: skip
 
 
 def _plot(name: str, table: pd.DataFrame, tooltips: Any) -> tuple[Figure, Any]:

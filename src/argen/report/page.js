@@ -378,6 +378,7 @@
           major_tick_line_color: colours.quiet, minor_tick_line_color: null,
         });
       }
+      for (const part of plot.renderers) if (part.name === "names") part.glyph.text_color = colours.ink;
       for (const part of plot.center) {
         if (part.grid_line_color !== undefined) part.grid_line_color = colours.line;
         if (part.label_text_color !== undefined) part.label_text_color = colours.ink; // of a legend
