@@ -4,11 +4,13 @@ import errno
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from argen.errors import ArgenWarning, InputError, WriteError
 from argen.files import finish, of_other_runs, where_it_is, writing, writing_file
+from argen.files import swap as swap_module
 from argen.files import together as together_module
 from argen.files.manifest import MANIFEST
 
@@ -25,14 +27,18 @@ def contents(folder):
     return {p.name: p.read_text() for p in folder.iterdir() if p.name != MANIFEST}
 
 
+@pytest.fixture
+def one_by_one(monkeypatch):
+    """As on a system where no folder takes the place of another in one step."""
+    monkeypatch.setattr(swap_module, "_exchange", lambda *_: False)
+
+
 class EndedError(BaseException):
     """Stands for whatever ends a process."""
 
 
 def ended_at(monkeypatch, nth, function="replace"):
     """End the process before it moves the nth file."""
-    from pathlib import Path
-
     moved = []
     whole = getattr(Path, function)
 
@@ -45,7 +51,10 @@ def ended_at(monkeypatch, nth, function="replace"):
     monkeypatch.setattr(Path, function, replace)
 
 
-def test_files_of_a_part_are_replaced_and_others_stay(tmp_path):
+@pytest.mark.parametrize("how", ["in one step", "one by one"])
+def test_files_of_a_part_are_replaced_and_others_stay(how, tmp_path, request):
+    if how == "one by one":
+        request.getfixturevalue("one_by_one")
     (tmp_path / "notes.txt").write_text("mine")
     write(tmp_path, a="1", b="1")
     write(tmp_path, "check", c="1")
@@ -83,7 +92,9 @@ def test_what_fails_while_it_writes_changes_nothing(error, tmp_path):
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3])
-def test_what_is_ended_while_it_moves_is_completed_by_the_next(nth, tmp_path, monkeypatch):
+def test_what_is_ended_while_it_moves_is_completed_by_the_next(
+    nth, one_by_one, tmp_path, monkeypatch
+):
     write(tmp_path, a="1", b="1", old="1")
     with monkeypatch.context() as patch:
         ended_at(patch, nth)
@@ -99,7 +110,7 @@ def test_what_is_ended_while_it_moves_is_completed_by_the_next(nth, tmp_path, mo
     assert not of_other_runs(tmp_path)
 
 
-def test_what_is_ended_before_the_step_is_removed_by_the_next(tmp_path, monkeypatch):
+def test_what_is_ended_before_the_step_is_removed_by_the_next(one_by_one, tmp_path, monkeypatch):
     write(tmp_path, a="1")
     with monkeypatch.context() as patch:
         ended_at(patch, 1, "rename")
@@ -242,3 +253,61 @@ def test_a_place_that_is_none_is_named(tmp_path):
 def test_messages_cannot_command_a_terminal():
     assert str(InputError("a\x1b[31mb\nc")) == "a\\x1b[31mb\nc"
     assert str(ArgenWarning("a\u202eb\rc")) == "a\\u202eb\\rc"
+
+
+has_the_step = pytest.mark.skipif(
+    not hasattr(swap_module.ctypes.CDLL(None), "renameat2"), reason="the system has no such step"
+)
+
+
+@has_the_step
+def test_what_stays_is_the_same_file_and_nothing_is_left_beside(tmp_path):
+    folder = tmp_path / "results"
+    write(folder, a="1", old="1")
+    (folder / "mine").mkdir()
+    (folder / "mine" / "notes").write_text("mine")
+    (folder / "link").symlink_to("nowhere")
+    folder.chmod(0o750)
+    number, before = (folder / "mine" / "notes").stat().st_ino, folder.stat()
+    with (folder / "log").open("w") as log:
+        write(folder, a="2")
+        log.write("goes on")
+    assert folder.stat().st_ino != before.st_ino  # it was done in one step
+    assert folder.stat().st_mode == before.st_mode
+    assert (folder / "mine" / "notes").stat().st_ino == number
+    assert (folder / "link").readlink() == Path("nowhere")
+    assert (folder / "log").read_text() == "goes on"
+    assert {p.name for p in folder.iterdir()} == {"a", "mine", "link", "log", MANIFEST}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@has_the_step
+def test_what_comes_while_files_are_linked_is_kept(tmp_path, monkeypatch):
+    folder, whole = tmp_path / "results", swap_module._exchange
+    write(folder, a="1")
+
+    def exchange(new, old):
+        (old / "late").write_text("mine")
+        return whole(new, old)
+
+    monkeypatch.setattr(swap_module, "_exchange", exchange)
+    write(folder, a="2")
+    assert contents(folder) == {"a": "2", "late": "mine"}
+
+
+@pytest.mark.parametrize("why", ["works there", "too many files", "no links"])
+def test_where_a_folder_cannot_be_replaced_files_are_moved(why, tmp_path, monkeypatch):
+    folder = tmp_path / "results"
+    write(folder, a="1", old="1")
+    (folder / "notes").write_text("mine")
+    number = folder.stat().st_ino
+    if why == "works there":
+        monkeypatch.chdir(folder)
+    if why == "too many files":
+        monkeypatch.setattr(swap_module, "_MOST_LINKS", 0)
+    if why == "no links":
+        monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(OSError("none")))
+    write(folder, a="2")
+    assert folder.stat().st_ino == number
+    assert contents(folder) == {"a": "2", "notes": "mine"}
+    assert list(tmp_path.iterdir()) == [folder]

@@ -1,10 +1,13 @@
 """Files that are written together are there together, or not at all.
 
 They are written into ``.argen-unfinished-*`` within their folder, which nobody reads. When all are
-complete and on the disk, that is renamed to ``.argen-complete``, in one step: from then on the
-files are those of the folder. They are moved into place one by one, ``argen-files.json`` last. A
-process that ends before the step leaves the folder as it was; one that ends after it leaves files
-to be moved, which whoever opens the folder next does.
+complete and on the disk, a new folder with them takes the place of the old one in one step
+(``swap``).
+
+Where the system has no such step, ``.argen-unfinished-*`` is renamed to ``.argen-complete``: from
+then on its files are those of the folder. They are moved into place one by one,
+``argen-files.json`` last. A process that ends before the step leaves the folder as it was; one that
+ends after it leaves files to be moved, which whoever opens the folder next does.
 """
 
 from __future__ import annotations
@@ -24,11 +27,11 @@ from argen.files.locks import locked
 from argen.files.manifest import (
     COMPLETE,
     MANIFEST,
-    Entries,
     entry_of,
     read_manifest,
     write_manifest,
 )
+from argen.files.swap import swapped
 
 _UNFINISHED = ".argen-unfinished-"
 
@@ -117,10 +120,10 @@ def _publish(folder: Path, beside: Path, part: str | None, *, replaced: bool) ->
                 f"{str(folder / path.name)!r} is a folder, where a file is to be written: move it "
                 "or name another place."
             )
-    before = read_manifest(folder)
+    entries = before = read_manifest(folder)
     if part is not None or before:
         gone = part if replaced else None
-        entries: Entries = {n: e for n, e in before.items() if gone is None or e["part"] != gone}
+        entries = {n: e for n, e in before.items() if gone is None or e["part"] != gone}
         for path in written:
             own = part if part is not None else before.get(path.name, {}).get("part")
             if own is not None:
@@ -128,6 +131,9 @@ def _publish(folder: Path, beside: Path, part: str | None, *, replaced: bool) ->
         written.append(write_manifest(beside, entries))
     for path in (*written, beside):
         _to_disk(path)
+    if swapped(folder, beside, gone=before.keys() - entries.keys()):
+        _to_disk(folder.parent)
+        return
     beside.rename(folder / COMPLETE)
     _to_disk(folder)
     finish(folder)
