@@ -161,6 +161,46 @@ def test_hostile_names_survive_every_format(paper_network, tmp_path):
     assert "<script>" not in network._repr_html_()
 
 
+# A bell, an escape sequence, a line that another name seems to be in, the end of a row, what no XML
+# may hold, text from right to left, and what the escaped form of another name would be.
+CONTROL = ("a\x07b", "a\x1b[31mb", "a\nerror: b", "a\rb\tc", "a\ufffe\x85\u2028b", "a\\x07b")
+
+
+def test_names_with_control_characters_are_kept_and_shown_escaped(paper_network, tmp_path):
+    network = renamed(paper_network, CONTROL)
+    folder = argen.write_results(network, tmp_path)
+    assert argen.load(folder).nodes == CONTROL
+    for name, column in (("order", "gene"), ("knockdown", "node"), ("descendants", "source")):
+        table = pd.read_csv(folder / f"{name}.tsv", sep="\t")
+        assert set(table[column]) == set(CONTROL)
+    edges = pd.read_csv(folder / "edges.tsv", sep="\t", float_precision="round_trip")
+    pd.testing.assert_frame_equal(edges, network.edges, check_dtype=False, check_exact=True)
+    graph = networkx.read_graphml(folder / "network.graphml")
+    places = {CONTROL.index(name) for name in graph.nodes if name in CONTROL}
+    assert places == {2, 3, 5}  # which XML can hold
+    position = {name: place for place, name in enumerate(network.order, start=1)}
+    assert graph.nodes["a\\x07b'"]["position"] == position["a\x07b"]
+    assert graph.nodes["a\\x1b[31mb"]["position"] == position["a\x1b[31mb"]
+    assert graph.number_of_edges() == len(network.edges)
+    for said in (network.summary(), str(network)):
+        assert all(c.isprintable() or c == "\n" for c in said)
+        assert "\nerror" not in said
+    with pytest.raises(argen.InputError) as raised:
+        network.parents("a\x1b[31m")
+    assert str(raised.value).isprintable()
+
+
+def test_a_table_of_another_run_is_said(paper_network, tmp_path):
+    folder = argen.write_results(paper_network, tmp_path)
+    (folder / "edges.tsv").write_text("of another run")
+    with pytest.warns(argen.ArgenWarning, match=r"1 of the files in .*'edges.tsv'"):
+        argen.load(folder)
+    argen.write_results(paper_network, tmp_path)
+    argen.load(folder)
+    argen.save(replace(paper_network, two_stages=False), folder / "network.npz")
+    assert not argen.load(folder).two_stages  # without a word: the list has been told
+
+
 def test_results_folder(paper_network, tmp_path):
     folder = argen.write_results(paper_network, tmp_path / "new" / "folder")
     written = {path.name for path in folder.iterdir()}

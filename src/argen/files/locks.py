@@ -98,8 +98,9 @@ def _acquired(folder: Path) -> int:
         if _is_still(path, opened):
             break
         os.close(opened)  # its last holder has just removed it
-    os.truncate(opened, 0)
-    os.pwrite(opened, _name().encode(), 0)
+    with contextlib.suppress(OSError):  # such as a full disk: the lock holds without a name
+        os.truncate(opened, 0)
+        os.pwrite(opened, _name().encode(), 0)
     return opened
 
 

@@ -63,9 +63,16 @@ def of_other_runs(folder: Path) -> list[str]:
     """
     found: list[str] = []
     for _ in range(_TRIES):
-        entries = read_manifest(folder)
-        found = [name for name, entry in entries.items() if _differs(folder / name, entry)]
-        moving = (folder / COMPLETE).exists() or read_manifest(folder) != entries
+        # What is yet to be moved is read where it is.
+        complete = folder / COMPLETE
+        listed = complete if (complete / MANIFEST).is_file() else folder
+        entries = read_manifest(listed)
+        found = [
+            name
+            for name, entry in entries.items()
+            if _differs(complete / name if (complete / name).exists() else folder / name, entry)
+        ]
+        moving = complete.exists() or read_manifest(listed) != entries
         if not found or not moving:
             break
         time.sleep(_PAUSE)

@@ -131,12 +131,11 @@ def _publish(folder: Path, beside: Path, part: str | None, *, replaced: bool) ->
         written.append(write_manifest(beside, entries))
     for path in (*written, beside):
         _to_disk(path)
-    if swapped(folder, beside, gone=before.keys() - entries.keys()):
+    if not swapped(folder, beside, gone=before.keys() - entries.keys()):
+        beside.rename(folder / COMPLETE)
+        finish(folder)
+    with contextlib.suppress(OSError):  # it is done, whatever the disk says of its names
         _to_disk(folder.parent)
-        return
-    beside.rename(folder / COMPLETE)
-    _to_disk(folder)
-    finish(folder)
 
 
 def finish(folder: Path) -> None:
@@ -151,7 +150,6 @@ def finish(folder: Path) -> None:
     for name in sorted(names, key=lambda name: name == MANIFEST):
         (complete / name).replace(folder / name)
     complete.rmdir()
-    _to_disk(folder)
 
 
 def where_it_is(path: Path) -> Path:

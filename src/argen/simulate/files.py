@@ -114,7 +114,9 @@ def fill_rows(matrix: h5py.Group, blocks: Iterable[sparse.csr_array]) -> int:
 def _widen(matrix: h5py.Group, name: str) -> None:
     """Give an array of a file 64 bits a number, part by part."""
     narrow, part = matrix[name], 2**20
-    wide = matrix.create_dataset(f"{name}_wide", narrow.shape, np.int64, chunks=narrow.chunks)
+    wide = matrix.create_dataset(
+        f"{name}_wide", narrow.shape, np.int64, maxshape=(None,), chunks=narrow.chunks
+    )
     for begin in range(0, len(narrow), part):
         wide[begin : begin + part] = narrow[begin : begin + part]
     del matrix[name]
