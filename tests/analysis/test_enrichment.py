@@ -76,7 +76,7 @@ def test_command(tmp_path, capsys):
     assert len(pd.read_csv(out / "modules.tsv", sep="\t")) == 60
     assert {file.name for file in out.iterdir()} == {
         "modules.tsv", "centrality.tsv", "hubs.tsv", "layers.tsv", "enrichment.tsv",
-        "gene_sets_left_out.tsv", "argen-files.json",
+        "gene_sets_left_out.tsv", "argen_files.json",
     }  # fmt: skip
 
 

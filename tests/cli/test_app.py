@@ -141,7 +141,7 @@ def test_study_of_the_paper_in_processes(tmp_path):
     assert "[-3.336 (0.201)]" in done.stdout
     files = {path.name for path in tmp_path.iterdir()}
     tables = {"estimates.tsv", "table.tsv", "proportions.tsv"}
-    assert files == tables | {"networks.png", "effects.png", "argen-files.json"}
+    assert files == tables | {"networks.png", "effects.png", "argen_files.json"}
 
 
 @pytest.mark.whole

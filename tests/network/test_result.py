@@ -218,7 +218,7 @@ def test_results_folder(paper_network, tmp_path):
         "network.graphml",
         "network.npz",
         "run.json",
-        "argen-files.json",
+        "argen_files.json",
     }
     record = json.loads((folder / "run.json").read_text())
     assert record["config"]["alpha"] == 0.05

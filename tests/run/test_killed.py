@@ -190,4 +190,4 @@ def test_the_step_is_there_on_linux(tmp_path):
     if (tmp_path / "a").stat().st_ino == number:
         pytest.skip("the file system has no such step")
     assert swap_module.swapped(Path.cwd(), tmp_path, ()) is False
-    assert json.loads((tmp_path / "a" / "argen-files.json").read_text())["version"] == 1
+    assert json.loads((tmp_path / "a" / "argen_files.json").read_text())["version"] == 1

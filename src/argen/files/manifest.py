@@ -1,6 +1,6 @@
 """Which files of a folder were written together, with their checksums.
 
-``argen-files.json`` is written last, when all that it lists is in place::
+``argen_files.json`` is written last, when all that it lists is in place::
 
     {"format": "argen-files", "version": 1,
      "files": {"edges.tsv": {"part": "results", "n_bytes": 1234, "sha256": "..."}, ...}}
@@ -19,7 +19,7 @@ from typing import Any
 
 # Of ``together``: files that are yet to be moved into place.
 COMPLETE = ".argen-complete"
-MANIFEST = "argen-files.json"
+MANIFEST = "argen_files.json"
 _FORMAT, _VERSION = "argen-files", 1
 # Seconds to wait, and times, for a run that is just moving its files into place.
 _PAUSE, _TRIES = 0.05, 20

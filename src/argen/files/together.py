@@ -6,7 +6,7 @@ complete and on the disk, a new folder with them takes the place of the old one 
 
 Where the system has no such step, ``.argen-unfinished-*`` is renamed to ``.argen-complete``: from
 then on its files are those of the folder. They are moved into place one by one,
-``argen-files.json`` last. A process that ends before the step leaves the folder as it was; one that
+``argen_files.json`` last. A process that ends before the step leaves the folder as it was; one that
 ends after it leaves files to be moved, which whoever opens the folder next does.
 """
 

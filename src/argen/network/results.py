@@ -44,7 +44,8 @@ def write_results(network: CausalNetwork, folder: str | Path) -> Path:
     return folder
 
 
-def _tables(network: CausalNetwork) -> dict[str, pd.DataFrame]:
+def result_tables(network: CausalNetwork) -> dict[str, pd.DataFrame]:
+    """Return the tables of a results folder, by the names of their files."""
     order = pd.DataFrame({"position": np.arange(1, len(network.order) + 1), "gene": network.order})
     tables = {
         "edges": network.edges,
