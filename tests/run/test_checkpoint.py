@@ -195,7 +195,8 @@ def test_a_second_run_is_refused_and_told_of_the_first(many_genes, result_of_man
     if first.poll() is None:
         assert second.returncode == 2
         assert f"is in use: process {first.pid} on " in said
-    assert first.wait() == 0, first.communicate()
+    said = first.communicate()
+    assert first.returncode == 0, said
     assert_same_network(argen.load(tmp_path), result_of_many_genes)
     assert not (tmp_path / ".argen-lock").exists()
 
