@@ -37,7 +37,7 @@ class ReadOptions:
     covariates
         Columns of obs, numeric or categorical, or a formula, as "~ A + C(B)".
     cells
-        Cells to use: a boolean column of obs, or a pandas query.
+        Cells to use: a boolean column of obs, or a query, as "p_mito < 0.1 and lane == 'L1'".
     layer
         Layer with the raw counts, or "raw"; X when left out.
     gene_symbols
