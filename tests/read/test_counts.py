@@ -155,18 +155,27 @@ def test_small_integer_types_do_not_overflow_in_row_sums(screen, read):
     assert (read(with_matrix(screen, counts)).library_size == 1200).all()
 
 
-def test_entries_stored_twice_are_summed(screen, read):
+def test_entries_stored_twice_are_refused(screen, read):
     counts = screen.X
     halves = [sparse.coo_matrix(counts), sparse.coo_matrix((counts.data * 0 + 1, counts.nonzero()))]
     row = np.concatenate([half.row for half in halves])
     column = np.concatenate([half.col for half in halves])
-    # Each entry as (count - 1.5) + 1.5: neither part is a count.
-    data = np.concatenate([halves[0].data - 1.5, halves[1].data * 1.5])
+    data = np.concatenate([half.data for half in halves])
     order = np.argsort(row, kind="stable")
     starts = np.searchsorted(row[order], np.arange(screen.n_obs + 1))
     twice = sparse.csr_matrix((data[order], column[order], starts), shape=screen.shape)
     assert twice.nnz == 2 * counts.nnz
-    assert read(with_matrix(screen, twice)).sha256 == read(screen).sha256
+    with pytest.raises(argen.InputError, match=r"entries twice: .*do so by X\.sum_duplicates\(\)"):
+        read(with_matrix(screen, twice))
+
+
+def test_an_entry_stored_twice_in_a_sparse_row_is_refused(screen, read):
+    counts = screen.X.copy()
+    first = np.flatnonzero(np.diff(counts.indptr) < counts.shape[1])[0]
+    at = counts.indptr[first]
+    counts.indices[at + 1] = counts.indices[at]
+    with pytest.raises(argen.InputError, match=r"X has 1 entries twice"):
+        read(with_matrix(screen, counts))
 
 
 @pytest.mark.parametrize("as_path", [str, lambda path: path])

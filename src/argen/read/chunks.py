@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from argen.errors import InputError
 from argen.glm import compiled
 
 # What a thread may hold of a larger chunk would not fit what a block is said to take.
@@ -93,7 +94,13 @@ def unlocked(values: Any) -> Any:
 
 
 def _inflated(stored: Bytes, n_bytes: int, _: int) -> Bytes:
-    return np.frombuffer(zlib.decompress(stored.data, bufsize=n_bytes), np.uint8)
+    # No more than a chunk may hold, since a few bytes can become a great many.
+    values = zlib.decompressobj().decompress(stored.data, n_bytes + 1)
+    if len(values) > n_bytes:
+        raise InputError(
+            "A chunk of the counts holds more than it may. The file is damaged; write it again."
+        )
+    return np.frombuffer(values, np.uint8)
 
 
 def _unshuffled(stored: Bytes, _: int, itemsize: int) -> Bytes:

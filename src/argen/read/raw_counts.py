@@ -16,7 +16,8 @@ from argen.read.matrices import BlockMatrix, block_matrix, is_real
 
 # Enough of a matrix to tell counts from anything else when looking for the raw one.
 _ROWS_LOOKED_AT = 500
-_LARGEST_COUNT = 2**32 - 1
+# A float, as the largest count itself is none in single precision.
+_BEYOND_COUNTS = 2.0**32
 
 
 def find_matrix(opened: OpenAnnData, layer: str | None) -> tuple[BlockMatrix, pd.DataFrame, str]:
@@ -71,7 +72,7 @@ class RawCounts:
             (np.isinf(values), "infinite values"),
             (values < 0, "negative values"),
             (values != np.floor(values), "values that are not integers"),
-            (values > _LARGEST_COUNT, f"values above {_LARGEST_COUNT:,}"),
+            (values >= _BEYOND_COUNTS, f"values above {_BEYOND_COUNTS - 1:,.0f}"),
         ):
             if is_bad.any():
                 self._refuse(block, is_bad, what, cells, first_gene)
