@@ -72,6 +72,61 @@ def test_a_normalised_layer_names_x(screen, read):
         read(screen, layer="log")
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype", "shown"),
+    [
+        (2.0000003, np.float32, "2.000000238418579"),
+        (2.0000003, np.float64, "2.0000003"),
+        (2.001, np.float64, "2.001"),
+        (2.0**32, np.float32, "4294967296"),
+    ],
+)
+def test_a_value_is_shown_in_full(screen, read, value, dtype, shown):
+    bad = with_matrix(screen, screen.X.toarray().astype(dtype))
+    bad.X[7, 2] = value
+    with pytest.raises(argen.InputError, match=rf"\(first: {shown} in cell 'cell7'"):
+        read(bad)
+
+
+@in_every_format
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_errors_are_rounded_when_told_and_counted(screen, read, as_matrix, dtype):
+    dusty = screen.X.toarray().astype(dtype)
+    dusty[3, :3] += 1
+    dusty[7, 2] += 3e-7 if dtype == np.float64 else 5e-7
+    dusty[3, :3] += [9e-4, -9e-4, 9e-4]
+    dusty[8, 4] = 4e-4  # nothing was counted
+    counts = screen.X.toarray()
+    counts[3, :3] += 1
+    counts[8, 4] = 0
+    expected = read(with_matrix(screen, counts))
+    dusty = with_matrix(screen, as_matrix(dusty))
+    words = r"not integers in 5 entries .*within 0.001 of whole numbers, .*round=True \(--round\)"
+    with pytest.raises(argen.InputError, match=words):
+        read(dusty)
+    data = read(dusty, round=True)
+    np.testing.assert_array_equal(
+        data.counts.to_csc().toarray(), expected.counts.to_csc().toarray()
+    )
+    np.testing.assert_array_equal(data.library_size, expected.library_size)
+    assert data.left_out.iloc[0].to_dict() == {
+        "kind": "counts",
+        "name": "rounded",
+        "n_cells": 0,
+        "reason": "5 values within 0.001 of a whole number were made whole",
+    }
+    assert "counts: 5 values within 0.001 of a whole number were made whole" in data.summary()
+    assert "rounded" not in read(screen, round=True).left_out["name"].tolist()
+
+
+@pytest.mark.parametrize("value", [2.0011, 2.5, -0.9, 1.9989])
+def test_what_misses_a_count_by_more_is_refused_all_the_same(screen, read, value):
+    bad = with_matrix(screen, screen.X.toarray().astype(np.float64))
+    bad.X[7, 2] = value
+    with pytest.raises(argen.InputError, match=rf"in 1 entries \(first: {value} in cell 'cell7'"):
+        read(bad, round=True)
+
+
 def test_no_raw_matrix_anywhere(screen, read):
     screen.X = screen.X.log1p()
     with pytest.raises(argen.InputError, match="No other matrix of the object looks raw"):

@@ -36,7 +36,10 @@ def test_a_formula_and_its_names_agree(screen, read):
         ("~ C(lane, contr.treatment(base='L2'))", ["lane"]),
         ("~ log1p(total_umi) + abs(p_mito) + np.maximum(p_mito, 0.1)", ["total_umi", "p_mito"]),
         ("~ C(lane == 'L1') + {(p_mito > 0.1) & ~cycling}", ["lane", "p_mito", "cycling"]),
-        ("~ cr(total_umi, knots=[60, 80], constraints='center') + C(lane, Sum())", ["total_umi", "lane"]),
+        (
+            "~ cr(total_umi, knots=[60, 80], constraints='center') + C(lane, Sum())",
+            ["total_umi", "lane"],
+        ),
     ],
 )
 def test_columns_of_a_formula(screen, read, formula, columns):
