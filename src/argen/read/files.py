@@ -16,7 +16,7 @@ from scipy import sparse
 
 from argen.errors import InputError, first_line
 from argen.read.guard import check_hdf5, check_kind, check_zarr
-from argen.read.matrices import read_element, stored_matrix
+from argen.read.matrices import native, read_element, stored_matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _of_object(given: object) -> OpenAnnData:
         )
     raw = None if given.raw is None else (given.raw.X, given.raw.var)
     return OpenAnnData(
-        given.obs, given.var, given.X, given.layers, raw, given.obsm, given.uns,
+        _native(given.obs), given.var, given.X, given.layers, raw, given.obsm, given.uns,
         source="AnnData object", version=None,
     )  # fmt: skip
 
@@ -140,7 +140,22 @@ def _table(store: Any, name: str) -> pd.DataFrame:
     table = read_element(store[name], name)
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"{name} is not a table. The file is damaged; write it again.")
-    return table
+    found: pd.DataFrame = _native(table)
+    return found
+
+
+def _native(value: Any) -> Any:
+    """Return numbers in the order of bytes of this machine, which pandas and scipy need."""
+    if isinstance(value, pd.DataFrame):
+        foreign = {
+            name: dtype.newbyteorder("=")
+            for name, dtype in value.dtypes.items()
+            if isinstance(dtype, np.dtype) and not dtype.isnative
+        }
+        return value.astype(foreign) if foreign else value
+    if sparse.issparse(value) and not value.dtype.isnative:
+        return value.astype(value.dtype.newbyteorder("="))
+    return native(value) if isinstance(value, np.ndarray) else value
 
 
 class _Parts(Mapping[str, Any]):
@@ -155,7 +170,7 @@ class _Parts(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         shown = f"{self._name}[{name!r}]"
         with _reading(self._path, Exception):
-            value = read_element(self._group[name], shown)
+            value = _native(read_element(self._group[name], shown))
             if self._cells is not None:
                 _check_rows(value, self._cells, shown)
             return value

@@ -18,13 +18,15 @@ import numpy as np
 
 from argen.errors import InputError, first_line
 from argen.machine import free_memory
-from argen.read.heaps import check_heaps
+from argen.read.heaps import check_heaps, check_texts
 
 # What compression may have made small. Counts never are by more than some hundred times.
 _SMALL = 2**26
 _MOST_TIMES = 5000
 # Text in memory takes more than in a file.
 _BYTES_OF_A_TEXT = 64
+# A link may lead to what it is in, and so may parts be shared.
+_DEEPEST, _MOST_PARTS = 32, 100_000
 _SPARSE = ("csr_matrix", "csc_matrix")
 
 
@@ -39,7 +41,7 @@ def check_hdf5(file: Any, path: Path) -> None:
     """Refuse an open file of HDF5 that leads to other files, or would keep its reader for ever."""
     import h5py
 
-    groups, seen = [file], set()
+    groups, seen, texts = [file], set(), []
     while groups:
         group = groups.pop()
         for name in group:
@@ -58,7 +60,11 @@ def check_hdf5(file: Any, path: Path) -> None:
                 groups.append(element)
             elif isinstance(element, h5py.Dataset):
                 _check_storage(element, path, place)
-    check_heaps(file, path)
+                if element.dtype.kind == "O" and element.shape is not None:
+                    texts.append(element)
+    longest = check_heaps(file, path)
+    for dataset in texts:
+        check_texts(dataset, path, longest)
 
 
 def _check_storage(dataset: Any, path: Path, place: str) -> None:
@@ -123,9 +129,13 @@ def _codecs(description: Any) -> Iterator[str]:
 def check_element(element: Any, name: str) -> None:
     """Refuse a part of a file that does not fit in memory, or is at odds with itself."""
     n_bytes = 0
-    for place, array in _arrays(element, name):
+    for number, (place, array) in enumerate(_arrays(element, name)):
         check_stored(array, place)
         n_bytes += _bytes(array)
+        if number > _MOST_PARTS:
+            raise InputError(
+                f"{name} has more than {_MOST_PARTS:,} parts. Leave out what is not needed."
+            )
     if n_bytes > free_memory():
         raise InputError(
             f"{name} takes {_in_words(n_bytes)} of memory, which this machine does not have free. "
@@ -133,17 +143,22 @@ def check_element(element: Any, name: str) -> None:
         )
 
 
-def _arrays(element: Any, name: str) -> Iterator[tuple[str, Any]]:
+def _arrays(element: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
     if hasattr(element, "dtype"):
         yield name, element
         return
+    if depth > _DEEPEST:
+        raise InputError(
+            f"{name[:200]}... has parts within parts without end. The file is damaged, or has a "
+            "link to what the link is in; write it again."
+        )
     kind = element.attrs.get("encoding-type")
     if kind in _SPARSE:
         check_sparse(element, name)
     if kind == "dataframe":
         _check_table(element, name)
     for part in element:
-        yield from _arrays(element[part], f"{name}/{part}")
+        yield from _arrays(element[part], f"{name}/{part}", depth + 1)
 
 
 def check_stored(array: Any, name: str) -> None:
@@ -230,8 +245,8 @@ def damaged(name: str, why: object) -> InputError:
 def _bytes(array: Any) -> int:
     if array.shape is None:
         return 0
-    itemsize = array.dtype.itemsize if array.dtype.kind in "buifc" else _BYTES_OF_A_TEXT
-    return int(math.prod(array.shape)) * max(itemsize, 1)
+    least = 1 if array.dtype.kind in "buifc" else _BYTES_OF_A_TEXT
+    return int(math.prod(array.shape)) * max(int(array.dtype.itemsize), least)
 
 
 def _stored_bytes(array: Any) -> int:

@@ -15,16 +15,23 @@ import numpy as np
 
 from argen.errors import InputError
 from argen.glm import compiled
+from argen.read.chunks import decompressed, filters_undone
 
 _SIGNATURE = b"GCOL\1\0\0\0"
-_HEAD = 16
+_HEAD = _REFERENCE = 16
 _BYTES_AT_ONCE = 2**24
 # In larger files what is known to be numbers is not looked at.
 _LOOKED_AT_WHOLE = 2**31
 
 
-def check_heaps(file: Any, path: Path) -> None:
-    """Refuse an open file with a heap that the library would not come out of."""
+def check_heaps(file: Any, path: Path) -> int:
+    """Refuse an open file with a heap that the library would not come out of.
+
+    Returns
+    -------
+    The size of the largest, in bytes: no text is longer.
+    """
+    largest = 0
     with path.open("rb") as raw:
         for begin, end in _to_search(file, path.stat().st_size):
             for place in _found(raw, begin, end):
@@ -33,11 +40,42 @@ def check_heaps(file: Any, path: Path) -> None:
                 raw.seek(place)
                 # Of a heap that is cut off the library says so itself.
                 heap = np.frombuffer(raw.read(min(size, 2**32)), np.uint8)
+                largest = max(largest, size) if len(heap) == size else largest
                 if len(heap) == size and not _is_sound(heap):
                     raise InputError(
                         f"{str(path)!r} cannot be read: the texts at byte {place:,} are damaged. "
                         "Copy or write it again."
                     )
+    return largest
+
+
+def check_texts(dataset: Any, path: Path, longest: int) -> None:
+    """Refuse a dataset with a text that is longer than any heap: its length is believed.
+
+    In a dataset each text is its length in four bytes, the place of its heap in eight, and its
+    number there in four.
+    """
+    for references in _references(dataset, path):
+        whole = references[: len(references) // _REFERENCE * _REFERENCE]
+        length = whole.reshape(-1, _REFERENCE)[:, :4].copy().view("<u4")
+        if length.max(initial=0) > longest:
+            raise InputError(
+                f"{str(path)!r} cannot be read: {dataset.name!r} has a text of "
+                f"{int(length.max()):,} bytes, where {longest:,} are the most. It is damaged; copy "
+                "or write it again."
+            )
+
+
+def _references(dataset: Any, path: Path) -> Iterator[Any]:
+    if dataset.chunks is None:
+        if (offset := dataset.id.get_offset()) is not None:
+            yield np.fromfile(path, np.uint8, count=_REFERENCE * dataset.size, offset=offset)
+        return
+    undo = filters_undone(dataset)
+    if undo is not None:
+        for number in range(dataset.id.get_num_chunks()):
+            start = dataset.id.get_chunk_info(number).chunk_offset
+            yield decompressed(dataset, start, undo, _REFERENCE)
 
 
 def _to_search(file: Any, n_bytes: int) -> list[tuple[int, int]]:

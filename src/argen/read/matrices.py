@@ -64,7 +64,7 @@ class CompressedMatrix:
         part = slice(int(self.start[begin]), int(self.start[end]))
         arrays = (
             _summable(_read(self.data, part, self.name)),
-            np.array(_native(_read(self.indices, part, self.name))),
+            np.array(native(_read(self.indices, part, self.name))),
             self.start[begin : end + 1] - part.start,
         )
         try:
@@ -161,9 +161,11 @@ def _read(array: Any, part: slice, name: str) -> Any:
         raise damaged(name, f"its values cannot be read ({first_line(error)})") from error
 
 
-def _native(values: Any) -> Any:
+def native(values: Any) -> Any:
     """Return numbers in the order of bytes of this machine."""
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+    if values.dtype.isnative:
+        return values
+    return values.astype(values.dtype.newbyteorder("="))
 
 
 def _summable(values: Any) -> Any:
@@ -172,7 +174,7 @@ def _summable(values: Any) -> Any:
         return values.astype(np.float32)
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
-    return np.array(_native(values))
+    return np.array(native(values))
 
 
 def stored_matrix(element: Any, name: str = "The matrix") -> Any:
