@@ -32,7 +32,9 @@ def guide_knockdowns(data: PerturbSeqData) -> tuple[pd.DataFrame, pd.DataFrame]:
     if data.guides is not None and data.one_per_cell:
         found = guide_effects(data, data.guides.labels())
         for node in np.unique(found.node).tolist():
-            own = found.of(np.array([node]))
+            own = np.array([g for g in found.of(np.array([node])) if found.guides[g] != ""])
+            if not len(own):  # the guides of its cells are not known
+                continue
             effects = found.among(own, np.array([node]))
             effect, variance = effects.effect[:, 0], effects.cross[:, 0, 0]
             std_error = np.sqrt(variance[:-1] + variance[-1])
