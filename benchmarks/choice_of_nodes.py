@@ -61,7 +61,6 @@ def row_of(data: argen.PerturbSeqData, truth: argen.Truth, nodes: tuple[str, ...
         "nodes": len(nodes),
         "called": n,
         "false": (n - len(called & among)) / max(n, 1),
-        "any false": float(n > len(called & among)),
         "not direct": (n - len(called & whole)) / max(n, 1),
         "found": len(called & among) / len(among) if among else np.nan,
         "found of all": len(called & whole) / len(whole) if whole else np.nan,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -92,7 +94,8 @@ def test_few_controls_and_few_counts_are_named():
     counts = rng.poisson([3.0, 0.02], (140, 2))
     counts[:2, 1] = 1
     said = argen.quality_control(screen_of(counts, node)).summary()
-    assert "There are 20 control cells, fewer than a perturbation has (60 in the median)." in said
+    assert "There are 20 control cells, fewer than a perturbation has (60 in the median)" in said
+    assert "75 % of the variance" in said
     assert "1 of 2 genes have fewer than 5 counts to lose" not in said  # 2 in 20 are 6 in 60
     counts[1, 1] = 0
     counts[:20, 1] = [1] + [0] * 19
@@ -108,7 +111,7 @@ def test_a_perturbation_that_changes_others_and_not_itself_is_named():
     mean[node == 0, 1] = 2.0  # a knock-out that leaves its transcript
     mean[node == 1, 1] = 1.0
     said = argen.quality_control(screen_of(rng.poisson(mean), node)).summary()
-    assert "1 of these changes other genes: g0 (1)." in said
+    assert "do not change their own gene 1 changes others: g0 (1)." in said
     assert "0 findings" not in said
 
 
@@ -133,6 +136,21 @@ def test_guides_that_do_nothing_are_named(screen, quality):
     np.testing.assert_array_equal(quality.candidates["n_guides"].head(10), 3)
     idle = quality.candidates.iloc[:10].query("not chosen")["candidate"]
     assert not guides[guides["candidate"].isin(idle)]["works"].any()
+
+
+def test_an_idle_guide_beside_one_that_works_is_named():
+    rng = np.random.default_rng(6)
+    node = np.repeat([-1, 0, 1], [300, 120, 120])
+    labels = np.repeat(["safe", "g0_1", "g0_2", "g1_1", "g1_2"], [300, 60, 60, 60, 60])
+    mean = np.full((540, 2), 4.0)
+    mean[labels == "g0_1", 0] = 0.4
+    data = replace(screen_of(rng.poisson(mean), node), guides=argen.Guides.of_labels(labels, node))
+    found = argen.quality_control(data)
+    table = found.candidates.set_index("candidate")
+    assert list(table["n_guides_working"]) == [1, 0]
+    assert table.loc["g0", "guides_p_value"] < 1e-6 < table.loc["g1", "guides_p_value"]
+    assert "1 of 4 guides do not change their gene" in found.summary()  # those of g1 are as one
+    assert "together do: g0_2." in found.summary()
 
 
 @pytest.mark.rates
@@ -183,3 +201,12 @@ def test_written_files_read_back(quality, tmp_path):
     np.testing.assert_allclose(table["effect"], quality.candidates["effect"], rtol=1e-5)
     names = {"candidates.tsv", "nodes.txt", "summary.txt", "guides.tsv", "batches.tsv"}
     assert names <= {path.name for path in folder.iterdir()}
+
+
+def test_formats_page_has_every_file_and_column(quality, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+    named = set(re.findall(r"`([\w.]+)`", page[page.index("## The folder of `argen qc`") :]))
+    for path in quality.write(tmp_path).glob("*.tsv"):
+        assert path.stem.startswith("balance") or path.name in named
+        if not path.stem.startswith("balance"):
+            assert set(pd.read_csv(path, sep="\t").columns) <= named

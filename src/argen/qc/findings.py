@@ -7,7 +7,7 @@ import pandas as pd
 from argen.checks import Finding, knockdown_findings
 from argen.data import PerturbSeqData
 from argen.errors import listed
-from argen.network import WORKS, left_out_findings
+from argen.network import WORKS, Severity, left_out_findings
 from argen.qc.candidates import FEWEST_EXPECTED
 from argen.qc.cells import FARTHEST
 from argen.qc.guides import GUIDE_ALPHA
@@ -15,6 +15,8 @@ from argen.qc.guides import GUIDE_ALPHA
 _CONTROLS = "controls (every perturbation has cells to be compared with)"
 _SINGLE = "cells (each droplet held one)"
 _AGREE = "guides (those of a gene do the same to it)"
+# From so many on what they share is small by itself, however many cells a perturbation has.
+ENOUGH_CONTROLS = 100
 # Share of cells that look like two from which it is worth a word.
 MANY_DOUBTFUL = 0.01
 _HIDDEN = "nodes (what is left out is hidden)"
@@ -98,7 +100,8 @@ def _choice_findings(measured: pd.DataFrame) -> list[Finding]:
         return [Finding(_HIDDEN, evidence, advice, "serious")]
     if not len(out):
         return []
-    evidence = f"{len(out)} of {len(measured)} candidates are no nodes: {listed(out['candidate'])}."
+    are = "is no node" if len(out) == 1 else "are no nodes"
+    evidence = f"{len(out)} of {len(measured)} candidates {are}: {listed(out['candidate'])}."
     advice = "An effect that passes through them counts as direct between the nodes."
     return [Finding(_HIDDEN, evidence, advice, "note")]
 
@@ -125,8 +128,8 @@ def _protein_findings(measured: pd.DataFrame, knockdown: pd.DataFrame) -> list[F
         return []
     working = working.sort_values("n_descendants", ascending=False, kind="stable")
     shown = [f"{row.candidate} ({row.n_descendants:.0f})" for row in working.itertuples()]
-    change = "changes" if len(working) == 1 else "change"
-    evidence = f"{len(working)} of these {change} other genes: {listed(shown)}."
+    evidence = f"Of the perturbations that do not change their own gene {len(working)} "
+    evidence += f"{'changes' if len(working) == 1 else 'change'} others: {listed(shown)}."
     advice = "A knock-out may destroy a protein and leave its transcript: it works, and still its "
     advice += "gene's effects cannot be measured against its own expression."
     return [Finding(WORKS, evidence, advice, "note")]
@@ -136,11 +139,13 @@ def _control_findings(data: PerturbSeqData, measured: pd.DataFrame) -> list[Find
     """Say where controls are few, or none in the batches of a perturbation."""
     found, typical = [], float(measured["n_cells"].median())
     if data.n_controls < typical:
+        share = 100.0 * typical / (typical + data.n_controls)
         evidence = f"There are {data.n_controls:,} control cells, fewer than a perturbation has "
-        evidence += f"({typical:,.0f} in the median)."
-        advice = "The controls have the larger part in the error of an effect, and all effects "
-        advice += f"share it: {typical:,.0f} would be as many as a perturbation has; take more."
-        found.append(Finding(_CONTROLS, evidence, advice, "warning"))
+        evidence += f"({typical:,.0f} in the median): {share:.0f} % of the variance of its effects "
+        evidence += "comes from the controls, the same error for all perturbations."
+        advice = f"Add control cells: from {5 * typical:,.0f} on, standard errors are within a "
+        few: Severity = "warning" if data.n_controls < ENOUGH_CONTROLS else "note"
+        found.append(Finding(_CONTROLS, evidence, advice + "tenth of the least.", few))
     alone = measured[measured["cells_without_controls"] > 0]
     if len(alone):
         alone = alone.assign(share=alone["cells_without_controls"] / alone["n_cells"])
@@ -158,15 +163,13 @@ def _control_findings(data: PerturbSeqData, measured: pd.DataFrame) -> list[Find
 
 
 def _guide_findings(measured: pd.DataFrame, guides: pd.DataFrame) -> list[Finding]:
-    """Name genes whose guides differ, where one of them does nothing."""
-    if not len(guides):
-        return []
-    known = measured[measured["n_guides_working"] > 0]
-    idle = guides[~guides["works"] & guides["candidate"].isin(known["candidate"])]
+    """Name guides that do nothing to a gene that all of its guides together change."""
+    shown = measured[measured["p_adjusted"] < GUIDE_ALPHA]
+    idle = guides[~guides["works"] & guides["candidate"].isin(shown["candidate"])]
     if not len(idle):
         return []
-    evidence = f"{len(idle)} of {len(guides)} guides do not change their gene, where others of it "
-    evidence += f"do: {listed(idle['guide'])}."
+    evidence = f"{len(idle)} of {len(guides)} guides do not change their gene, where those of it "
+    evidence += f"together do: {listed(idle['guide'])}."
     advice = "Their cells dilute the effects of the perturbation: leave these guides out with "
     return [Finding(_AGREE, evidence, advice + "--cells, and see what changes.", "note")]
 
