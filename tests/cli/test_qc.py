@@ -66,7 +66,7 @@ def test_genes_by_chromosome_and_gene_set(screen, tmp_path):
         (["--where", "chrom=2"], "There is no column 'chrom' in var for the choice of genes."),
         (["--where", "chromosome=9"], "No gene has '9' in the column 'chromosome' of var."),
         (["--gene-set", "ONE"], "--gmt has the file and --gene-set the set: expected both"),
-        (["--gmt", "absent.gmt", "--gene-set", "A"], "'absent.gmt' cannot be read as gene sets"),
+        (["--gmt", "absent.gmt", "--gene-set", "A"], "There is no file 'absent.gmt'"),
         (["--top", "1"], "top must be a whole number from 2, not 1"),
     ],
 )

@@ -203,6 +203,14 @@ def test_written_files_read_back(quality, tmp_path):
     assert names <= {path.name for path in folder.iterdir()}
 
 
+def test_names_that_a_list_of_lines_cannot_hold_are_refused(quality, tmp_path):
+    table = quality.candidates.copy()
+    table.loc[table["chosen"].idxmax(), "candidate"] = "g1\ng2"
+    with pytest.raises(argen.InputError, match="cannot list names with line breaks"):
+        replace(quality, candidates=table).write(tmp_path / "qc")
+    assert not (tmp_path / "qc").exists()
+
+
 def test_formats_page_has_every_file_and_column(quality, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
     named = set(re.findall(r"`([\w.]+)`", page[page.index("## The folder of `argen qc`") :]))

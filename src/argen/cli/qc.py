@@ -73,15 +73,15 @@ def qc(
         of each check; files of an earlier run are replaced.
     """
     among = _among(file, screen, groups)
-    console.make_folder(out)
-    announce_compiling()
-    others = read_columns(file, split_list(groups.also)) if groups.also else None
-    data = read_screen(file, screen, config.threads)
-    with console.progress() as progress:
-        found = quality_control(
-            data, choice, among=among, others=others, config=config, progress=progress
-        )
-    found.write(out)
+    with console.results_in(out):
+        announce_compiling()
+        others = read_columns(file, split_list(groups.also)) if groups.also else None
+        data = read_screen(file, screen, config.threads)
+        with console.progress() as progress:
+            found = quality_control(
+                data, choice, among=among, others=others, config=config, progress=progress
+            )
+        found.write(out)
     console.out.print(f"{found.summary()}\n\n{candidate_lines(found)}")
     console.out.print(f"\nThe tables are in {out}.")
     if len(found.nodes) >= 2:

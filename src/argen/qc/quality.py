@@ -14,6 +14,8 @@ from argen.checks import Diagnostics, check_balance, knockdown_table, others_of
 from argen.config import InferenceConfig
 from argen.corrections import Penetrance, estimate_penetrance
 from argen.data import PerturbSeqData, require_screen
+from argen.errors import InputError, first_few
+from argen.files import write_table, writing
 from argen.network import penetrance_line
 from argen.qc.candidates import measured_candidates, other_candidates
 from argen.qc.cells import batch_table, cells_without_controls, doublet_like
@@ -52,13 +54,18 @@ class QualityControl:
 
     def write(self, folder: str | Path) -> Path:
         """Write candidates.tsv, nodes.txt, summary.txt and the other tables; returns the folder."""
-        folder = self.diagnostics.write(folder)
-        self.candidates.to_csv(
-            folder / "candidates.tsv", sep="\t", index=False, float_format="%.6g"
-        )
-        lines = "".join(f"{node}\n" for node in self.nodes)
-        (folder / NODES_FILE).write_text(lines, encoding="utf-8")
-        return folder
+        odd = [node for node in self.nodes if node.strip().splitlines() != [node]]
+        if odd:
+            raise InputError(
+                f"{NODES_FILE} cannot list names with line breaks, or spaces at an end: "
+                f"{first_few(odd)}. Rename these genes, or choose nodes in Python."
+            )
+        with writing(folder, "qc") as beside:
+            self.diagnostics.write(beside)
+            write_table(self.candidates, beside / "candidates.tsv", float_format="%.6g")
+            lines = "".join(f"{node}\n" for node in self.nodes)
+            (beside / NODES_FILE).write_text(lines, encoding="utf-8")
+        return Path(folder)
 
 
 def quality_control(
