@@ -13,6 +13,7 @@ from argen.arrays import BoolArray, FloatArray
 from argen.data import formula_columns
 from argen.errors import InputError, first_few, first_line, nearest
 from argen.read.files import open_anndata
+from argen.read.options import ReadOptions
 from argen.read.query import evaluated
 
 if TYPE_CHECKING:
@@ -41,6 +42,23 @@ def read_columns(path_or_anndata: str | Path | AnnData, names: list[str]) -> pd.
     with open_anndata(path_or_anndata) as opened:
         found = {name: column_of(opened.obs, name, "check") for name in names}
         return pd.DataFrame(found, index=opened.obs.index)
+
+
+def read_gene_column(
+    path_or_anndata: str | Path | AnnData, options: ReadOptions, name: str
+) -> tuple[list[pd.Index], pd.Series]:
+    """Return a column of the genes as text, and their names: identifiers, and symbols if any.
+
+    Genes are those of the matrix that the options name; "" where the column has nothing.
+    """
+    with open_anndata(path_or_anndata) as opened:
+        genes = opened.raw[1] if options.layer == "raw" and opened.raw else opened.var
+        values = column_of(genes, name, "choice of genes", of="var")
+        names = [pd.Index(genes.index.astype(str))]
+        if options.gene_symbols is not None:
+            symbols = column_of(genes, options.gene_symbols, "gene symbols", of="var")
+            names.append(pd.Index(symbols.astype(object).where(symbols.notna(), "").astype(str)))
+        return names, values.astype(object).where(values.notna(), "").astype(str)
 
 
 def cell_filter(obs: pd.DataFrame, cells: str | None) -> BoolArray:
