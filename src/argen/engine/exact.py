@@ -13,6 +13,7 @@ from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.engine.corrections import Corrections
 from argen.engine.counts import OnCounts
+from argen.engine.joint import JointScreener, joint_applies
 from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
@@ -250,6 +251,8 @@ class ExactEngine:
         self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
     ) -> Screener:
         """Prepare to screen the targets of a screen, block by block."""
+        if joint_applies(data, config):
+            return JointScreener(data)
         if not saddlepoint_applies(data, config):
             return ExactScreener(data, None, corrections)
         controls, perturbed = np.flatnonzero(data.controls), data.perturbations.indices

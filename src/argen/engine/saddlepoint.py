@@ -82,7 +82,8 @@ class SaddlepointTest:
         if offset_variance is not None and variance > 0.0:
             error += self._slopes(counts, mean) ** 2 * offset_variance
         if variance > 0.0:
-            deviates(start, shift, scale, error, residuals, variance, deviate)
+            kinds, sizes = np.arange(len(start) - 1), np.diff(start)[1:].astype(np.float64)
+            deviates(kinds, sizes, scale, shift, error, residuals, variance, deviate)
         return self._limited(deviate, counts, exposure) if total < FEWEST_COUNTS else deviate
 
     def _slopes(self, counts: FloatArray, mean: FloatArray) -> FloatArray:

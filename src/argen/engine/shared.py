@@ -15,6 +15,7 @@ from argen.engine.corrections import Corrections
 from argen.engine.counts import OnCounts
 from argen.engine.exact import ExactEngine, ExactScreener
 from argen.engine.grouped import GroupedTester
+from argen.engine.joint import joint_applies
 from argen.engine.protocol import Effects, Fitted, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.engine.threads import in_threads
@@ -184,7 +185,12 @@ class SharedEngine(ExactEngine):
         block = data.regressors
         n_levels = [int(codes.max()) + 1 for codes in block.factors]
         n_indicators = sum(n_levels) - max(n_levels, default=0) - len(n_levels[1:])
-        if len(block.numeric_columns) in SERIES_DEGREES and n_indicators <= MOST_INDICATORS:
+        fits = not joint_applies(data, config)
+        if (
+            fits
+            and len(block.numeric_columns) in SERIES_DEGREES
+            and n_indicators <= MOST_INDICATORS
+        ):
             return SharedScreener(data, config, corrections)
         return super().screen(data, config, corrections)
 

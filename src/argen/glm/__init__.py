@@ -26,6 +26,7 @@ from argen.glm._saddlepoint import (
 )
 from argen.glm.conditional import FEWEST_COUNTS, cautious_share, pearson_dispersion, zero_count_test
 from argen.glm.groups import GroupedGene, GroupFit, group_layout, in_rounds
+from argen.glm.joint import JointDesign, JointFit, fit_jointly
 from argen.glm.monomials import monomials
 from argen.glm.regression import fit_regressions, prepare_responses
 from argen.glm.two_stage import TwoStageDesign, fit_two_stage
@@ -47,6 +48,8 @@ __all__ = [
     "GroupFit",
     "GroupLayout",
     "GroupedGene",
+    "JointDesign",
+    "JointFit",
     "Layout",
     "ResidualLayout",
     "TwoStageDesign",
@@ -56,6 +59,7 @@ __all__ = [
     "deviates",
     "effects_from_controls",
     "fit_block",
+    "fit_jointly",
     "fit_pairs",
     "fit_regressions",
     "fit_two_stage",

@@ -515,44 +515,63 @@ def _cumulants(s, knots):
 
 
 @compiled()
-def deviates(start, shift, scale, error, residuals, control_variance, out):
-    """Fill the standard normal deviate of every group's S."""
+def deviates(first, count, weight, shift, error, residuals, variance, out):
+    """Fill the standard normal deviate of every group's S.
+
+    The cells of group j are of the kinds ``first[j]:first[j + 1]``: ``count`` of each, whose
+    residuals have the same ``weight`` in S, c where there is one kind. With n_b and a_b these::
+
+        K(t) = sum_b n_b K_0(a_b t) + t^2 v / 2
+
+    Parameters
+    ----------
+    variance
+        Of the residuals.
+    """
     table = matrix(2 * N_KNOTS + 1, 4)
     table[:, :] = np.nan
     edges, moments = vector(2), matrix(N_MOMENTS, N_BINS)
     tilted, weights, scratch = unset(2 * N_BINS), unset(2 * N_BINS), unset_integers(N_BINS)
     bin_moments(residuals, edges, moments)
     for j in range(shift.shape[0]):
-        n, c, v, observed = start[j + 2] - start[j + 1], scale[j], error[j], shift[j]
-        variance = n * c * c * control_variance + v
-        out[j] = observed / math.sqrt(variance) if variance > 0.0 else np.nan
+        v, observed, total = error[j], shift[j], error[j]
+        for b in range(first[j], first[j + 1]):
+            total += count[b] * weight[b] ** 2 * variance
+        out[j] = observed / math.sqrt(total) if total > 0.0 else np.nan
         if not abs(out[j]) >= NORMAL_DEVIATE:
             continue
         # K' increases, so that Newton is kept between bounds on t.
         sign = 1.0 if observed > 0.0 else -1.0
         low, high = 0.0, abs(observed) / v
-        t, k0, k2 = min(abs(observed) / variance, high), 0.0, 0.0
+        t, k0, k2 = min(abs(observed) / total, high), 0.0, 0.0
         for _ in range(MAX_STEPS):
-            s = sign * c * t
-            k = min(max(math.floor(math.asinh(s / SPREAD) / STEP + N_KNOTS), 0), 2 * N_KNOTS - 1)
-            for knot in (k, k + 1):
-                if math.isnan(table[knot, 0]):
-                    at = SPREAD * math.sinh((knot - N_KNOTS) * STEP)
-                    tabulate(at, residuals, edges, moments, table[knot], tilted, weights, scratch)
-            k0, k1, k2 = _cumulants(s, table[k : k + 2])
-            missing = abs(observed) - n * c * k1 * sign - t * v
-            slope = n * c * c * k2 + v
+            k0, k1, k2 = 0.0, 0.0, 0.0
+            for b in range(first[j], first[j + 1]):
+                n, c = count[b], weight[b]
+                s = sign * c * t
+                k = math.floor(math.asinh(s / SPREAD) / STEP + N_KNOTS)
+                k = min(max(k, 0), 2 * N_KNOTS - 1)
+                for knot in (k, k + 1):
+                    if math.isnan(table[knot, 0]):
+                        at = SPREAD * math.sinh((knot - N_KNOTS) * STEP)
+                        row = table[knot]
+                        tabulate(at, residuals, edges, moments, row, tilted, weights, scratch)
+                value, slope, curvature = _cumulants(s, table[k : k + 2])
+                k0 += n * value
+                k1 += n * c * slope
+                k2 += n * c * c * curvature
+            missing = abs(observed) - k1 * sign - t * v
             if missing > 0.0:
                 low = t
             else:
                 high = t
-            step = t + missing / slope
+            step = t + missing / (k2 + v)
             after = step if low <= step <= high else 0.5 * (low + high)
             if abs(after - t) <= CONVERGED * after:
                 break
             t = after
-        exponent = t * abs(observed) - n * k0 - 0.5 * t * t * v
+        exponent = t * abs(observed) - k0 - 0.5 * t * t * v
         w = math.sqrt(2.0 * max(exponent, 0.0))
-        u = t * math.sqrt(n * c * c * k2 + v)
+        u = t * math.sqrt(k2 + v)
         if w > 0.0:
             out[j] = sign * (w + math.log(u / w) / w)

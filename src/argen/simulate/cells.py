@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from argen.arrays import FloatArray, IntArray
-from argen.data import encode_covariates
+from argen.data import encode_covariates, perturbations_of
 from argen.simulate.model import ScreenModel
 from argen.simulate.profile import ScreenProfile
 
@@ -19,6 +20,7 @@ class Cells:
 
     node_of_cell: IntArray  # (n_cells,) -1 for control
     guide_of_cell: IntArray  # (n_cells,) which of the guides of its node, -1 for control
+    more: sparse.csr_array | None  # (n_cells, n_nodes): 1 + guide of further perturbations
     library_size: FloatArray  # (n_cells,)
     covariates: pd.DataFrame  # (n_cells, n_covariates)
     formula: str | None
@@ -29,11 +31,20 @@ class Cells:
         return Cells(
             node_of_cell=self.node_of_cell[rows],
             guide_of_cell=self.guide_of_cell[rows],
+            more=None if self.more is None else self.more[rows],
             library_size=self.library_size[rows],
             covariates=self.covariates.iloc[rows],
             formula=self.formula,
             coded=self.coded[rows],
         )
+
+    def perturbations(self, n_nodes: int) -> sparse.csc_array:
+        """Return what the cells carry: (n_cells, n_nodes)."""
+        carried = perturbations_of(self.node_of_cell, n_nodes)
+        if self.more is not None:
+            carried = sparse.csc_array(carried + (self.more > 0).astype(np.int8))
+            carried.sort_indices()
+        return carried
 
 
 def random_cells(model: ScreenModel, rng: np.random.Generator) -> Cells:
@@ -43,7 +54,7 @@ def random_cells(model: ScreenModel, rng: np.random.Generator) -> Cells:
     a batch has odds of that label. This is the same as an assignment by a softmax in which each
     label has its own coefficients of the covariates.
     """
-    (of_guides,) = rng.spawn(1)
+    of_guides, of_more = rng.spawn(2)
     sd = model.group_size_sd
     spread = np.exp(rng.normal(0.0, sd, model.n_nodes) - sd**2 / 2)
     sizes = np.maximum(np.rint(model.cells_per_node * spread), 2).astype(np.int64)
@@ -65,6 +76,7 @@ def random_cells(model: ScreenModel, rng: np.random.Generator) -> Cells:
     return Cells(
         node_of_cell=node,
         guide_of_cell=_random_guides(model, node, of_guides),
+        more=_further_perturbations(model, node, of_more),
         library_size=library_size,
         covariates=covariates,
         formula=None,
@@ -88,6 +100,7 @@ def cells_like(
     return Cells(
         node_of_cell=node_of_cell,
         guide_of_cell=_random_guides(model, node_of_cell, of_guides),
+        more=None,
         library_size=profile.library_size[row],
         covariates=covariates,
         formula=profile.formula,
@@ -114,3 +127,20 @@ def second_cells(cells: Cells, share: float, rng: np.random.Generator) -> Cells:
 def _random_guides(model: ScreenModel, node: IntArray, rng: np.random.Generator) -> IntArray:
     """Draw for each cell one of the guides of its node."""
     return np.where(node < 0, -1, rng.integers(model.n_guides, size=len(node)))
+
+
+def _further_perturbations(
+    model: ScreenModel, node: IntArray, rng: np.random.Generator
+) -> sparse.csr_array | None:
+    """Draw what each cell carries beside its first perturbation; None where cells carry one."""
+    if not model.more_per_cell:
+        return None
+    sd, shape = model.more_per_cell_sd, (len(node), model.n_nodes)
+    rate = model.more_per_cell * np.exp(rng.normal(0.0, sd, len(node)) - sd**2 / 2)
+    cell = np.repeat(np.arange(len(node)), rng.poisson(rate))
+    further = rng.integers(model.n_nodes, size=len(cell))
+    kept = np.unique(cell * model.n_nodes + further)
+    cell, further = kept // model.n_nodes, kept % model.n_nodes
+    cell, further = cell[further != node[cell]], further[further != node[cell]]
+    guide = rng.integers(model.n_guides, size=len(cell))
+    return sparse.csr_array((1 + guide, (cell, further)), shape=shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from scipy.special import expit, logit
 
 from argen.arrays import BoolArray, FloatArray, IntArray
@@ -49,6 +50,9 @@ class Equations:
         cause = rng.standard_normal((len(works), self.shift.shape[1]))
         cause *= self.noise
         cause += self._done_by_guides(acting_node, cells.guide_of_cell[part])
+        if cells.more is not None:
+            # A stream of its own, so that the other numbers are those of a seed without more.
+            self._add_further(cause, cells.more[part], rng.spawn(1)[0])
         cause += self.of_state[state]
         cause += cells.coded[part] @ self.of_covariate
         cause += rng.standard_normal((len(works), len(self.of_factor))) @ self.of_factor
@@ -73,6 +77,16 @@ class Equations:
         n_sinks = self.shift.shape[1] - n_acting
         log_means[:, n_genes - n_sinks :] += cause[:, n_acting:]
         return log_means
+
+    def _add_further(
+        self, cause: FloatArray, more: sparse.csr_array, rng: np.random.Generator
+    ) -> None:
+        """Add what the further perturbations of some cells do, where their guides work."""
+        carried = more.tocoo()
+        guide = carried.data - 1
+        works = rng.random(len(guide)) < self.penetrance[carried.col, guide]
+        done = self._done_by_guides(np.where(works, carried.col, -1), guide)
+        np.add.at(cause, carried.row, done)
 
     def _done_by_guides(self, node: IntArray, guide: IntArray) -> FloatArray:
         """Return what guides that work do to the genes of a cell: (n_cells, n_acting + n_sinks)."""

@@ -89,11 +89,17 @@ class ScreenModel:
         Share of the perturbations that set a program off, each by the size of a standard normal
         number; the other scores are 0.
     cells_per_node
-        Mean number of cells with the perturbation of a node.
+        Mean number of cells with the perturbation of a node, and at first no other.
     group_size_sd
         Standard deviation of its logarithm over nodes.
     n_controls
         Control cells.
+    more_per_cell
+        Mean number of further perturbations of a cell, of the controls too: each of a node drawn at
+        random, with one of its guides. A cell carries none twice. Not with doublets or
+        depth_effect, nor in a screen like a real one.
+    more_per_cell_sd
+        Standard deviation over cells of the log of that mean: cells that took up more.
     mean_count
         Median over genes of the mean count in control cells.
     mean_count_sd
@@ -155,6 +161,8 @@ class ScreenModel:
     cells_per_node: int = 150
     group_size_sd: float = 0.0
     n_controls: int = 1500
+    more_per_cell: float = 0.0
+    more_per_cell_sd: float = 0.0
     mean_count: float = 2.0
     mean_count_sd: float = 1.0
     dispersion: float = 0.0
@@ -191,6 +199,11 @@ class ScreenModel:
             raise InputError("mean_count must be above 0: without counts there is no screen.")
         if self.saturation and self.n_feedback:
             raise InputError("saturation must be 0 with feedback: effects go round one by one.")
+        if self.more_per_cell and (self.doublets or self.depth_effect):
+            raise InputError(
+                "more_per_cell must be 0 with doublets or depth_effect: they know of one "
+                "perturbation in a cell."
+            )
         most = (self.n_nodes + self.n_hidden_genes - 1) / 2
         if self.graph == "erdos-renyi" and self.n_parents > most:
             raise InputError(

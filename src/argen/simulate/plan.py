@@ -200,6 +200,7 @@ def _levels_of_controls(
 ) -> tuple[FloatArray, FloatArray]:
     """Log of the mean, and mean square over squared mean, of some control cells: (n_genes,)."""
     controls = np.flatnonzero(cells.node_of_cell < 0)[:CELLS_OF_THE_PILOT]
-    mean = np.exp(equations.log_means(cells.take(controls), slice(None), rng))
+    alone = replace(cells.take(controls), more=None)
+    mean = np.exp(equations.log_means(alone, slice(None), rng))
     first, second = mean.mean(axis=0), (mean**2).mean(axis=0)
     return np.log(first), second / first**2

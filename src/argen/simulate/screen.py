@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from argen.arrays import FloatArray
-from argen.data import GeneCounts, Guides, PerturbSeqData, left_out_table, perturbations_of
+from argen.data import GeneCounts, Guides, PerturbSeqData, left_out_table
 from argen.errors import InputError
 from argen.simulate.model import ScreenModel
 from argen.simulate.plan import ScreenPlan, plan_screen
@@ -65,7 +65,7 @@ def simulate_screen(
         n_nodes=len(plan.truth.nodes),
         n_measured=len(plan.truth.genes),
         cells=cell_names(plan),
-        perturbations=perturbations_of(cells.node_of_cell, len(plan.truth.nodes)),
+        perturbations=cells.perturbations(len(plan.truth.nodes)),
         library_size=plan.library_size,
         library_size_source="simulated",
         covariates=cells.covariates,
