@@ -3,6 +3,7 @@
 from argen.engine.corrections import Corrections, LoweredRates
 from argen.engine.exact import CORRECTIONS_NEED, ExactEngine, ExactParentTester
 from argen.engine.grouped import Genes
+from argen.engine.joint import joint_design, without_counts
 from argen.engine.protocol import (
     Effects,
     Engine,
@@ -32,6 +33,8 @@ __all__ = [
     "SharedEngine",
     "Worker",
     "in_threads",
+    "joint_design",
     "sum_of_fits",
     "using_threads",
+    "without_counts",
 ]

@@ -67,7 +67,7 @@ class JointScreener(OnCounts):
         status[np.isneginf(effect)] = FitStatus.ZERO_COUNTS_PERTURBED
         has_all = data.perturbations.T @ counts == counts.sum()
         effect[has_all], status[has_all] = np.inf, FitStatus.ZERO_COUNTS_CONTROL
-        std_error = np.sqrt(np.diagonal(fit.covariance)[:n])
+        std_error = np.sqrt(fit.variances(self.design)[:n])
         found.std_error[row] = np.where(np.isfinite(effect), std_error, np.nan)
         deviate = np.where(np.isnan(effect), np.nan, self.test.deviates(counts, fit))
         found.p_value[row], found.log10_p[row] = two_sided(deviate)

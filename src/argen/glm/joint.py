@@ -28,10 +28,17 @@ class JointFit:
     """One response on all columns: natural-log rate ratios, of indicators first."""
 
     effect: FloatArray  # (n_indicators,): -inf without a count, NaN where not identified
-    covariance: FloatArray  # (n_indicators, n_indicators): HC0; of those that are finite
     coefficients: FloatArray  # (n_columns,): all of them, 0 for what has no count
     empty: BoolArray  # (n_indicators,): those without a count
+    mean: FloatArray  # (n_cells,): 0 in cells that say nothing
+    residual: FloatArray  # (n_cells,): 0 in cells that say nothing
+    inverse: FloatArray  # (n_indicators, n_columns): of the information; 0 for what has no count
     status: FitStatus
+
+    def variances(self, design: JointDesign) -> FloatArray:
+        """Return the HC0 variances of the effects: (n_indicators,)."""
+        half = self.inverse @ design.information(self.residual**2)
+        return np.asarray(np.einsum("ka,ka->k", half, self.inverse))
 
 
 class JointDesign:
@@ -62,7 +69,7 @@ class JointDesign:
     @property
     def n_columns(self) -> int:
         """Indicators and dense columns."""
-        return self.n_indicators + int(self.dense.shape[1])
+        return int(self.n_indicators + self.dense.shape[1])
 
     def predictor(self, beta: FloatArray) -> FloatArray:
         """Product of the columns and coefficients, one set or several: (n_cells, ...)."""
@@ -133,21 +140,19 @@ def fit_jointly(
     beta, mean, status = _newton(design, counts, offset, used, free, total)
     at = np.ix_(free, free)
     information = design.information(mean)[at]
-    residual = np.where(used, counts - mean, 0.0)
-    diagonal = np.diagonal(information)
+    diagonal = np.diagonal(information).copy()
     information.flat[:: len(information) + 1] += RIDGE * diagonal + 1e-300
+    inverse = np.zeros((design.n_columns, design.n_columns))
     try:
-        inverse = linalg.cho_solve(linalg.cho_factor(information), np.eye(len(information)))
+        inverse[at] = linalg.cho_solve(linalg.cho_factor(information), np.eye(len(information)))
     except linalg.LinAlgError:
-        inverse, status = np.full_like(information, np.nan), FitStatus.NOT_CONVERGED
-    m, own = int(free[:n].sum()), ~empty
-    rows = inverse[:m]
-    covariance = np.full((n, n), np.nan)
-    covariance[np.ix_(own, own)] = rows @ design.information(residual**2)[at] @ rows.T
+        status = FitStatus.NOT_CONVERGED
     effect = np.where(empty, -np.inf, beta[:n])
-    shared = 1.0 / np.diagonal(inverse)[:m] <= IDENTIFIED_SHARE * diagonal[:m]
-    effect[np.flatnonzero(own)[shared]] = np.nan
-    return JointFit(effect, covariance, beta, empty, status)
+    # How often the variance is that of an indicator by itself.
+    inflated = np.diagonal(inverse)[:n][~empty] * diagonal[: int((~empty).sum())]
+    effect[np.flatnonzero(~empty)[~(inflated < 1.0 / IDENTIFIED_SHARE)]] = np.nan
+    residual = np.where(used, counts - mean, 0.0)
+    return JointFit(effect, beta, empty, mean, residual, inverse[:n], status)
 
 
 def _newton(

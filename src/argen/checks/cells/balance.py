@@ -34,7 +34,8 @@ _EXPLAINED = 1e-9
 def balance_table(data: PerturbSeqData, others: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each perturbation and column: tests of balance.
 
-    A logistic regression of carrying the perturbation, on the cells that do and the controls.
+    A logistic regression of carrying the perturbation, on the cells that do and the controls;
+    where cells carry several, on all of them, given how many others each carries.
     A covariate of the screen is tested by itself, and one that is measured in the cell after its
     perturbation, as its name says, given the others; the library size and the other columns given
     all of these. ``statistic`` and ``p_value`` are of the likelihood ratio,
@@ -57,11 +58,15 @@ def balance_table(data: PerturbSeqData, others: pd.DataFrame) -> pd.DataFrame:
     blocks.append((LIBRARY_SIZE, "library size", data.offset[:, None], adjusted_for))
     blocks += [(str(n), "other", _columns_of(others[[n]]), adjusted_for) for n in others.columns]
     rows = []
+    n_carried = np.bincount(data.perturbations.indices, minlength=data.n_cells)
     for node, name in enumerate(data.nodes):
-        cells = data.controls | data.perturbed(node)
-        carries = data.perturbed(node)[cells].astype(np.float64)
+        carries, among = data.perturbed(node), np.empty((data.n_cells, 0))
+        cells = data.controls | carries
+        if not data.one_per_cell:
+            among, cells = (n_carried - carries)[:, None], np.ones(data.n_cells, dtype=bool)
         for column, role, block, given in blocks:
-            tests = logistic_tests(carries, given[cells], block[cells])
+            base = np.column_stack([given, among])[cells]
+            tests = logistic_tests(carries[cells].astype(np.float64), base, block[cells])
             rows.append((name, column, role, *tests))
     table = pd.DataFrame(rows, columns=["node", "column", "role", "statistic", "wald", "df"])
     for name, statistic in (("p_value", "statistic"), ("wald_p_value", "wald")):

@@ -3,16 +3,22 @@
 from argen.checks.guides.by_guide import FEWEST_CELLS, guide_effects
 from argen.checks.guides.checking import check_guides
 from argen.checks.guides.group_effects import (
+    EffectsOfGroups,
+    FitsOfGroups,
     GroupEffects,
     GroupFits,
     group_effects,
     regress_effects,
 )
+from argen.checks.guides.joint_effects import JointFits
 
 __all__ = [
     "FEWEST_CELLS",
+    "EffectsOfGroups",
+    "FitsOfGroups",
     "GroupEffects",
     "GroupFits",
+    "JointFits",
     "check_guides",
     "group_effects",
     "guide_effects",

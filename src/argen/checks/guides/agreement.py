@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.checks.guides import by_guide
 from argen.checks.guides.by_guide import GuideEffects, guide_effects, permuted_guides
-from argen.checks.guides.group_effects import EffectRegression, GroupEffects, regress_effects
+from argen.checks.guides.group_effects import EffectRegression, EffectsOfGroups, regress_effects
 from argen.data import PerturbSeqData
 from argen.errors import listed
 from argen.network import CausalNetwork, Finding
@@ -118,7 +118,7 @@ def _adjusted(table: pd.DataFrame, inflation: FloatArray | float) -> pd.DataFram
     return table.assign(p_value=p_value, p_adjusted=adjust(p_value, "bh"))
 
 
-def _odd_one(effects: GroupEffects) -> int:
+def _odd_one(effects: EffectsOfGroups) -> int:
     """Which of the guides the others agree best without."""
     every = np.arange(len(effects.effect))
     left = [regress_effects(effects, 1, _FIRST, every[every != g]).statistic for g in every]
@@ -133,7 +133,7 @@ class _Explained:
     name: str
     candidates: IntArray
     guides: IntArray
-    effects: GroupEffects  # on the candidates, and last on the target
+    effects: EffectsOfGroups  # on the candidates, and last on the target
 
     def fit(self, kept: BoolArray) -> EffectRegression:
         """Explain the effects of some of the guides on the target by those on the candidates."""

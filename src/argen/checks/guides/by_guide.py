@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from argen.arrays import IntArray
-from argen.checks.guides.group_effects import GroupEffects, GroupFits
+from argen.checks.guides.group_effects import EffectsOfGroups, FitsOfGroups, GroupFits
 from argen.data import PerturbSeqData
 from argen.network import CausalNetwork
 from argen.pvalues import two_sided
@@ -28,15 +28,15 @@ class GuideEffects:
     guides: tuple[str, ...]  # (n_guides,), those of a node together
     node: IntArray  # (n_guides,): whose guide it is
     n_cells: IntArray  # (n_guides,)
-    fits: GroupFits  # of guides, and last of the cells of guides without a part
-    whole: GroupEffects | None  # of all guides on all genes, where these are few
+    fits: FitsOfGroups  # of guides, and last of the cells of guides without a part
+    whole: EffectsOfGroups | None  # of all guides on all genes, where these are few
     too_few: tuple[str, ...]  # guides of fewer than FEWEST_CELLS cells
 
     def of(self, nodes: IntArray) -> IntArray:
         """Guides of some nodes."""
         return np.flatnonzero(np.isin(self.node, nodes))
 
-    def among(self, guides: IntArray, genes: IntArray) -> GroupEffects:
+    def among(self, guides: IntArray, genes: IntArray) -> EffectsOfGroups:
         """Effects of some guides on some genes."""
         if self.whole is not None:
             return self.whole.part(guides, genes)
@@ -101,8 +101,7 @@ def guide_table(
     for source, of_source in targets.items():
         own, columns = found.of(np.array([source])), np.unique(of_source)
         effects = found.among(own, columns)
-        spread = np.diagonal(effects.cross, axis1=1, axis2=2)
-        std_error = np.sqrt(spread[:-1] + spread[-1])
+        std_error = effects.std_error
         each = {
             "source": genes[source],
             "guide": np.repeat([found.guides[g] for g in own], len(columns)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Protocol, Self
 
 import numpy as np
 from scipy.special import chdtrc
@@ -21,6 +22,33 @@ HALF_COUNT_VARIANCE = 2.0
 SETTLED, MOST_ROUNDS = 1e-3, 50
 
 
+class EffectsOfGroups(Protocol):
+    """Log effects of groups of cells, or of what cells carry, on several genes."""
+
+    @property
+    def effect(self) -> FloatArray:
+        """Effects: (n_groups, n_genes)."""
+
+    @property
+    def std_error(self) -> FloatArray:
+        """Their standard errors: (n_groups, n_genes)."""
+
+    def part(self, groups: IntArray, genes: IntArray) -> Self:
+        """Take some groups and genes."""
+
+    def covariance(self, groups: IntArray, genes: IntArray, combination: FloatArray) -> FloatArray:
+        """Covariance of ``effect[groups][:, genes] @ combination``: (n_chosen, n_chosen)."""
+
+
+class FitsOfGroups(Protocol):
+    """Fits of genes on groups of cells, or on what cells carry, as they are asked for."""
+
+    n_groups: int
+
+    def among(self, groups: IntArray, genes: IntArray) -> EffectsOfGroups:
+        """Return the effects of some groups on some genes."""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupEffects:
     """Log rates of genes in groups of cells against the controls, covariates held fixed."""
@@ -28,6 +56,12 @@ class GroupEffects:
     effect: FloatArray  # (n_groups, n_genes); NaN where the fit of the gene failed
     cross: FloatArray  # (n_groups + 1, n_genes, n_genes): covariances over genes of the log rate
     #                    in a group, the controls last; groups are independent of each other
+
+    @property
+    def std_error(self) -> FloatArray:
+        """Standard errors: (n_groups, n_genes)."""
+        spread = np.diagonal(self.cross, axis1=1, axis2=2)
+        return np.asarray(np.sqrt(spread[:-1] + spread[-1]))
 
     def part(self, groups: IntArray, genes: IntArray) -> GroupEffects:
         """Take some groups and genes."""
@@ -178,7 +212,7 @@ def group_effects(data: PerturbSeqData, group: IntArray, genes: IntArray) -> Gro
 
 
 def regress_effects(
-    effects: GroupEffects, outcome: int, regressors: IntArray, groups: IntArray
+    effects: EffectsOfGroups, outcome: int, regressors: IntArray, groups: IntArray
 ) -> EffectRegression:
     """Explain the effects of groups on one gene by their effects on others.
 

@@ -18,10 +18,11 @@ from argen.checks.instruments.strength import (
     effective_cells,
     knockdown_findings,
     knockdown_table,
+    most_candidates,
     strength_findings,
     strength_table,
 )
-from argen.checks.instruments.two_stages import MOST_CANDIDATES, edges_by_target
+from argen.checks.instruments.two_stages import edges_by_target
 from argen.data import PerturbSeqData
 from argen.network import STRONG, CausalNetwork, program_carriers
 from argen.pvalues import critical_value
@@ -48,30 +49,24 @@ def check_instruments(
     knockdown.insert(1, "n_perturbed", data.n_perturbed)
     knockdown.insert(2, "effective_cells", effective_cells(data))
     # Where it can be said which intervals hold, it need not be said that some may not.
-    said = network.findings()
-    found.findings += [f for f in said if not (data.one_per_cell and f.assumption == STRONG)]
+    found.findings += [said for said in network.findings() if said.assumption != STRONG]
     _add_programs(found, network)
     _add_knockdown(found, knockdown, network.penetrance_line())
-    if not data.one_per_cell:
-        found.measured.append(
-            "strength given the other candidates: not computed, as cells carry several "
-            "perturbations"
-        )
-        return found.all()
     strength = strength_table(network, data)
     found.tables["strength"] = strength
     failed = set(knockdown.loc[knockdown["failed"], "node"])
     found.findings += strength_findings(strength, failed)
+    most = min(MOST_NODES, most_candidates(data))
     if len(strength):
         found.measured.append(
             f"strength given the other candidates: conditional F from "
             f"{strength['conditional_f'].min():.3g} to {strength['conditional_f'].max():.3g} over "
-            f"{len(strength)} {'candidates' if data.n_nodes <= MOST_NODES else 'edges'}"
+            f"{len(strength)} {'candidates' if data.n_nodes <= most else 'edges'}"
         )
         if n_not := int(strength["conditional_f"].isna().sum()):
             found.measured.append(
                 f"strength of {n_not} sources: not computed, as a first stage failed, or the "
-                f"target has more than {MOST_CANDIDATES} candidates"
+                f"target has more than {most_candidates(data)} candidates"
             )
     doubtful = None if every_edge else strength[strength["weak"].astype(bool)]
     needed, intervals = tables_of_edges(network, data, doubtful)

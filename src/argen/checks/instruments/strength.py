@@ -8,10 +8,17 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray, IntArray
-from argen.checks.guides import GroupEffects, GroupFits, regress_effects
-from argen.checks.instruments.two_stages import MOST_CANDIDATES
+from argen.checks.guides import (
+    EffectsOfGroups,
+    FitsOfGroups,
+    GroupFits,
+    JointFits,
+    regress_effects,
+)
+from argen.checks.instruments.two_stages import MOST_CANDIDATES, MOST_TOGETHER
 from argen.corrections import Penetrance
 from argen.data import PerturbSeqData
+from argen.engine import joint_design
 from argen.errors import listed
 from argen.network import WORKS, CausalNetwork, Finding
 from argen.pvalues import adjust, critical_value
@@ -69,8 +76,12 @@ def effective_cells(data: PerturbSeqData) -> FloatArray:
     What is left of the perturbation's indicator, over its cells and the controls, when intercept
     and covariates have explained what they can of it, squared and summed. It is ``1 / (1 / n_1 +
     1 / n_0)`` for n_1 cells and n_0 controls whose covariates are alike, and less the more the
-    covariates tell them apart.
+    covariates tell them apart. Where cells carry several perturbations the others explain too, and
+    all cells without it are those that it is next to.
     """
+    if not data.one_per_cell:
+        inverse, identified = joint_design(data, data.perturbations).gram
+        return np.where(identified, 1.0 / np.diagonal(inverse), 0.0)[: data.n_nodes]
     regressors, found = data.intercept_and_covariates(), np.zeros(data.n_nodes)
     for node in range(data.n_nodes):
         carries = data.perturbed(node)
@@ -116,22 +127,24 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
 def strength_table(network: CausalNetwork, data: PerturbSeqData) -> pd.DataFrame:
     """Return how well the perturbations tell candidates from the others of the same target.
 
-    One row a candidate up to ``MOST_NODES`` nodes; beyond, one a source of an edge. With the
+    One row a candidate up to ``MOST_NODES`` nodes, or ``MOST_TOGETHER`` where cells carry
+    several perturbations; beyond, one a source of an edge. With the
     effects of the candidates' perturbations on the candidates, ``conditional_f`` is the least
     distance of a candidate's column from the combinations of the others, squared and in units of
     its error: chi-square with one degree of freedom when the others explain it. Effects on
     different genes come from the same cells, and have the covariances that go with that.
     ``smallest_singular_value`` is that of the matrix itself, natural-log units. Missing where an
-    effect could not be estimated, or beyond ``MOST_CANDIDATES``.
+    effect could not be estimated, or beyond ``most_candidates``.
 
     Parameters
     ----------
     data
-        Of the cells that the network was inferred from; one perturbation a cell at most.
+        Of the cells that the network was inferred from.
 
     Source: after Sanderson and Windmeijer (2016), whose model is linear and homoscedastic.
     """
-    is_small, nodes = data.n_nodes <= MOST_NODES, np.arange(data.n_nodes)
+    nodes, most = np.arange(data.n_nodes), most_candidates(data)
+    is_small = data.n_nodes <= min(MOST_NODES, most)
     fits = node_fits(data)
     whole = fits.among(nodes, nodes) if is_small else None
     # Targets often share their candidates.
@@ -140,7 +153,7 @@ def strength_table(network: CausalNetwork, data: PerturbSeqData) -> pd.DataFrame
     for target, sources in _asked(network, every_candidate=is_small):
         candidates = np.sort(network.causal_order.candidates(target))
         key = candidates.tobytes(), sources.tobytes()
-        if key not in known and len(candidates) > MOST_CANDIDATES:
+        if key not in known and len(candidates) > most:
             known[key] = [np.nan] * len(sources), np.nan
         elif key not in known:
             effects = (whole.part if whole else fits.among)(candidates, candidates)
@@ -152,8 +165,15 @@ def strength_table(network: CausalNetwork, data: PerturbSeqData) -> pd.DataFrame
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def node_fits(data: PerturbSeqData) -> GroupFits:
-    """Regressions of genes on every perturbation: cells with one perturbation at most."""
+def most_candidates(data: PerturbSeqData) -> int:
+    """How many candidates of a target are compared at most."""
+    return MOST_CANDIDATES if data.one_per_cell else MOST_TOGETHER
+
+
+def node_fits(data: PerturbSeqData) -> FitsOfGroups:
+    """Regressions of genes on every perturbation."""
+    if not data.one_per_cell:
+        return JointFits(data, data.perturbations)
     return GroupFits(data, np.where(data.controls, data.n_nodes, data.node_of_cell))
 
 
@@ -169,7 +189,7 @@ def _asked(network: CausalNetwork, *, every_candidate: bool) -> Iterator[tuple[i
 
 
 def _strengths(
-    effects: GroupEffects, candidates: IntArray, sources: IntArray
+    effects: EffectsOfGroups, candidates: IntArray, sources: IntArray
 ) -> tuple[list[float], float]:
     """Return the strength of each source given the other candidates, and of their matrix."""
     if not len(candidates) or not np.isfinite(effects.effect).all():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray
+from argen.checks.guides import JointFits
 from argen.corrections import corrections_of
 from argen.data import PerturbSeqData
 from argen.engine import Genes, ParentJob
@@ -17,6 +19,9 @@ from argen.network import CausalNetwork
 
 # Covariances of so many first stages fit in memory: the cube of it.
 MOST_CANDIDATES = 200
+# Where cells carry several perturbations the covariances are those of all pairs of genes and of
+# perturbations: the fourth power of it.
+MOST_TOGETHER = 50
 # Rounds in which the weights of the nuisance effects follow them.
 N_ROUNDS = 4
 
@@ -101,6 +106,22 @@ def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | 
     return TwoStages(coefficients[1:], coefficients[0], np.array([noise for _, noise in parts]))
 
 
+def joint_stages(fits: JointFits, job: ParentJob) -> TwoStages | None:
+    """Take both stages from regressions on everything that cells carry.
+
+    None where one of them fails, or there are more than ``MOST_TOGETHER`` candidates.
+    """
+    candidates, n = job.candidates, len(job.candidates)
+    if n > MOST_TOGETHER:
+        return None
+    effects = fits.among(candidates, np.append(candidates, job.target))
+    if not np.isfinite(effects.effect).all() or np.linalg.matrix_rank(effects.effect[:, :n]) < n:
+        return None
+    of_genes = np.arange(n + 1)
+    noise = effects.covariances[of_genes, of_genes]
+    return TwoStages(effects.effect[:, :n].T, effects.effect[:, n], np.roll(noise, 1, axis=0))
+
+
 @dataclass(frozen=True, slots=True)
 class EdgesOfTarget:
     """The edges into one gene, and what they rest on."""
@@ -118,14 +139,23 @@ def edges_by_target(network: CausalNetwork, data: PerturbSeqData) -> Iterator[Ed
     Parameters
     ----------
     data
-        Of the cells that the network was inferred from; one perturbation a cell at most.
+        Of the cells that the network was inferred from.
     """
     number = {gene: i for i, gene in enumerate(network.genes)}
-    corrections = corrections_of(data, network.penetrance, network.programs)
-    genes, nodes = Genes(data, corrections), network.nodes
+    nodes, stages_of = network.nodes, _stages(network, data)
     for name, edges in network.edges.groupby("target", sort=False):
         target = number[str(name)]
         candidates = network.causal_order.candidates(target)
-        stages = two_stages(genes, ParentJob(target, candidates), network.config.model_share)
         place = {nodes[source]: k for k, source in enumerate(candidates.tolist())}
-        yield EdgesOfTarget(edges, place, stages)
+        yield EdgesOfTarget(edges, place, stages_of(ParentJob(target, candidates)))
+
+
+def _stages(
+    network: CausalNetwork, data: PerturbSeqData
+) -> Callable[[ParentJob], TwoStages | None]:
+    """Return what fits the two stages of a target."""
+    if not data.one_per_cell:
+        return partial(joint_stages, JointFits(data, data.perturbations))
+    corrections = corrections_of(data, network.penetrance, network.programs)
+    genes, share = Genes(data, corrections), network.config.model_share
+    return lambda job: two_stages(genes, job, share)
