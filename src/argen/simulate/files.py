@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 
-from argen.arrays import FloatArray, IntArray
-from argen.data import PerturbSeqData
+from argen.arrays import FloatArray
+from argen.data import Guides, PerturbSeqData
 from argen.files import writing_file
 from argen.simulate.model import ScreenModel
 from argen.simulate.profile import ScreenProfile
-from argen.simulate.screen import cell_names, guide_labels, planned
+from argen.simulate.screen import cell_names, guides_of, planned
 from argen.simulate.truth import Truth
 
 if TYPE_CHECKING:
@@ -32,16 +31,16 @@ def simulated_anndata(data: PerturbSeqData, truth: Truth) -> AnnData:
     """Lay out a simulated screen as a user's file would be.
 
     ``obs`` has ``perturbation``, ``library_size`` and the covariates; the control label is
-    ``non-targeting``; where a node has several guides, ``guide`` says which a cell carries;
+    ``non-targeting``, and "+" joins those of several perturbations; where a node has several
+    guides, ``guide`` says which a cell carries;
     ``uns["truth"]`` is the table of true direct effects.
     """
     from anndata import AnnData
 
     covariates = data.covariates.set_axis(data.cells.astype(str), axis=0)
-    guides = None if data.guides is None else data.guides.labels()
     return AnnData(
         X=sparse.csr_matrix(data.counts.to_csc()),
-        obs=_labelled(covariates, data.nodes, data.node_of_cell, data.library_size, guides),
+        obs=_labelled(covariates, data.nodes, data.perturbations, data.library_size, data.guides),
         var=pd.DataFrame(index=list(data.genes)),
         uns={"truth": truth.to_frame()},
     )
@@ -75,7 +74,11 @@ def write_screen(
     screen = AnnData(
         X=nothing,
         obs=_labelled(
-            covariates, truth.nodes, cells.node_of_cell, plan.library_size, guide_labels(plan)
+            covariates,
+            truth.nodes,
+            cells.perturbations(len(truth.nodes)),
+            plan.library_size,
+            guides_of(plan),
         ),
         var=pd.DataFrame(index=list(truth.genes)),
         uns={"truth": truth.to_frame()},
@@ -126,11 +129,12 @@ def _widen(matrix: h5py.Group, name: str) -> None:
 def _labelled(
     covariates: pd.DataFrame,
     nodes: tuple[str, ...],
-    node_of_cell: IntArray,
+    perturbations: sparse.csc_array,
     library_size: FloatArray,
-    guides: NDArray[np.object_] | None,
+    guides: Guides | None,
 ) -> pd.DataFrame:
     """Add perturbation, library size and, where they are known, guides to the covariates."""
-    labels = np.array([*nodes, CONTROL_LABEL], dtype=object)[node_of_cell]
+    labels = Guides(nodes, np.arange(len(nodes)), perturbations).labels()
+    labels[labels == ""] = CONTROL_LABEL
     obs = covariates.assign(perturbation=pd.Categorical(labels), library_size=library_size)
-    return obs if guides is None else obs.assign(guide=pd.Categorical(guides))
+    return obs if guides is None else obs.assign(guide=pd.Categorical(guides.labels()))

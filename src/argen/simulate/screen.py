@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 
 from argen.arrays import FloatArray
@@ -72,7 +71,7 @@ def simulate_screen(
         formula=cells.formula,
         left_out=left_out_table([]),
         source=plan.source,
-        guides=_guides(plan),
+        guides=guides_of(plan),
     )
     return data, plan.truth
 
@@ -82,18 +81,26 @@ def cell_names(plan: ScreenPlan) -> pd.Index:
     return pd.Index([f"cell{number}" for number in range(len(plan.cells.node_of_cell))])
 
 
-def guide_labels(plan: ScreenPlan) -> NDArray[np.object_] | None:
-    """Return the guide of each cell, as g1_2 or control; None where a node has but one."""
-    if plan.equations.penetrance.shape[1] == 1:
+def guides_of(plan: ScreenPlan) -> Guides | None:
+    """Return the guides of the cells, as g1_2 or control; None where a node has but one."""
+    n_guides, cells = plan.equations.penetrance.shape[1], plan.cells
+    if n_guides == 1:
         return None
-    nodes = np.array([*plan.truth.nodes, ""], dtype=object)[plan.cells.node_of_cell]
-    numbers = (plan.cells.guide_of_cell + 1).astype(str).astype(object)
-    return np.where(plan.cells.node_of_cell < 0, CONTROL_GUIDE, nodes + "_" + numbers)
-
-
-def _guides(plan: ScreenPlan) -> Guides | None:
-    labels = guide_labels(plan)
-    return None if labels is None else Guides.of_labels(labels, plan.cells.node_of_cell)
+    node = cells.node_of_cell
+    if cells.more is None:
+        nodes = np.array([*plan.truth.nodes, ""], dtype=object)[node]
+        numbers = (cells.guide_of_cell + 1).astype(str).astype(object)
+        labels = np.where(node < 0, CONTROL_GUIDE, nodes + "_" + numbers)
+        return Guides.of_labels(labels, node)
+    names = [f"{name}_{guide + 1}" for name in plan.truth.nodes for guide in range(n_guides)]
+    more = cells.more.tocoo()
+    first = np.where(node < 0, len(names), node * n_guides + cells.guide_of_cell)
+    guide = np.concatenate([first, more.col.astype(np.int64) * n_guides + more.data - 1])
+    cell, shape = np.concatenate([np.arange(len(node)), more.row]), (len(node), len(names) + 1)
+    carried = sparse.csc_array((np.ones(len(cell), dtype=np.int8), (cell, guide)), shape=shape)
+    carried.sort_indices()
+    node_of_guide = np.append(np.repeat(np.arange(len(plan.truth.nodes)), n_guides), -1)
+    return Guides((*names, CONTROL_GUIDE), node_of_guide, carried)
 
 
 def planned(

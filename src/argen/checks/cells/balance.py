@@ -60,12 +60,11 @@ def balance_table(data: PerturbSeqData, others: pd.DataFrame) -> pd.DataFrame:
     rows = []
     n_carried = np.bincount(data.perturbations.indices, minlength=data.n_cells)
     for node, name in enumerate(data.nodes):
-        carries, among = data.perturbed(node), np.empty((data.n_cells, 0))
-        cells = data.controls | carries
-        if not data.one_per_cell:
-            among, cells = (n_carried - carries)[:, None], np.ones(data.n_cells, dtype=bool)
+        carries = data.perturbed(node)
+        cells = data.controls | carries if data.one_per_cell else slice(None)
+        among = () if data.one_per_cell else (n_carried - carries,)
         for column, role, block, given in blocks:
-            base = np.column_stack([given, among])[cells]
+            base = np.column_stack([given, *among])[cells]
             tests = logistic_tests(carries[cells].astype(np.float64), base, block[cells])
             rows.append((name, column, role, *tests))
     table = pd.DataFrame(rows, columns=["node", "column", "role", "statistic", "wald", "df"])

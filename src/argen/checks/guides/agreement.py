@@ -10,24 +10,20 @@ among the cells of each gene, and statistics are divided by what these ask for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.checks.guides import by_guide
-from argen.checks.guides.by_guide import GuideEffects, guide_effects, permuted_guides
+from argen.checks.guides.by_guide import GuideEffects
 from argen.checks.guides.group_effects import EffectRegression, EffectsOfGroups, regress_effects
-from argen.data import PerturbSeqData
 from argen.errors import listed
 from argen.network import CausalNetwork, Finding
 from argen.pvalues import adjust, inflation_needed, less_inflated, two_sided
 
 DISAGREEMENT_ALPHA = 0.05
-# More guides than those of so many candidates cost too much.
-MOST_CANDIDATES = 100
 # Tests of permuted guides for each target, within bounds on the permutations. Where genes are many
 # a permutation takes seconds: the fewest.
 TESTS_OF_A_TARGET, FEWEST_PERMUTATIONS, MOST_PERMUTATIONS = 1000, 3, 30
@@ -45,27 +41,29 @@ class Inflation:
 
 
 def guide_inflation(
-    data: PerturbSeqData,
-    labels: NDArray[np.object_],
-    network: CausalNetwork,
-    pairs: list[tuple[int, int]],
-    rng: np.random.Generator,
+    draw: Callable[[], GuideEffects], network: CausalNetwork, pairs: list[tuple[int, int]]
 ) -> Inflation:
     """Return what statistics are to be divided by, from guides that do not differ.
 
     The heaviest tails belong to single genes, so that each target has its own where its tests
     are enough, and that of all tests at least.
+
+    Parameters
+    ----------
+    draw
+        Returns the effects of guides whose labels are permuted among the cells of each node.
     """
     genes, n_targets = network.genes, len({target for _, target in pairs})
     n_wanted = int(np.ceil(TESTS_OF_A_TARGET * n_targets / max(len(pairs), 1)))
-    is_small = len(genes) <= by_guide.MOST_GENES
-    n_most = MOST_PERMUTATIONS if is_small else FEWEST_PERMUTATIONS
     of_pairs, of_targets = [], []
-    for _ in range(min(max(n_wanted, FEWEST_PERMUTATIONS), n_most)):
-        found = guide_effects(data, permuted_guides(data, labels, rng))
+    for number in range(MOST_PERMUTATIONS):
+        if number >= max(n_wanted, FEWEST_PERMUTATIONS):
+            break
+        found = draw()
         of_pairs.append(agreement_table(found, genes, pairs))
         of_targets.append(overidentification_table(explained_targets(found, network, pairs)[0]))
-        if not len(of_pairs[0]) and not len(of_targets[0]):  # no gene has two guides
+        has_none = not len(of_pairs[0]) and not len(of_targets[0])  # no gene has two guides
+        if has_none or (number + 1 >= FEWEST_PERMUTATIONS and not found.is_quick):
             break
     agreement, explained = pd.concat(of_pairs), pd.concat(of_targets)
     of_all = inflation_needed(agreement["p_value"].to_numpy(dtype=np.float64), LEVELS)
@@ -151,7 +149,7 @@ def explained_targets(
     explained, too_many = [], []
     for target in sorted({target for _, target in pairs}):
         candidates = np.asarray(network.causal_order.candidates(target))
-        if len(candidates) > MOST_CANDIDATES:
+        if len(candidates) > found.most_candidates:
             too_many.append(network.genes[target])
         elif len(candidates):
             guides = found.of(candidates)

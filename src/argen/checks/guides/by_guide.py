@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from argen.arrays import IntArray
 from argen.checks.guides.group_effects import EffectsOfGroups, FitsOfGroups, GroupFits
-from argen.data import PerturbSeqData
+from argen.checks.guides.joint_effects import JointFits
+from argen.data import Guides, PerturbSeqData
 from argen.network import CausalNetwork
 from argen.pvalues import two_sided
 
@@ -18,6 +21,11 @@ from argen.pvalues import two_sided
 FEWEST_CELLS = 10
 # Beyond it the pairs compared are the edges.
 MOST_GENES = 100
+# The same where cells carry several perturbations, so that each pair takes some milliseconds.
+MOST_GENES_JOINTLY = 30
+# More guides than those of so many candidates cost too much: of all pairs of guides and of genes
+# where cells carry several.
+MOST_CANDIDATES, MOST_CANDIDATES_JOINTLY = 100, 20
 _COLUMNS = ["source", "guide", "n_cells", "target", "effect", "std_error", "p_value"]
 
 
@@ -31,6 +39,8 @@ class GuideEffects:
     fits: FitsOfGroups  # of guides, and last of the cells of guides without a part
     whole: EffectsOfGroups | None  # of all guides on all genes, where these are few
     too_few: tuple[str, ...]  # guides of fewer than FEWEST_CELLS cells
+    is_quick: bool  # whether it takes less than seconds to compare all pairs
+    most_candidates: int = MOST_CANDIDATES  # more guides than theirs cost too much
 
     def of(self, nodes: IntArray) -> IntArray:
         """Guides of some nodes."""
@@ -73,18 +83,76 @@ def guide_effects(data: PerturbSeqData, labels: NDArray[np.object_]) -> GuideEff
         fits=fits,
         whole=fits.among(np.arange(n_groups), np.arange(data.n_genes)) if is_small else None,
         too_few=tuple(f"{named[k][1]} ({sizes[k]} cells)" for k in few.tolist()),
+        is_quick=is_small,
     )
 
 
-def compared_pairs(network: CausalNetwork) -> list[tuple[int, int]]:
+def joint_guide_effects(data: PerturbSeqData, guides: Guides) -> GuideEffects:
+    """Fit genes on all guides at once: cells with several perturbations.
+
+    Cells that carry several guides of a node, or one of too few cells, have an indicator of their
+    own, one for each node.
+    """
+    alone = _one_of_each_node(guides, data.n_nodes)
+    n_cells = np.diff(alone.indptr)
+    named = sorted(np.flatnonzero(guides.node >= 0).tolist(), key=_by_node(guides))
+    order = np.array([g for g in named if n_cells[g] >= FEWEST_CELLS], dtype=np.int64)
+    few = [g for g in named if n_cells[g] < FEWEST_CELLS]
+    kept, node = alone[:, order], guides.node[order]
+    of_node = np.eye(data.n_nodes, dtype=np.int8)[node]
+    others = sparse.csc_array(data.perturbations - kept @ sparse.csr_array(of_node))
+    others.eliminate_zeros()
+    others = others[:, np.flatnonzero(np.diff(others.indptr))]
+    fits = JointFits(data, sparse.hstack([kept, others], format="csc"))
+    return GuideEffects(
+        guides=tuple(guides.names[g] for g in order.tolist()),
+        node=node,
+        n_cells=n_cells[order],
+        fits=fits,
+        whole=None,
+        too_few=tuple(f"{guides.names[g]} ({n_cells[g]} cells)" for g in few),
+        is_quick=data.n_genes <= MOST_GENES_JOINTLY,
+        most_candidates=MOST_CANDIDATES_JOINTLY,
+    )
+
+
+def _by_node(guides: Guides) -> Callable[[int], tuple[int, str]]:
+    return lambda guide: (int(guides.node[guide]), guides.names[guide])
+
+
+def _one_of_each_node(guides: Guides, n_nodes: int) -> sparse.csc_array:
+    """Take the guides that cells carry as the only one of their node: (n_cells, n_guides)."""
+    carried = guides.carried.tocoo()
+    node = guides.node[carried.col]
+    code = carried.row.astype(np.int64) * (n_nodes + 1) + node  # -1 of those of no node
+    _, place, n_of_node = np.unique(code, return_inverse=True, return_counts=True)
+    kept = (node >= 0) & (n_of_node[place] == 1)
+    entries = carried.data[kept], (carried.row[kept], carried.col[kept])
+    return sparse.csc_array(entries, shape=carried.shape)
+
+
+def permuted_among_carriers(guides: Guides, n_nodes: int, rng: np.random.Generator) -> Guides:
+    """Permute the guides of each node among the cells that carry one of them alone."""
+    alone = _one_of_each_node(guides, n_nodes).tocoo()
+    row, column = alone.row.astype(np.int64), alone.col.astype(np.int64)
+    for node in range(n_nodes):
+        own = np.flatnonzero(guides.node[column] == node)
+        column[own] = column[rng.permutation(own)]
+    carried = sparse.csc_array((alone.data, (row, column)), shape=alone.shape)
+    carried.sort_indices()
+    return Guides(guides.names, guides.node, carried)
+
+
+def compared_pairs(network: CausalNetwork, most_genes: int) -> list[tuple[int, int]]:
     """Pairs of a node and another gene whose guides are compared.
 
-    All pairs of nodes and all edges into sinks, where the genes are few; else the edges.
+    All pairs of nodes and all edges into sinks, where the genes are no more than ``most_genes``;
+    else the edges.
     """
     number = {gene: k for k, gene in enumerate(network.genes)}
     edges = network.edges[["source", "target"]].itertuples(index=False, name=None)
     pairs = {(number[source], number[target]) for source, target in edges}
-    if len(network.genes) <= MOST_GENES:
+    if len(network.genes) <= most_genes:
         pairs |= {(a, b) for a, b in np.argwhere(~np.eye(len(network.nodes), dtype=bool)).tolist()}
     return sorted(pairs)
 

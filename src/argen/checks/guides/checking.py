@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from argen.checks.findings import Diagnostics, Found
 from argen.checks.guides.agreement import (
-    MOST_CANDIDATES,
     agreement_table,
     exclusion_findings,
     explained_targets,
@@ -14,8 +15,19 @@ from argen.checks.guides.agreement import (
     leave_one_out_table,
     overidentification_table,
 )
-from argen.checks.guides.by_guide import FEWEST_CELLS, compared_pairs, guide_effects, guide_table
-from argen.data import PerturbSeqData
+from argen.checks.guides.by_guide import (
+    FEWEST_CELLS,
+    MOST_GENES,
+    MOST_GENES_JOINTLY,
+    GuideEffects,
+    compared_pairs,
+    guide_effects,
+    guide_table,
+    joint_guide_effects,
+    permuted_among_carriers,
+    permuted_guides,
+)
+from argen.data import Guides, PerturbSeqData
 from argen.errors import listed
 from argen.network import CausalNetwork
 
@@ -30,13 +42,9 @@ def check_guides(
     if data.guides is None:
         found.measured.append("guides: not compared, as the guides of the cells are not known")
         return found.all()
-    if not data.one_per_cell:
-        found.measured.append("guides: not compared, as cells carry several perturbations")
-        return found.all()
-    labels = data.guides.labels()
-    of_guides = guide_effects(data, labels)
-    pairs = compared_pairs(network)
-    inflation = guide_inflation(data, labels, network, pairs, rng)
+    of_guides, draw = _effects(data, data.guides, rng)
+    pairs = compared_pairs(network, MOST_GENES if data.one_per_cell else MOST_GENES_JOINTLY)
+    inflation = guide_inflation(draw, network, pairs)
     agreement = agreement_table(of_guides, network.genes, pairs, inflation)
     targets, too_many = explained_targets(of_guides, network, pairs)
     explained = overidentification_table(targets, inflation)
@@ -65,7 +73,21 @@ def check_guides(
     )
     if too_many:
         found.measured.append(
-            f"guides of targets with more than {MOST_CANDIDATES} candidates, not "
+            f"guides of targets with more than {of_guides.most_candidates} candidates, not "
             f"compared: {listed(too_many)}"
         )
     return found.all()
+
+
+def _effects(
+    data: PerturbSeqData, guides: Guides, rng: np.random.Generator
+) -> tuple[GuideEffects, Callable[[], GuideEffects]]:
+    """Return the effects of the guides, and what draws those of permuted guides."""
+    if data.one_per_cell:
+        labels = guides.labels()
+        found = guide_effects(data, labels)
+        return found, lambda: guide_effects(data, permuted_guides(data, labels, rng))
+    n = data.n_nodes
+    return joint_guide_effects(data, guides), lambda: joint_guide_effects(
+        data, permuted_among_carriers(guides, n, rng)
+    )
