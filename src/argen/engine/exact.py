@@ -244,6 +244,16 @@ class ExactParentTester(OnCounts):
         )
 
 
+def require_controls(data: PerturbSeqData) -> None:
+    """Refuse a comparison with controls where there are none."""
+    if data.n_controls == 0:
+        raise InputError(
+            "Every cell carries a perturbation, and Wald's test of total effects compares with "
+            "cells that carry none: use screen_test='saddlepoint', which compares with the cells "
+            "that are without the one in question."
+        )
+
+
 class ExactEngine:
     """Regressions on dense designs: slow for large screens, for covariates of any kind."""
 
@@ -253,6 +263,7 @@ class ExactEngine:
         """Prepare to screen the targets of a screen, block by block."""
         if joint_applies(data, config):
             return JointScreener(data)
+        require_controls(data)
         if not saddlepoint_applies(data, config):
             return ExactScreener(data, None, corrections)
         controls, perturbed = np.flatnonzero(data.controls), data.perturbations.indices

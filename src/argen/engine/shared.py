@@ -13,7 +13,7 @@ from argen.config import InferenceConfig
 from argen.data import GeneCounts, PerturbSeqData
 from argen.engine.corrections import Corrections
 from argen.engine.counts import OnCounts
-from argen.engine.exact import ExactEngine, ExactScreener
+from argen.engine.exact import ExactEngine, ExactScreener, require_controls
 from argen.engine.grouped import GroupedTester
 from argen.engine.joint import joint_applies
 from argen.engine.protocol import Effects, Fitted, ParentTester, Screener
@@ -182,15 +182,13 @@ class SharedEngine(ExactEngine):
         self, data: PerturbSeqData, config: InferenceConfig, corrections: Corrections | None = None
     ) -> Screener:
         """Prepare to screen the targets of a screen, block by block."""
+        if joint_applies(data, config):
+            return super().screen(data, config, corrections)
+        require_controls(data)
         block = data.regressors
         n_levels = [int(codes.max()) + 1 for codes in block.factors]
         n_indicators = sum(n_levels) - max(n_levels, default=0) - len(n_levels[1:])
-        fits = not joint_applies(data, config)
-        if (
-            fits
-            and len(block.numeric_columns) in SERIES_DEGREES
-            and n_indicators <= MOST_INDICATORS
-        ):
+        if len(block.numeric_columns) in SERIES_DEGREES and n_indicators <= MOST_INDICATORS:
             return SharedScreener(data, config, corrections)
         return super().screen(data, config, corrections)
 

@@ -135,8 +135,10 @@ def finite_total_effects(data: PerturbSeqData, screen: DescendantScreen) -> Tota
     size, controls = np.exp(data.offset), data.controls
     for target in np.flatnonzero(infinite.any(axis=0)):
         counts = data.counts.dense(np.array([target]))[0]
-        of_controls = max(counts[controls].sum(), 0.5)
         for source in np.flatnonzero(infinite[:, target]):
+            if not data.one_per_cell:
+                controls = ~data.perturbed(int(source))
+            of_controls = max(counts[controls].sum(), 0.5)
             cells = data.cells_of(int(source))
             of_cells = max(counts[cells].sum(), 0.5)
             ratio = (of_cells / size[cells].sum()) / (of_controls / size[controls].sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -63,13 +63,20 @@ class GeneNames:
 class NodeSelection:
     """Which labels are nodes, and the fate of the others.
 
-    Cells that carry anything but nodes are not used: they are neither controls nor instruments.
+    Cells that carry anything but nodes are not used, unless they are to be kept: they are neither
+    controls nor instruments.
     """
 
     columns: dict[str, int]  # label -> column of the matrix, in the order of the columns
     used: BoolArray  # (n_cells,) of those that passed the filter
     left_out: list[Fate]
     dropped: list[Fate]
+
+    def among(self, carried: Carried, options: ReadOptions) -> NodeSelection:
+        """Choose the cells that are used with these nodes."""
+        if options.keep_others:
+            return self
+        return replace(self, used=~carried.outside(list(self.columns)))
 
 
 def gene_names(genes: pd.DataFrame, symbols: str | None) -> GeneNames:
@@ -98,8 +105,9 @@ def select_nodes(
         wanted_columns = _wanted_columns(options.nodes, genes, carried.all_labels, sizes)
     columns, left_out = _match_labels(sizes, genes, wanted_columns)
     ordered = dict(sorted(columns.items(), key=lambda item: item[1]))
-    start = NodeSelection(ordered, ~carried.outside(list(ordered)), left_out, [])
-    chosen = drop_nodes(start, carried, genes, min_cells=options.min_cells)
+    everything = NodeSelection(ordered, np.ones(carried.n_cells, dtype=bool), left_out, [])
+    start = everything.among(carried, options)
+    chosen = drop_nodes(start, carried, genes, options)
     check_enough(chosen, genes, gene_table, strict=options.strict)
     return chosen
 
@@ -108,15 +116,15 @@ def drop_nodes(
     chosen: NodeSelection,
     carried: Carried,
     genes: GeneNames,
+    options: ReadOptions,
     *,
-    min_cells: int,
     without_counts: Callable[[NodeSelection], list[str]] = lambda chosen: [],
 ) -> NodeSelection:
     """Drop genes with too few cells or without counts, and their cells with them.
 
     Those cells may have been the last of another gene, or have had all its counts.
     """
-    sizes = carried.sizes
+    sizes, min_cells = carried.sizes, options.min_cells
     while True:
         reasons = {}
         n_used = carried.cells_of_labels(chosen.used)
@@ -133,9 +141,8 @@ def drop_nodes(
             ("node", genes.display(chosen.columns[label]), int(sizes.get(label, 0)), reason)
             for label, reason in sorted(reasons.items())
         ]
-        chosen = NodeSelection(
-            left, ~carried.outside(list(left)), chosen.left_out, chosen.dropped + dropped
-        )
+        dropped = chosen.dropped + dropped
+        chosen = replace(chosen, columns=left, dropped=dropped).among(carried, options)
 
 
 def check_enough(

@@ -83,6 +83,9 @@ class ReadOptions:
     separator
         What joins the genes in the label of a cell with several perturbations, such as "+"; a
         cell that carries anything but nodes and controls is left out.
+    keep_others
+        Keep cells that carry what is no node, and take no notice of that: where each cell carries
+        many perturbations, hardly any carries nodes alone.
     target_names
         Names of the columns where the target is a table of obsm without them: a list, or a key
         of uns.
@@ -119,6 +122,7 @@ class ReadOptions:
     guide_pattern: str | None = None
     min_guide_counts: int | None = None
     separator: str | None = None
+    keep_others: bool = False
     target_names: str | Sequence[str] | None = None
     memory: str | int | None = None
     scratch: str | Path | None = None
@@ -283,6 +287,7 @@ _FORMS: dict[str, Callable[[object, str], object]] = {
     "guide_pattern": _pattern,
     "min_guide_counts": partial(whole_number, least=1),
     "separator": _separator,
+    "keep_others": _true_or_false,
     "target_names": _key_or_names,
     "memory": lambda value, _: most_bytes(value),
     "scratch": _folder,

@@ -133,19 +133,22 @@ def _report_few_controls(data: PerturbSeqData, *, strict: bool) -> None:
 
 def _check_regressors(data: PerturbSeqData) -> None:
     """Refuse covariates that the perturbations, or too few controls, cannot be told from."""
+    # Where cells carry several perturbations, all that are without one are compared with it.
+    n_compared = data.n_controls if data.one_per_cell else data.n_cells - data.n_perturbed.max()
+    compared = "control cells" if data.one_per_cell else "cells without one of the perturbations"
     for name in data.covariates.columns:
         # Before coding: a column of barcodes would become as many columns as cells.
         n_levels = data.covariates[name].nunique()
-        if is_categorical(data.covariates[name]) and n_levels >= data.n_controls:
+        if is_categorical(data.covariates[name]) and n_levels >= n_compared:
             raise InputError(
-                f"Covariate {str(name)!r} has {n_levels:,} levels for {data.n_controls:,} control "
-                "cells: expected fewer levels than cells. If it holds numbers, make them numeric."
+                f"Covariate {str(name)!r} has {n_levels:,} levels for {n_compared:,} {compared}: "
+                "expected fewer levels than cells. If it holds numbers, make them numeric."
             )
     block = data.regressors
     n_needed = len(block.names) + 2
-    if data.n_controls < n_needed:
+    if n_compared < n_needed:
         raise InputError(
-            f"There are {data.n_controls} control cells for {n_needed} coefficients (intercept, "
+            f"There are {n_compared} {compared} for {n_needed} coefficients (intercept, "
             f"perturbation, {n_needed - 2} of covariates): expected more cells than coefficients. "
             "Use fewer covariates or more control cells."
         )

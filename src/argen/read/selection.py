@@ -66,7 +66,7 @@ def select_from(
     counts, row_sums, panel = _read(matrix, wanted, options.panel, check, store, threads)
     of_targets = counts.part(0, len(columns))
 
-    nodes = _with_counts(first, of_targets, carried, genes, options.min_cells)
+    nodes = _with_counts(first, of_targets, carried, genes, options)
     check_enough(nodes, genes, gene_table, strict=options.strict)
     still = nodes.used[first.used]
     is_sink, left_out_sinks = _sinks_with_counts(
@@ -148,7 +148,11 @@ def _read(
 
 
 def _with_counts(
-    first: NodeSelection, counts: GeneCounts, carried: Carried, genes: GeneNames, min_cells: int
+    first: NodeSelection,
+    counts: GeneCounts,
+    carried: Carried,
+    genes: GeneNames,
+    options: ReadOptions,
 ) -> NodeSelection:
     """Drop the nodes without a count in the cells that are used."""
     place = {label: k for k, label in enumerate(first.columns)}
@@ -157,7 +161,7 @@ def _with_counts(
         totals = counts.totals(chosen.used[first.used])
         return [label for label in chosen.columns if totals[place[label]] == 0]
 
-    return drop_nodes(first, carried, genes, min_cells=min_cells, without_counts=without_counts)
+    return drop_nodes(first, carried, genes, options, without_counts=without_counts)
 
 
 def _sinks_with_counts(

@@ -27,6 +27,11 @@ class Carried:
     all_labels: set[str]  # before the filter too
 
     @property
+    def n_cells(self) -> int:
+        """Cells that passed the filter."""
+        return int(self.matrix.shape[0])
+
+    @property
     def sizes(self) -> pd.Series:
         """Cells of each label, the most frequent first."""
         sizes = pd.Series(np.diff(self.matrix.indptr), index=self.labels)
@@ -168,7 +173,8 @@ def _from_indicators(opened: OpenAnnData, passed: BoolArray, options: ReadOption
     carried = Carried(
         pd.Index([names[k] for k in order], dtype=object), matrix, set(names) - set(control)
     )
-    if len(np.unique(matrix.indices)) == matrix.shape[0]:
+    n_carried = np.bincount(matrix.indices, minlength=matrix.shape[0])
+    if (n_carried == 1).all():
         raise InputError(
             f"Every cell has a perturbation in obsm[{target!r}], so that none is a control: "
             "expected cells without any, or name the columns of guides that target nothing as "

@@ -106,10 +106,11 @@ def null_screens(
 ) -> list[NullScreens]:
     """Run null screens of each kind until it has about so many tests.
 
-    Controls do not pose where half of them are fewer than the cells of any perturbation.
-    Direct effects have fewer tests where cells carry several perturbations, and with
-    negative-binomial fits. Those of non-targeting guides are one for each; there are none unless
-    the controls have three guides of ten cells or more.
+    Controls do not pose where half of them are fewer than the cells of any perturbation, nor
+    where cells carry several, as they would carry one each. Direct effects have fewer tests where
+    cells carry several perturbations, and with negative-binomial fits. Those of non-targeting
+    guides are one for each; there are none unless the controls have three guides of ten cells or
+    more.
 
     Parameters
     ----------
@@ -124,15 +125,15 @@ def null_screens(
     """
     data, nodes = _with_few_genes(data, rng)
     controls = np.bincount(data.perturbations.indices, minlength=data.n_cells) == 0
-    alone = only_cells(data, np.flatnonzero(controls))
     strata = _strata(data.covariates)
     found, sizes = [], data.n_perturbed
-    if alone.n_cells // 2 >= sizes.min():  # else groups are not those of the screen
+    alone = only_cells(data, np.flatnonzero(controls)) if data.one_per_cell else None
+    if alone is not None and alone.n_cells // 2 >= sizes.min():  # else groups are not the screen's
         found.append(_run("controls", lambda: _posing(alone, sizes, rng), config, n_tests))
     found.append(
         _run("permuted labels", lambda: _permuted(data, strata, rng), config, n_tests),
     )
-    if alone.guides is not None:
+    if alone is not None and alone.guides is not None:
         of_cell = alone.guides.labels()
         n_cells = pd.Series(of_cell[of_cell != ""]).value_counts(sort=False)
         enough = n_cells.index[n_cells >= FEWEST_CELLS]
@@ -251,8 +252,10 @@ def _with_few_genes(
     chosen = np.concatenate([nodes, data.n_nodes + sinks])
     carried = sparse.csr_array(data.perturbations)
     other = np.setdiff1d(np.arange(data.n_nodes), nodes)
-    kept = np.asarray(carried[:, other].sum(axis=1)).reshape(-1) == 0
     fewer = data.take(genes=chosen, n_nodes=n_nodes)
+    if not data.one_per_cell:  # hardly a cell carries none of the others
+        return fewer, nodes
+    kept = np.asarray(carried[:, other].sum(axis=1)).reshape(-1) == 0
     return only_cells(fewer, np.flatnonzero(kept)), nodes
 
 
@@ -267,9 +270,7 @@ def calibration_quantiles(screens: list[NullScreens]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def calibration_findings(
-    screens: list[NullScreens], config: InferenceConfig, *, one_per_cell: bool = True
-) -> list[Finding]:
+def calibration_findings(screens: list[NullScreens], config: InferenceConfig) -> list[Finding]:
     """Say where p-values are inflated, and what to do."""
     needed = [each.inflation_needed() for each in screens if each.inflated()]
     inflation = math.ceil(100.0 * config.inflation * max(needed, default=1.0)) / 100.0
@@ -279,7 +280,7 @@ def calibration_findings(
             f"P-VALUES ARE INFLATED: in null screens ({each.kind}; {len(each.p_values)} screens, "
             f"{sum(map(len, each.p_values)):,} tests of {each.tests}) "
             f"{' and '.join(each.inflated().values())}.",
-            f"{_first_remedy(each.tests, config, one_per_cell)} infer again with "
+            f"{_first_remedy(each.tests, config)} infer again with "
             f"inflation={inflation:g} (--inflation {inflation:g}), which divides the test "
             "statistics so that null screens hold.",
             "serious",
@@ -289,13 +290,8 @@ def calibration_findings(
     ]
 
 
-def _first_remedy(tests: str, config: InferenceConfig, one_per_cell: bool) -> str:
+def _first_remedy(tests: str, config: InferenceConfig) -> str:
     """Name the default test where another one is in use."""
-    if tests == TOTAL and not one_per_cell:
-        return (
-            "Where cells carry several perturbations total effects have Wald's test, whose "
-            "p-values are too small for few counts and cells:"
-        )
     used, default = (
         (config.test_of_screen, "screen_test='saddlepoint'")
         if tests == TOTAL

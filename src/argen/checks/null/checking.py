@@ -36,11 +36,13 @@ def check_null_screens(
     table = calibration_table(screens)
     found.tables["calibration"] = table
     found.tables["calibration_qq"] = calibration_quantiles(screens)
-    found.findings += calibration_findings(screens, config, one_per_cell=data.one_per_cell)
+    found.findings += calibration_findings(screens, config)
     if "controls" not in set(table["kind"]):
         found.measured.append(
             "null screens (controls): not computed, as half of the controls are fewer than the "
             "cells of any perturbation"
+            if data.one_per_cell
+            else "null screens (controls): not computed, as cells carry several perturbations"
         )
     for row in table.to_dict("records"):
         found.measured.append(
