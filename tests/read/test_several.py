@@ -103,6 +103,37 @@ def test_one_perturbation_per_cell_is_the_same_either_way(screen, read):
     assert read(screen, separator="+").sha256 == read(screen).sha256
 
 
+def one_each(table):
+    """Every cell carries one of the genes, and nothing else."""
+    each = np.arange(len(table))[:, None] % 4 == np.arange(5)
+    return pd.DataFrame(each, columns=table.columns, index=table.index)
+
+
+def test_cells_that_carry_something_else_can_be_kept(screen, read, carried):
+    screen.obsm["guides"] = carried
+    data = read(screen, target="guides", keep_others=True)
+    assert data.n_cells == 300
+    np.testing.assert_array_equal(data.perturbations.toarray() == 1, carried[list(data.nodes)])
+    assert "IRF1" in set(data.left_out["name"])
+    screen.obs["perturbation"] = joined(carried, "+")
+    assert read(screen, separator="+", keep_others=True).sha256 == data.sha256
+
+
+def test_without_a_cell_that_carries_nothing(screen, read, carried):
+    """Each perturbation is compared with the cells that are without it."""
+    nothing = ~carried[GENES].any(axis=1)
+    carried.loc[nothing, GENES] = np.arange(nothing.sum())[:, None] % 3 != np.arange(3)
+    screen.obsm["guides"] = carried
+    data = read(screen, target="guides", keep_others=True)
+    assert data.n_controls == 0
+    network = argen.infer_network(data)
+    assert np.isfinite(network.screen.p_value[network.screen.pairs]).all()
+    assert "(0 control)" in network.summary()
+    with pytest.raises(argen.InputError, match="Every cell carries a perturbation"):
+        argen.screen_descendants(data, argen.InferenceConfig(screen_test="wald"))
+    argen.check(network, data, n_null_tests=100)
+
+
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
@@ -112,7 +143,8 @@ def test_one_perturbation_per_cell_is_the_same_either_way(screen, read):
         (lambda t: t.to_numpy(), {"target_names": ["A", "B"]}, "has 5 columns and 2 different"),
         (lambda t: t.to_numpy(), {"target_names": "absent"}, "There is no 'absent' in uns"),
         (lambda t: t.to_numpy(), {"target_names": [1]}, "target_names must be text"),
-        (lambda t: t | True, {}, "Every cell has a perturbation"),
+        (lambda t: t | True, {}, "Every cell carries 'IRF1'"),
+        (one_each, {}, "Every cell has a perturbation"),
         (lambda t: t, {"separator": "+"}, r"obsm\['guides'\] is a table of indicators"),
     ],
 )

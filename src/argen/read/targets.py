@@ -173,8 +173,14 @@ def _from_indicators(opened: OpenAnnData, passed: BoolArray, options: ReadOption
     carried = Carried(
         pd.Index([names[k] for k in order], dtype=object), matrix, set(names) - set(control)
     )
-    n_carried = np.bincount(matrix.indices, minlength=matrix.shape[0])
-    if (n_carried == 1).all():
+    everywhere = carried.labels[np.diff(matrix.indptr) == matrix.shape[0]]
+    if len(everywhere):
+        raise InputError(
+            f"Every cell carries {first_few(everywhere)} in obsm[{target!r}], so that none is "
+            "without it to compare with: expected cells with and without each. Leave such columns "
+            "out."
+        )
+    if (np.bincount(matrix.indices, minlength=matrix.shape[0]) == 1).all():
         raise InputError(
             f"Every cell has a perturbation in obsm[{target!r}], so that none is a control: "
             "expected cells without any, or name the columns of guides that target nothing as "
