@@ -117,7 +117,8 @@ def _report_few_controls(data: PerturbSeqData, *, strict: bool) -> None:
     """
     n_typical = int(np.median(data.n_perturbed))
     n_needed = min(n_typical, _ENOUGH_CONTROLS)
-    if data.n_controls >= n_needed:
+    # Where cells carry several perturbations, those without one are compared with it.
+    if data.n_controls >= n_needed or not data.one_per_cell:
         return
     share = n_typical / (n_typical + data.n_controls)
     few = (
