@@ -143,16 +143,15 @@ def permuted_among_carriers(guides: Guides, n_nodes: int, rng: np.random.Generat
     return Guides(guides.names, guides.node, carried)
 
 
-def compared_pairs(network: CausalNetwork, most_genes: int) -> list[tuple[int, int]]:
+def compared_pairs(network: CausalNetwork, *, every_pair: bool) -> list[tuple[int, int]]:
     """Pairs of a node and another gene whose guides are compared.
 
-    All pairs of nodes and all edges into sinks, where the genes are no more than ``most_genes``;
-    else the edges.
+    All pairs of nodes and all edges into sinks, or the edges alone.
     """
     number = {gene: k for k, gene in enumerate(network.genes)}
     edges = network.edges[["source", "target"]].itertuples(index=False, name=None)
     pairs = {(number[source], number[target]) for source, target in edges}
-    if len(network.genes) <= most_genes:
+    if every_pair:
         pairs |= {(a, b) for a, b in np.argwhere(~np.eye(len(network.nodes), dtype=bool)).tolist()}
     return sorted(pairs)
 

@@ -17,8 +17,6 @@ from argen.checks.guides.agreement import (
 )
 from argen.checks.guides.by_guide import (
     FEWEST_CELLS,
-    MOST_GENES,
-    MOST_GENES_JOINTLY,
     GuideEffects,
     compared_pairs,
     guide_effects,
@@ -43,7 +41,7 @@ def check_guides(
         found.measured.append("guides: not compared, as the guides of the cells are not known")
         return found.all()
     of_guides, draw = _effects(data, data.guides, rng)
-    pairs = compared_pairs(network, MOST_GENES if data.one_per_cell else MOST_GENES_JOINTLY)
+    pairs = compared_pairs(network, every_pair=of_guides.is_quick)
     inflation = guide_inflation(draw, network, pairs)
     agreement = agreement_table(of_guides, network.genes, pairs, inflation)
     targets, too_many = explained_targets(of_guides, network, pairs)
