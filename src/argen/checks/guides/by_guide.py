@@ -40,7 +40,7 @@ class GuideEffects:
     whole: EffectsOfGroups | None  # of all guides on all genes, where these are few
     too_few: tuple[str, ...]  # guides of fewer than FEWEST_CELLS cells
     is_quick: bool  # whether it takes less than seconds to compare all pairs
-    most_candidates: int = MOST_CANDIDATES  # more guides than theirs cost too much
+    most_candidates: int  # more guides than theirs cost too much
 
     def of(self, nodes: IntArray) -> IntArray:
         """Guides of some nodes."""
@@ -84,6 +84,7 @@ def guide_effects(data: PerturbSeqData, labels: NDArray[np.object_]) -> GuideEff
         whole=fits.among(np.arange(n_groups), np.arange(data.n_genes)) if is_small else None,
         too_few=tuple(f"{named[k][1]} ({sizes[k]} cells)" for k in few.tolist()),
         is_quick=is_small,
+        most_candidates=MOST_CANDIDATES,
     )
 
 
