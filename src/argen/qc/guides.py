@@ -36,14 +36,16 @@ def guide_knockdowns(data: PerturbSeqData) -> tuple[pd.DataFrame, pd.DataFrame]:
             if not len(own):  # the guides of its cells are not known
                 continue
             effects = found.among(own, np.array([node]))
-            effect, variance = effects.effect[:, 0], effects.cross[:, 0, 0]
-            std_error = np.sqrt(variance[:-1] + variance[-1])
+            effect, std_error = effects.effect[:, 0], effects.std_error[:, 0]
             p_value = two_sided(effect / std_error)[0]
             names = [found.guides[g] for g in own.tolist()]
             numbers = zip(names, found.n_cells[own], effect, std_error, p_value, strict=True)
             rows += [(data.nodes[node], *each) for each in numbers]
-            weight = 1.0 / variance[:-1]
-            statistic = np.sum(weight * (effect - np.sum(weight * effect) / weight.sum()) ** 2)
+            # What they share, of the controls, is no part of how they differ.
+            covariance = effects.covariance(np.arange(len(own)), np.array([0]), np.ones(1))
+            contrasts = np.eye(len(own))[1:] - np.eye(len(own))[0]
+            left = contrasts @ effect
+            statistic = left @ np.linalg.solve(contrasts @ covariance @ contrasts.T, left)
             same = float(chdtrc(len(own) - 1, statistic)) if len(own) > 1 else np.nan
             nodes.append((data.nodes[node], len(own), same))
     guides = pd.DataFrame(rows, columns=_COLUMNS)
