@@ -106,7 +106,10 @@ def test_one_perturbation_per_cell_is_the_same_either_way(screen, read):
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
-        (lambda t: t.astype(int) * 2, {}, "holds something else than 0 and 1"),
+        (lambda t: t.astype(int) * 2, {}, r"No guide of obsm.* has 5 counts in any cell: lower"),
+        (lambda t: -t.astype(int), {}, "holds something else than 0 and 1"),
+        (lambda t: t / 2, {}, "holds something else than 0 and 1"),
+        (lambda t: t.astype(int), {"min_guide_counts": 3}, "holds 0 and 1 alone. Leave it out"),
         (lambda t: t.astype(object), {}, "holds something else than 0 and 1"),
         (lambda t: t.to_numpy(), {}, r"have no names\. Name them by target_names"),
         (lambda t: t.to_numpy(), {"target_names": ["A", "B"]}, "has 5 columns and 2 different"),

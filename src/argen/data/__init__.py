@@ -16,6 +16,7 @@ from argen.data.perturbseq import (
     PerturbSeqData,
     left_out_table,
     perturbations_of,
+    read_as_table,
     require_screen,
 )
 from argen.data.stored import StoredArray
@@ -38,6 +39,7 @@ __all__ = [
     "left_out_table",
     "only_cells",
     "perturbations_of",
+    "read_as_table",
     "require_screen",
     "without_gene",
     "without_perturbation",

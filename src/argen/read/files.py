@@ -29,6 +29,8 @@ class OpenAnnData:
     uns: Mapping[str, Any]
     source: str
     version: tuple[Any, ...] | None  # of a file: changes whenever the file does
+    symbols: str | None = None  # column of var with the symbols, where the format says so
+    guide_targets: Mapping[str, str] | None = None  # of guides, where the screen says them
 
 
 @contextmanager

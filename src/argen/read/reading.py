@@ -14,6 +14,7 @@ from argen.data import (
     explained_columns,
     is_categorical,
     left_out_table,
+    read_as_table,
 )
 from argen.errors import InputError, first_few
 from argen.machine import usable_cores
@@ -79,6 +80,9 @@ def read_perturbseq(
         obs = opened.obs[selected.kept]
         sizes, size_source = library_size(obs, options.library_size, selected.row_sums)
         table, formula = covariate_table(obs, options.covariates)
+        guides = selected.guides
+        if options.guide is not None:
+            guides = named_guides(obs, selected.perturbations, options.guide)
     data = PerturbSeqData(
         counts=selected.counts,
         genes=selected.genes,
@@ -92,7 +96,8 @@ def read_perturbseq(
         formula=formula,
         left_out=left_out_table(selected.left_out),
         source=opened.source,
-        guides=named_guides(opened, selected, options),
+        guides=guides,
+        read_as=read_as_table(selected.read_as),
         panel=selected.panel,
     )
     _check_regressors(data)
