@@ -98,7 +98,7 @@ def check(
     data = read_screen(file, screen, config.threads)
     if options.held_out == "guides" and data.guides is None:
         raise InputError("--held-out guides needs the guides of the cells: add --guide.")
-    columns = _Columns.read(file, options)
+    columns = _Columns.read(file, screen, options)
     with console.progress() as shown:
         network, further = _infer_and_vary(data, config, options, columns, shown)
         if options.held_out:
@@ -114,10 +114,10 @@ class _Columns:
     sizes: pd.DataFrame | None
 
     @classmethod
-    def read(cls, file: Path, options: CheckOptions) -> _Columns:
+    def read(cls, file: Path, screen: ReadOptions, options: CheckOptions) -> _Columns:
         """Read what the options name."""
         named = (split_list(options.also), split_list(options.other_sizes))
-        others, sizes = (read_columns(file, names) if names else None for names in named)
+        others, sizes = (read_columns(file, names, screen) if names else None for names in named)
         return cls(others, sizes)
 
 
@@ -169,7 +169,7 @@ def _leave_out(
     labels = [name for name in named if name not in data.nodes]
     if not labels:
         return checks.held_out(data, config, held=named)
-    of_cells = read_columns(file, [screen.target])[screen.target]
+    of_cells = read_columns(file, [screen.target], screen)[screen.target]
     _refuse_unknown(labels, of_cells)
     # Their cells are read as controls, and take no part in any fit.
     data = read_screen(file, replace(screen, control=(*screen.control, *labels)), config.threads)

@@ -1,8 +1,7 @@
 """Reading screens: from files and AnnData objects to checked input."""
 
-from argen.read.cells import read_columns
 from argen.read.normalised import counts_of_normalised
 from argen.read.options import ReadOptions
-from argen.read.reading import read_perturbseq
+from argen.read.reading import read_columns, read_perturbseq
 
 __all__ = ["ReadOptions", "counts_of_normalised", "read_columns", "read_perturbseq"]

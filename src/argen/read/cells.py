@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray
 from argen.errors import InputError, first_few, first_line, nearest
-from argen.read.files import open_anndata
 from argen.read.formula import formula_columns
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 _HOW_TO_QUOTE = (
     " Put text in quotes, as in lane == 'L1', and names with spaces or dots between backticks."
@@ -33,13 +27,6 @@ def column_of(table: pd.DataFrame, name: str, role: str, *, of: str = "obs") -> 
     if isinstance(found, pd.DataFrame):
         raise InputError(f"{of} has more than one column {name!r}. Rename them.")
     return found
-
-
-def read_columns(path_or_anndata: str | Path | AnnData, names: list[str]) -> pd.DataFrame:
-    """Return columns of ``obs`` of all cells, with the identifiers of the cells as index."""
-    with open_anndata(path_or_anndata) as opened:
-        found = {name: column_of(opened.obs, name, "check") for name in names}
-        return pd.DataFrame(found, index=opened.obs.index)
 
 
 def cell_filter(obs: pd.DataFrame, cells: str | None) -> BoolArray:

@@ -29,6 +29,7 @@ class Meaning:
         options: ReadOptions,
         known: Mapping[str, str],
         *,
+        needed: Iterable[str] | None = None,
         table: str | None = None,
     ) -> Meaning:
         """Find out what names mean.
@@ -39,12 +40,15 @@ class Meaning:
             All of them, those that are named in messages first.
         known
             Targets of guides, where the screen itself says them.
+        needed
+            Those that must mean something, which are those of cells in use; all when None.
         table
             Where the names are columns: of what, for messages.
         """
         target, are_guides = _targets(names, options, known)
         controls = _controls(options.control, names, target, table)
-        _refuse_unlisted(names, target, controls, options)
+        if options.guides is not None:
+            _refuse_unlisted(list(names if needed is None else needed), target, controls)
         meant = {name: target.get(name, name) for name in names if name not in controls}
         return cls(meant, controls, are_guides)
 
@@ -114,13 +118,8 @@ def matching(entry: str, names: Iterable[str]) -> list[str]:
 
 
 def _refuse_unlisted(
-    names: Sequence[str],
-    target: Mapping[str, str],
-    controls: Mapping[str, str],
-    options: ReadOptions,
+    names: Sequence[str], target: Mapping[str, str], controls: Mapping[str, str]
 ) -> None:
-    if options.guides is None:
-        return
     unlisted = [name for name in names if name not in target and name not in controls]
     if unlisted:
         raise InputError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from argen.arrays import IntArray
@@ -18,10 +19,10 @@ from argen.data import (
 )
 from argen.errors import InputError, first_few
 from argen.machine import usable_cores
-from argen.read.cells import covariate_table, library_size
-from argen.read.files import open_anndata
+from argen.read.cells import column_of, covariate_table, library_size
 from argen.read.guides import named_guides
 from argen.read.nodes import report_dropped
+from argen.read.opening import open_screen
 from argen.read.options import ReadOptions, whole_number
 from argen.read.scratch import TileStore
 from argen.read.selection import select_from
@@ -74,7 +75,7 @@ def read_perturbseq(
         )
     threads = usable_cores() if threads is None else whole_number(threads, "threads", least=1)
     store = TileStore.of(options.memory, options.scratch)
-    with open_anndata(path_or_anndata) as opened:
+    with open_screen(path_or_anndata, modality=options.modality, obs=options.obs) as opened:
         selected = select_from(opened, options, store, threads)
         report_dropped(selected.nodes.dropped)
         obs = opened.obs[selected.kept]
@@ -102,6 +103,13 @@ def read_perturbseq(
     )
     _check_regressors(data)
     return data
+
+
+def read_columns(given: object, names: list[str], options: ReadOptions) -> pd.DataFrame:
+    """Return columns of ``obs`` of all cells, with the identifiers of the cells as index."""
+    with open_screen(given, modality=options.modality, obs=options.obs) as opened:
+        found = {name: column_of(opened.obs, name, "check") for name in names}
+        return pd.DataFrame(found, index=opened.obs.index)
 
 
 def _check_regressors(data: PerturbSeqData) -> None:

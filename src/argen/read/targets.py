@@ -81,9 +81,9 @@ def _from_labels(opened: OpenAnnData, passed: BoolArray, options: ReadOptions) -
     parts = {label: _parts(label, separator) for label in set(frequent) | set(labels)}
     names = list(dict.fromkeys(part for label in frequent for part in parts[label]))
     _refuse_no_control(options)
-    meaning = Meaning.of(names, options, opened.guide_targets or {})
     codes, uniques = pd.factorize(labels)
     found = pd.Index(sorted({part for label in uniques for part in parts[label]}), dtype=object)
+    meaning = Meaning.of(names, options, opened.guide_targets or {}, needed=found)
     columns = [found.get_indexer(pd.Index(parts[label], dtype=object)) for label in uniques]
     rows = np.repeat(np.arange(len(uniques)), [len(own) for own in columns])
     of_label = sparse.csr_array(

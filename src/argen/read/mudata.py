@@ -1,0 +1,176 @@
+"""MuData: the modality with the counts of genes, and the others as tables of its cells."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from argen.errors import InputError, first_few, nearest
+from argen.read.features import Tables, sparse_table
+from argen.read.files import OpenAnnData, _of_object, _of_store, _reading, _version
+from argen.read.matrices import block_matrix, read_element
+from argen.read.tables import TARGET_COLUMNS, column_among
+
+# Names by which pipelines call the modality with the counts of genes.
+_GENES = {"rna", "gex", "gene", "genes", "geneexpression", "expression", "mrna", "scrna"}
+_GUIDES = re.compile(r"guide|grna|gdo|crispr", re.IGNORECASE)
+
+
+def is_mudata(given: object) -> bool:
+    """Whether something is a MuData object, or a file or zarr store of one."""
+    if not isinstance(given, str | os.PathLike):
+        return type(given).__name__ == "MuData" and hasattr(given, "mod")
+    try:
+        with _store(Path(given)) as store:
+            return store is not None and "mod" in store
+    except Exception:  # whatever is wrong with the file, who opens it will say
+        return False
+
+
+@contextmanager
+def _store(path: Path) -> Iterator[Any]:
+    """Open HDF5 or zarr; None where it is neither."""
+    if path.is_dir():
+        if not any((path / name).is_file() for name in (".zgroup", "zarr.json")):
+            yield None
+            return
+        import zarr
+
+        yield zarr.open_group(str(path), mode="r")
+        return
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        yield None
+        return
+    with h5py.File(path, "r") as file:
+        yield file
+
+
+@contextmanager
+def open_mudata(given: Any, modality: str | None) -> Iterator[OpenAnnData]:
+    """Open the modality that is named, or the only one whose name says that it has genes.
+
+    The others are in ``obsm`` by their names, and their layers as ``modality/layer``.
+    """
+    if not isinstance(given, str | os.PathLike):
+        found = {str(name): _of_object(part) for name, part in given.mod.items()}
+        yield _combined(found, given.obs, modality, "MuData object", None)
+        return
+    path, source = Path(given), os.fspath(given)
+    with _reading(path, (OSError, RuntimeError)), _store(path) as store:
+        with _reading(path, Exception):
+            modalities = {str(n): _of_store(store["mod"][n], path, source) for n in store["mod"]}
+            obs = read_element(store["obs"]) if "obs" in store else pd.DataFrame()
+            opened = _combined(modalities, obs, modality, source, _version(path))
+        yield opened
+
+
+def _combined(
+    modalities: Mapping[str, OpenAnnData],
+    obs: pd.DataFrame,
+    modality: str | None,
+    source: str,
+    version: tuple[Any, ...] | None,
+) -> OpenAnnData:
+    """Return the modality of the genes, with what is known of its cells elsewhere."""
+    name = _of_genes(list(modalities), modality, source)
+    genes = modalities[name]
+    cells = genes.obs.index
+    makers: dict[str, Callable[[], Any]] = {
+        str(key): _Given(genes.obsm, str(key)) for key in genes.obsm
+    }
+    targets: dict[str, str] = {}
+    shared = obs.reindex(cells) if len(obs.columns) else pd.DataFrame(index=cells)
+    columns = [genes.obs, shared.drop(columns=shared.columns.intersection(genes.obs.columns))]
+    for other, opened in modalities.items():
+        if other == name:
+            continue
+        for key, matrix in (("", opened.x), *((f"/{k}", m) for k, m in opened.layers.items())):
+            if matrix is not None:
+                makers[other + key] = _Table(other + key, opened, matrix, cells)
+        if _GUIDES.search(other):
+            targets |= _targets(opened.var)
+    known = pd.concat(columns, axis=1)
+    return replace(
+        genes,
+        obs=known,
+        obsm=Tables(makers),
+        source=source,
+        version=None if version is None else (*version, name),
+        guide_targets=targets or None,
+    )
+
+
+def _of_genes(names: list[str], modality: str | None, source: str) -> str:
+    if modality is not None:
+        if modality not in names:
+            raise InputError(
+                f"There is no modality {modality!r} in {source!r}.{nearest(modality, names)} "
+                f"Modalities: {first_few(names, 10)}."
+            )
+        return modality
+    found = [name for name in names if re.sub(r"[-_ ]", "", name.lower()) in _GENES]
+    if not found and len(names) == 1:
+        found = names
+    if len(found) != 1:
+        raise InputError(
+            f"{source!r} is MuData with modalities {first_few(names, 10)}: name the one with the "
+            "counts of genes as modality."
+        )
+    return found[0]
+
+
+def _targets(var: pd.DataFrame) -> dict[str, str]:
+    """Return guide -> target, where the table of the guides says it."""
+    column = column_among(var, TARGET_COLUMNS)
+    if column is None:
+        return {}
+    meant = var[column].astype(object)
+    said = meant.notna() & (meant.astype(str) != "")
+    return dict(zip(var.index[said].astype(str), meant[said].astype(str), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A table that the modality of the genes has."""
+
+    tables: Mapping[str, Any]
+    name: str
+
+    def __call__(self) -> Any:
+        return self.tables[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A matrix of another modality, by the cells of the genes."""
+
+    name: str
+    opened: OpenAnnData
+    matrix: Any
+    cells: pd.Index
+
+    def __call__(self) -> pd.DataFrame:
+        place = self.opened.obs.index.get_indexer(self.cells)
+        if (place < 0).any():
+            raise InputError(
+                f"{int((place < 0).sum()):,} cells of the genes (first: "
+                f"{first_few(self.cells[place < 0])}) are not in {self.name!r}: what guides they "
+                "carry is not known. Keep those in both, as mudata's intersect_obs does."
+            )
+        blocks = block_matrix(self.matrix, self.name)
+        parts = [blocks.block(*bounds) for bounds in blocks.bounds()]
+        by_cells = getattr(blocks, "by_cells", True)
+        whole = sparse.vstack(parts) if by_cells else sparse.hstack(parts)
+        chosen = sparse.csr_array(whole)[place.astype(np.int64)]
+        return sparse_table(chosen, self.cells, self.opened.var.index.astype(str))
