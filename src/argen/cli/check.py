@@ -77,8 +77,8 @@ def check(
     Parameters
     ----------
     file
-        AnnData file (.h5ad) or zarr store with raw counts; or a network file or results
-        folder of argen fit, of which only what needs no cells is checked.
+        Screen with raw counts, as for argen fit; or a network file or results folder of argen
+        fit, of which only what needs no cells is checked.
     out
         Folder for the summary, the table of each check, and the report of the network with
         the findings; no files when left out.

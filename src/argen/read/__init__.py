@@ -1,4 +1,4 @@
-"""Reading screens: from files and AnnData objects to checked input."""
+"""Reading screens: from files and objects to checked input."""
 
 from argen.read.normalised import counts_of_normalised
 from argen.read.options import ReadOptions

@@ -39,7 +39,8 @@ def read_perturbseq(
     Parameters
     ----------
     path_or_anndata
-        An ``.h5ad`` file, a zarr store of AnnData, or an AnnData object. Counts of a file are
+        AnnData or MuData, as an object, a file or a zarr store; an ``.h5`` file or a folder of
+        Cell Ranger; or a table of counts, beside one of cells. Counts of HDF5 and zarr are
         read once, in blocks.
     options
         Which column says what, which cells and genes to use, and where to keep counts.

@@ -93,7 +93,7 @@ def select_from(
         n_filtered = int((~passed).sum())
         left_out.insert(0, ("cells", "filtered", n_filtered, f"not in {options.cells!r}"))
     if n_without := int(carried.no_guide.sum()):
-        left_out.append(("cells", "without a guide", n_without, NO_GUIDE))
+        left_out.append(("target", "without a guide", n_without, NO_GUIDE))
     return Selected(
         nodes=nodes,
         genes=tuple(genes.display(columns[k]) for k in chosen.tolist()),
