@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,8 @@ from argen.errors import InputError, first_line
 from argen.read.features import Features, of_features
 from argen.read.files import OpenAnnData, _version
 from argen.read.text import is_compressed
+
+_LONGEST = 10_000  # characters of a line of the header
 
 
 @contextmanager
@@ -48,32 +52,58 @@ def _beside(path: Path, names: tuple[str, ...]) -> Path:
 def _lines(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3)
-    except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(
             f"{str(path)!r} cannot be read: {first_line(error)}. Expected lines with tabs."
         ) from error
 
 
 def _matrix(path: Path, n_features: int, n_cells: int) -> sparse.csr_array:
-    """Read the counts whole: some 24 bytes for each while they are, 12 after."""
-    from scipy.io import mmread
+    """Read the counts whole: some 40 bytes for each while they are, 16 after.
 
+    scipy's reader ends the process at some damaged files, and pandas' does not.
+    """
     try:
-        if is_compressed(path):
-            with gzip.open(path) as file:
-                found = mmread(file)
-        else:
-            found = mmread(path)
-    except Exception as error:  # scipy and gzip raise whatever goes wrong first
+        open_text = gzip.open if is_compressed(path) else open
+        with open_text(path, "rt", encoding="ascii") as file:
+            n_rows, n_columns, n_entries = _declared(file)
+            if (n_rows, n_columns) != (n_features, n_cells):
+                raise InputError(
+                    f"{str(path)!r} has {n_rows:,} rows and {n_columns:,} columns, but the files "
+                    f"beside it name {n_features:,} features and {n_cells:,} cells: expected "
+                    "features in rows and cells in columns."
+                )
+            names, types = ["row", "column", "count"], [np.int64, np.int64, np.float64]
+            table = pd.read_csv(
+                file,
+                sep=r"\s+",
+                header=None,
+                names=names,
+                dtype=dict(zip(names, types, strict=True)),
+            )
+        inside = table["row"].between(1, n_rows) & table["column"].between(1, n_columns)
+        if len(table) != n_entries or not inside.all():
+            raise ValueError(f"its {len(table):,} entries are not the {n_entries:,} of its header")
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, OverflowError, TypeError, zlib.error) as error:
         raise InputError(
             f"{str(path)!r} cannot be read as Matrix Market: {first_line(error)}. It may be "
             "truncated; copy or write it again."
         ) from error
-    if found.shape != (n_features, n_cells):
-        raise InputError(
-            f"{str(path)!r} has {found.shape[0]:,} rows and {found.shape[1]:,} columns, but the "
-            f"files beside it name {n_features:,} features and {n_cells:,} cells: expected "
-            "features in rows and cells in columns."
-        )
-    counts = sparse.csr_array(found.T)
-    return counts.astype(np.float64) if counts.dtype == object else counts
+    counts = table["count"].to_numpy(), (table["column"] - 1, table["row"] - 1)
+    return sparse.csr_array(sparse.coo_array(counts, shape=(n_cells, n_features)))
+
+
+def _declared(file: Any) -> tuple[int, int, int]:
+    """Read the header, and how many rows, columns and entries it says there are."""
+    banner = file.readline(_LONGEST).lower().split()
+    if len(banner) != 5 or banner[2] != "coordinate" or banner[4] != "general":
+        raise ValueError("expected a matrix in coordinates, general")
+    if banner[3] not in ("integer", "real"):
+        raise ValueError(f"expected whole numbers, not {banner[3]}")
+    line = "%"
+    while line.startswith("%"):
+        line = file.readline(_LONGEST)
+    n_rows, n_columns, n_entries = (int(number) for number in line.split())
+    return n_rows, n_columns, n_entries
