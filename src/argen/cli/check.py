@@ -19,7 +19,7 @@ from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
 from argen.method import infer_network
 from argen.network import CausalNetwork, load
-from argen.read import ReadOptions, read_columns
+from argen.read import ReadOptions, read_columns, read_labels
 from argen.run import Progress
 
 
@@ -169,7 +169,7 @@ def _leave_out(
     labels = [name for name in named if name not in data.nodes]
     if not labels:
         return checks.held_out(data, config, held=named)
-    of_cells = read_columns(file, [screen.target], screen)[screen.target]
+    of_cells = read_labels(file, screen)
     _refuse_unknown(labels, of_cells)
     # Their cells are read as controls, and take no part in any fit.
     data = read_screen(file, replace(screen, control=(*screen.control, *labels)), config.threads)

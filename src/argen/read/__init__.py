@@ -2,6 +2,6 @@
 
 from argen.read.normalised import counts_of_normalised
 from argen.read.options import ReadOptions
-from argen.read.reading import read_columns, read_perturbseq
+from argen.read.reading import read_columns, read_labels, read_perturbseq
 
-__all__ = ["ReadOptions", "counts_of_normalised", "read_columns", "read_perturbseq"]
+__all__ = ["ReadOptions", "counts_of_normalised", "read_columns", "read_labels", "read_perturbseq"]

@@ -19,13 +19,14 @@ from argen.data import (
 )
 from argen.errors import InputError, first_few
 from argen.machine import usable_cores
-from argen.read.cells import column_of, covariate_table, library_size
+from argen.read.cells import cell_filter, column_of, covariate_table, library_size
 from argen.read.guides import named_guides
 from argen.read.nodes import report_dropped
 from argen.read.opening import open_screen
 from argen.read.options import ReadOptions, whole_number
 from argen.read.scratch import TileStore
 from argen.read.selection import select_from
+from argen.read.targets import carried_perturbations
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -111,6 +112,14 @@ def read_columns(given: object, names: list[str], options: ReadOptions) -> pd.Da
     with open_screen(given, modality=options.modality, obs=options.obs) as opened:
         found = {name: column_of(opened.obs, name, "check") for name in names}
         return pd.DataFrame(found, index=opened.obs.index)
+
+
+def read_labels(given: object, options: ReadOptions) -> pd.Series:
+    """Return what the cells that pass the filter carry, in words, by their identifiers."""
+    with open_screen(given, modality=options.modality, obs=options.obs) as opened:
+        passed = cell_filter(opened.obs, options.cells)
+        carried = carried_perturbations(opened, passed, options)
+        return pd.Series(carried.in_words(), index=opened.obs.index[passed], dtype=object)
 
 
 def _check_regressors(data: PerturbSeqData) -> None:

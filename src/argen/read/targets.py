@@ -47,6 +47,13 @@ class Carried:
         sums = np.bincount(label[cells[self.matrix.indices]], minlength=len(self.labels))
         return dict(zip(self.labels, sums.tolist(), strict=True))
 
+    def in_words(self) -> list[str]:
+        """Return what each cell carries, genes for guides and controls by name: (n_cells,)."""
+        meant = [self.meaning.target.get(name, name) for name in self.name_list]
+        by_cell = sparse.csr_array(self.names)
+        lists = np.split(by_cell.indices, by_cell.indptr[1:-1])
+        return ["+".join(dict.fromkeys(meant[k] for k in sorted(own))) for own in lists]
+
     def outside(self, labels: Sequence[str]) -> BoolArray:
         """Cells that carry anything but these labels, or for all that is known: (n_cells,)."""
         others = np.flatnonzero(~self.labels.isin(list(labels)))
