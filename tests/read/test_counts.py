@@ -72,6 +72,61 @@ def test_a_normalised_layer_names_x(screen, read):
         read(screen, layer="log")
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype", "shown"),
+    [
+        (2.0000003, np.float32, "2.000000238418579"),
+        (2.0000003, np.float64, "2.0000003"),
+        (2.001, np.float64, "2.001"),
+        (2.0**32, np.float32, "4294967296"),
+    ],
+)
+def test_a_value_is_shown_in_full(screen, read, value, dtype, shown):
+    bad = with_matrix(screen, screen.X.toarray().astype(dtype))
+    bad.X[7, 2] = value
+    with pytest.raises(argen.InputError, match=rf"\(first: {shown} in cell 'cell7'"):
+        read(bad)
+
+
+@in_every_format
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_errors_are_rounded_when_told_and_counted(screen, read, as_matrix, dtype):
+    dusty = screen.X.toarray().astype(dtype)
+    dusty[3, :3] += 1
+    dusty[7, 2] += 3e-7 if dtype == np.float64 else 5e-7
+    dusty[3, :3] += [9e-4, -9e-4, 9e-4]
+    dusty[8, 4] = 4e-4  # nothing was counted
+    counts = screen.X.toarray()
+    counts[3, :3] += 1
+    counts[8, 4] = 0
+    expected = read(with_matrix(screen, counts))
+    dusty = with_matrix(screen, as_matrix(dusty))
+    words = r"not integers in 5 entries .*within 0.001 of whole numbers, .*round=True \(--round\)"
+    with pytest.raises(argen.InputError, match=words):
+        read(dusty)
+    data = read(dusty, round=True)
+    np.testing.assert_array_equal(
+        data.counts.to_csc().toarray(), expected.counts.to_csc().toarray()
+    )
+    np.testing.assert_array_equal(data.library_size, expected.library_size)
+    assert data.left_out.iloc[0].to_dict() == {
+        "kind": "counts",
+        "name": "rounded",
+        "n_cells": 0,
+        "reason": "5 values within 0.001 of a whole number were made whole",
+    }
+    assert "counts: 5 values within 0.001 of a whole number were made whole" in data.summary()
+    assert "rounded" not in read(screen, round=True).left_out["name"].tolist()
+
+
+@pytest.mark.parametrize("value", [2.0011, 2.5, -0.9, 1.9989])
+def test_what_misses_a_count_by_more_is_refused_all_the_same(screen, read, value):
+    bad = with_matrix(screen, screen.X.toarray().astype(np.float64))
+    bad.X[7, 2] = value
+    with pytest.raises(argen.InputError, match=rf"in 1 entries \(first: {value} in cell 'cell7'"):
+        read(bad, round=True)
+
+
 def test_no_raw_matrix_anywhere(screen, read):
     screen.X = screen.X.log1p()
     with pytest.raises(argen.InputError, match="No other matrix of the object looks raw"):
@@ -155,18 +210,27 @@ def test_small_integer_types_do_not_overflow_in_row_sums(screen, read):
     assert (read(with_matrix(screen, counts)).library_size == 1200).all()
 
 
-def test_entries_stored_twice_are_summed(screen, read):
+def test_entries_stored_twice_are_refused(screen, read):
     counts = screen.X
     halves = [sparse.coo_matrix(counts), sparse.coo_matrix((counts.data * 0 + 1, counts.nonzero()))]
     row = np.concatenate([half.row for half in halves])
     column = np.concatenate([half.col for half in halves])
-    # Each entry as (count - 1.5) + 1.5: neither part is a count.
-    data = np.concatenate([halves[0].data - 1.5, halves[1].data * 1.5])
+    data = np.concatenate([half.data for half in halves])
     order = np.argsort(row, kind="stable")
     starts = np.searchsorted(row[order], np.arange(screen.n_obs + 1))
     twice = sparse.csr_matrix((data[order], column[order], starts), shape=screen.shape)
     assert twice.nnz == 2 * counts.nnz
-    assert read(with_matrix(screen, twice)).sha256 == read(screen).sha256
+    with pytest.raises(argen.InputError, match=r"entries twice: .*do so by X\.sum_duplicates\(\)"):
+        read(with_matrix(screen, twice))
+
+
+def test_an_entry_stored_twice_in_a_sparse_row_is_refused(screen, read):
+    counts = screen.X.copy()
+    first = np.flatnonzero(np.diff(counts.indptr) < counts.shape[1])[0]
+    at = counts.indptr[first]
+    counts.indices[at + 1] = counts.indices[at]
+    with pytest.raises(argen.InputError, match=r"X has 1 entries twice"):
+        read(with_matrix(screen, counts))
 
 
 @pytest.mark.parametrize("as_path", [str, lambda path: path])

@@ -101,7 +101,8 @@ def test_several_control_labels(screen, read):
     screen.obs["perturbation"] = np.where(is_control, halves, screen.obs["perturbation"])
     data = read(screen, control=["safe", "intergenic"])
     assert data.sha256 == expected.sha256
-    alone = read(screen, control="safe")
+    with pytest.warns(argen.ArgenWarning, match="There are 50 control cells"):
+        alone = read(screen, control="safe")
     assert alone.n_controls < data.n_controls
     assert "intergenic" in set(alone.left_out["name"])
 
@@ -117,7 +118,8 @@ def test_fewer_controls_than_coefficients(screen, read):
     )
     with pytest.raises(argen.InputError, match=words):
         read(screen, cells="kept", covariates=["p_mito", "lane"])
-    assert read(screen, cells="kept", covariates=["p_mito"]).n_controls == 4
+    with pytest.warns(argen.ArgenWarning, match="There are 4 control cells"):
+        assert read(screen, cells="kept", covariates=["p_mito"]).n_controls == 4
 
 
 def test_target_that_is_no_gene_is_left_out(screen, read):

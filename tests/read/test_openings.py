@@ -107,7 +107,7 @@ def test_truncated_files_of_cell_ranger(outs):
 
 def test_matrix_market_without_names(tmp_path):
     path = tmp_path / "counts"
-    io.mmwrite(path, sparse.coo_matrix(np.eye(3)), field="integer")
+    io.mmwrite(path, sparse.coo_matrix(np.eye(3)), field="integer", symmetry="general")
     path = tmp_path / "counts.mtx" if not path.exists() else path
     fails(r"is a matrix without names: expected features\.tsv or genes\.tsv, perhaps", path)
     (tmp_path / "genes.tsv").write_text("a\tA\nb\tB\n")

@@ -7,6 +7,7 @@ from argen.data.covariates import (
     explained_columns,
     is_categorical,
 )
+from argen.data.expressions import NUMERIC, formula_columns, parsed
 from argen.data.guides import Guides
 from argen.data.parts import only_cells, without_gene, without_perturbation
 from argen.data.perturbseq import (
@@ -26,6 +27,7 @@ __all__ = [
     "GENES_AT_ONCE",
     "MOST_CELLS_OF_A_TILE",
     "NOT_MEASURED",
+    "NUMERIC",
     "CovariateBlock",
     "GeneCounts",
     "Guides",
@@ -35,9 +37,11 @@ __all__ = [
     "Tile",
     "encode_covariates",
     "explained_columns",
+    "formula_columns",
     "is_categorical",
     "left_out_table",
     "only_cells",
+    "parsed",
     "perturbations_of",
     "read_as_table",
     "require_screen",

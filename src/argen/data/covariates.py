@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray, IntArray
+from argen.data.expressions import NUMERIC, formula_columns
 from argen.errors import InputError, first_few, first_line
 
 # Of a column less than this share of its variance is left once the others are known.
@@ -216,12 +217,15 @@ def _from_formula(table: pd.DataFrame, formula: str) -> CovariateBlock:
     from formulaic import ModelMatrices, model_matrix
     from formulaic.errors import DataMismatchWarning
 
+    formula_columns(formula, table.columns)
     plain = pd.DataFrame({name: _plain(table[name]) for name in table.columns}, index=table.index)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error", DataMismatchWarning)
-            # Without a context, names of our own would count as those of columns.
-            matrix = model_matrix(formula, plain, context={})
+            # With a context of its own, since names of ours would count as those of columns.
+            matrix = model_matrix(
+                formula, plain, context={name: getattr(np, name) for name in NUMERIC}
+            )
     except Exception as error:  # whatever the functions of the formula raise
         unknown_name = "NameError" in str(error)
         raise InputError(

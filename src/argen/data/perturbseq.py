@@ -77,7 +77,7 @@ class PerturbSeqData:
     library_size_source: str
     covariates: pd.DataFrame  # (n_cells, n_covariates)
     formula: str | None  # of the covariates; None: every column as it is
-    left_out: pd.DataFrame  # kind (cells, target, node, sink), name, n_cells, reason
+    left_out: pd.DataFrame  # kind (cells, counts, target, node, sink), name, n_cells, reason
     source: str  # where the counts come from
     guides: Guides | None = None  # of the same cells; None: unknown
     panel: Panel | None = None  # of genes that are neither nodes nor sinks; None: there is none
@@ -323,7 +323,9 @@ class PerturbSeqData:
     def _left_out_lines(self) -> list[str]:
         is_sink = self.left_out["kind"] == "sink"
         lines = [
-            f"left out: {row.kind} {row.name} ({row.n_cells:,} cells): {row.reason}"
+            f"counts: {row.reason}"
+            if row.kind == "counts"
+            else f"left out: {row.kind} {row.name} ({row.n_cells:,} cells): {row.reason}"
             for row in self.left_out[~is_sink].itertuples(index=False)
         ]
         for reason, rows in self.left_out[is_sink].groupby("reason"):

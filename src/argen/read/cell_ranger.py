@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ import pandas as pd
 from argen.errors import InputError
 from argen.read.chunks import unlocked
 from argen.read.features import Features, of_features
-from argen.read.files import OpenAnnData, _reading, _version
+from argen.read.files import OpenAnnData, reading, version_of
+from argen.read.guard import check_element, check_stored
 from argen.read.matrices import CompressedMatrix
 
 # The group with everything, and what is in it.
@@ -22,25 +21,26 @@ _GROUP, _PARTS = "matrix", ("barcodes", "data", "features", "indices", "indptr",
 _TARGETS = ("target_gene_name", "target_gene_id")
 
 
-@contextmanager
-def open_cell_ranger_file(path: Path) -> Iterator[OpenAnnData]:
-    """Open an ``.h5`` of Cell Ranger 3 or later: features by cells, compressed by cells."""
-    import h5py
+def is_cell_ranger(store: Any) -> bool:
+    """Whether an open file is one of Cell Ranger 3 or later, which has one group for everything."""
+    return _GROUP in store and "obs" not in store
 
-    with _reading(path, (OSError, RuntimeError)), h5py.File(path, "r") as file:
-        with _reading(path, Exception):
-            opened = _of_group(path, file[_GROUP])
-        yield opened
+
+def cell_ranger_of_store(store: Any, path: Path) -> OpenAnnData:
+    """Return the features by cells, which are compressed by cells, as AnnData would have them."""
+    with reading(path, Exception):  # each reader raises errors of its own
+        group = store[_GROUP]
+        missing = [name for name in _PARTS if name not in group]
+        if missing:
+            raise InputError(
+                f"{str(path)!r} has the group {_GROUP!r} but not {', '.join(missing)} in it: "
+                "expected a feature-barcode matrix of Cell Ranger 3 or later."
+            )
+        return _of_group(path, group)
 
 
 def _of_group(path: Path, group: Any) -> OpenAnnData:
-    missing = [name for name in _PARTS if name not in group]
-    if missing:
-        raise InputError(
-            f"{str(path)!r} has the group {_GROUP!r} but not {', '.join(missing)} in it: expected "
-            "a feature-barcode matrix of Cell Ranger 3 or later."
-        )
-    n_features, n_cells = (int(n) for n in group["shape"][:])
+    n_features, n_cells = (int(n) for n in _values(group, "shape")[:])
     columns = group["features"]
     features = Features(
         ids=_text(columns, "id"),
@@ -54,27 +54,22 @@ def _of_group(path: Path, group: Any) -> OpenAnnData:
             f"{str(path)!r} has a matrix of {n_features:,} features and {n_cells:,} cells, and "
             f"names {len(features.ids):,} and {len(cells):,}. The file is damaged."
         )
-    start = np.asarray(group["indptr"][:], dtype=np.int64)
+    name = "the matrix"
+    for part in ("indices", "data"):
+        check_stored(group[part], f"{name}/{part}")
+    start = np.array(_values(group, "indptr")[:], dtype=np.int64)
     indices, data = unlocked(group["indices"]), unlocked(group["data"])
-    shape = (n_cells, n_features)
-    matrix = CompressedMatrix(start, indices, data, shape, by_cells=True, name="the matrix")
+    matrix = CompressedMatrix(start, indices, data, (n_cells, n_features), by_cells=True, name=name)
     return of_features(
-        path.parent, matrix, features, cells, source=os.fspath(path), version=_version(path)
+        path.parent, matrix, features, cells, source=os.fspath(path), version=version_of(path)
     )
 
 
 def _text(group: Any, name: str) -> pd.Series:
-    return pd.Series(group[name].asstr()[:], dtype=object)
+    return pd.Series(_values(group, name).asstr()[:], dtype=object)
 
 
-def is_cell_ranger_file(path: Path) -> bool:
-    """Whether a file is HDF5 with the group of Cell Ranger."""
-    import h5py
-
-    try:
-        if not h5py.is_hdf5(path):
-            return False
-        with h5py.File(path, "r") as file:
-            return _GROUP in file and "obs" not in file
-    except Exception:  # a damaged file makes h5py raise OSError, RuntimeError, KeyError...
-        return False
+def _values(group: Any, name: str) -> Any:
+    """Return a part that is read whole, if it can be what it says."""
+    check_element(group[name], name)
+    return group[name]

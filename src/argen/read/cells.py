@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray
+from argen.data import formula_columns
 from argen.errors import InputError, first_few, first_line, nearest
-from argen.read.formula import formula_columns
+from argen.read.query import evaluated
 
 _HOW_TO_QUOTE = (
     " Put text in quotes, as in lane == 'L1', and names with spaces or dots between backticks."
@@ -30,7 +31,7 @@ def column_of(table: pd.DataFrame, name: str, role: str, *, of: str = "obs") -> 
 
 
 def cell_filter(obs: pd.DataFrame, cells: str | None) -> BoolArray:
-    """Return which cells to keep, from a boolean column or a pandas query."""
+    """Return which cells to keep, from a boolean column or a query."""
     if cells is None:
         return np.ones(len(obs), dtype=bool)
     if cells in obs.columns:
@@ -57,14 +58,13 @@ def cell_filter(obs: pd.DataFrame, cells: str | None) -> BoolArray:
 
 def _query(obs: pd.DataFrame, query: str) -> BoolArray:
     try:
-        # Without names of our own, which pandas would find through the call stack.
-        answer = obs.eval(query, engine="python", local_dict={}, global_dict={})
-    except Exception as error:  # pandas raises whatever the expression raised
-        unknown_name = isinstance(error, NameError | SyntaxError)
+        answer = evaluated(query, obs)
+    except Exception as error:  # pandas raises whatever suits its columns
+        is_unknown = isinstance(error, NameError | SyntaxError)
         raise InputError(
-            f"The cell filter {query!r} is neither a column of obs nor a query that pandas "
-            f"can evaluate: {first_line(error)}.{nearest(query, obs.columns)}"
-            f"{_HOW_TO_QUOTE if unknown_name else ''}"
+            f"The cell filter {query!r} is neither a column of obs nor a query that can be "
+            f"computed: {first_line(error)}."
+            f"{nearest(query, obs.columns) + _HOW_TO_QUOTE if is_unknown else ''}"
         ) from error
     if (
         not isinstance(answer, pd.Series)

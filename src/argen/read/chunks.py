@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from argen.errors import InputError
 from argen.glm import compiled
 
 # What a thread may hold of a larger chunk would not fit what a block is said to take.
@@ -57,16 +58,40 @@ class ChunkedDataset:
 
     def _chunk(self, start: tuple[int, ...]) -> NDArray[Any] | None:
         """Decompress the chunk that starts there; None when it is not as expected."""
-        n_bytes = math.prod(self.chunks) * self.dtype.itemsize
         try:
-            left_out, stored = self.dataset.id.read_direct_chunk(start)
-            values = np.frombuffer(stored, np.uint8)
-            for number in reversed(range(len(self.undo))):
-                if not left_out >> number & 1:
-                    values = self.undo[number](values, n_bytes, self.dtype.itemsize)
+            values = decompressed(self.dataset, start, self.undo, self.dtype.itemsize)
             return values.view(self.dtype).reshape(self.chunks)
+        except InputError:
+            raise
         except (OSError, RuntimeError, ValueError, zlib.error):
             return None
+
+
+def decompressed(
+    dataset: Any, start: tuple[int, ...], undo: tuple[Undo, ...], itemsize: int
+) -> Bytes:
+    """Return the bytes of the chunk that starts there."""
+    n_bytes = math.prod(dataset.chunks) * itemsize
+    left_out, stored = dataset.id.read_direct_chunk(start)
+    values = np.frombuffer(stored, np.uint8)
+    for number in reversed(range(len(undo))):
+        if not left_out >> number & 1:
+            values = undo[number](values, n_bytes, itemsize)
+    return values
+
+
+def filters_undone(dataset: Any) -> tuple[Undo, ...] | None:
+    """How to undo each filter of a dataset, in the order in which they are applied, if known."""
+    import h5py
+
+    known = {
+        h5py.h5z.FILTER_DEFLATE: _inflated,
+        h5py.h5z.FILTER_SHUFFLE: _unshuffled,
+        h5py.h5z.FILTER_LZF: _unpacked,
+    }
+    layout = dataset.id.get_create_plist()
+    codes = [layout.get_filter(number)[0] for number in range(layout.get_nfilters())]
+    return tuple(known[code] for code in codes) if set(codes) <= set(known) else None
 
 
 def unlocked(values: Any) -> Any:
@@ -75,25 +100,24 @@ def unlocked(values: Any) -> Any:
 
     if not isinstance(values, h5py.Dataset) or values.chunks is None:
         return values
-    layout = values.id.get_create_plist()
-    codes = [layout.get_filter(number)[0] for number in range(layout.get_nfilters())]
-    known = {
-        h5py.h5z.FILTER_DEFLATE: _inflated,
-        h5py.h5z.FILTER_SHUFFLE: _unshuffled,
-        h5py.h5z.FILTER_LZF: _unpacked,
-    }
     as_in_memory = values.dtype.kind in "buif" and (
         values.id.get_type() == h5py.h5t.py_create(values.dtype, logical=True)
     )
     small = math.prod(values.chunks) * values.dtype.itemsize <= _MOST_BYTES_OF_A_CHUNK
-    if not (as_in_memory and small and set(codes) <= set(known)):
+    undo = filters_undone(values)
+    if not (as_in_memory and small) or undo is None:
         return values
-    undo = tuple(known[code] for code in codes)
     return ChunkedDataset(values, values.shape, values.chunks, values.dtype, undo)
 
 
 def _inflated(stored: Bytes, n_bytes: int, _: int) -> Bytes:
-    return np.frombuffer(zlib.decompress(stored.data, bufsize=n_bytes), np.uint8)
+    # No more than a chunk may hold, since a few bytes can become a great many.
+    values = zlib.decompressobj().decompress(stored.data, n_bytes + 1)
+    if len(values) > n_bytes:
+        raise InputError(
+            "A chunk of the counts holds more than it may. The file is damaged; write it again."
+        )
+    return np.frombuffer(values, np.uint8)
 
 
 def _unshuffled(stored: Bytes, _: int, itemsize: int) -> Bytes:

@@ -10,8 +10,9 @@ from scipy import sparse
 
 from argen.arrays import IntArray
 from argen.data import MOST_CELLS_OF_A_TILE
-from argen.errors import InputError
+from argen.errors import InputError, first_line
 from argen.read.chunks import unlocked
+from argen.read.guard import check_element, check_sparse, check_stored, damaged
 
 MOST_ENTRIES_OF_A_BLOCK = 2**21
 # What a block takes for each entry while it is checked and transposed, or about.
@@ -39,21 +40,31 @@ class CompressedMatrix:
 
     def first_values(self, n_rows: int) -> Any:
         """Values of the first cells (or genes)."""
-        return np.asarray(self.data[: int(self.start[: n_rows + 1][-1])])
+        return _read(self.data, slice(0, int(self.start[: n_rows + 1][-1])), self.name)
 
     def bounds(self) -> list[tuple[int, int]]:
         """First cell (or gene) of each block, and of the next."""
-        n_rows = self.shape[0] if self.by_cells else self.shape[1]
-        if len(self.start) != n_rows + 1 or self.start[0] != 0 or (np.diff(self.start) < 0).any():
-            raise _damaged(self.name, "its row pointers are not those of its shape")
+        n_rows, n_columns = self.shape if self.by_cells else self.shape[::-1]
+        sizes = np.diff(self.start)
+        if len(self.start) != n_rows + 1 or self.start[0] != 0 or (sizes < 0).any():
+            raise damaged(self.name, "its row pointers are not those of its shape")
+        n_values, n_indices = self.data.shape[0], self.indices.shape[0]
+        if not self.start[-1] == n_indices == n_values:
+            raise damaged(
+                self.name,
+                f"it has {n_values:,} values, {n_indices:,} indices, and pointers to "
+                f"{self.start[-1]:,}",
+            )
+        if (sizes > n_columns).any():
+            raise _twice(self.name, int((sizes - n_columns).max()))
         return _bounds(self.start, MOST_CELLS_OF_A_TILE if self.by_cells else n_rows)
 
     def block(self, begin: int, end: int) -> Any:
         """Read and check the matrix of some cells (or genes); a copy."""
         part = slice(int(self.start[begin]), int(self.start[end]))
         arrays = (
-            np.array(self.data[part]),
-            np.array(self.indices[part]),
+            _summable(_read(self.data, part, self.name)),
+            np.array(native(_read(self.indices, part, self.name))),
             self.start[begin : end + 1] - part.start,
         )
         try:
@@ -63,10 +74,11 @@ class CompressedMatrix:
                 block = sparse.csc_array(arrays, shape=(self.shape[0], end - begin))
             block.check_format(full_check=True)
         except ValueError as error:
-            raise _damaged(self.name, error) from error
-        if block.dtype == bool:
-            block = block.astype(np.uint8)
+            raise damaged(self.name, error) from error
+        n_entries = block.nnz
         block.sum_duplicates()
+        if block.nnz < n_entries:
+            raise _twice(self.name, n_entries - block.nnz)
         return block
 
 
@@ -75,6 +87,7 @@ class DenseMatrix:
     """A dense matrix of which rows can be read: (n_cells, n_genes)."""
 
     values: Any  # an array or something that slices like one
+    name: str  # for messages
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -89,7 +102,7 @@ class DenseMatrix:
 
     def first_values(self, n_rows: int) -> Any:
         """Values of the first cells."""
-        return np.asarray(self.values[:n_rows])
+        return _read(self.values, slice(0, n_rows), self.name)
 
     def bounds(self) -> list[tuple[int, int]]:
         """First cell of each block, and of the next."""
@@ -98,10 +111,7 @@ class DenseMatrix:
 
     def block(self, begin: int, end: int) -> Any:
         """Read the matrix of some cells."""
-        rows = np.asarray(self.values[begin:end])
-        if rows.dtype in (np.float16, bool):  # unknown to scipy.sparse, or without sums
-            rows = rows.astype(np.float32)
-        return sparse.csr_array(rows)
+        return sparse.csr_array(_summable(_read(self.values, slice(begin, end), self.name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,14 @@ class SomeColumns:
 BlockMatrix: TypeAlias = CompressedMatrix | DenseMatrix | SomeColumns
 
 
+def _twice(name: str, n_entries: int) -> InputError:
+    return InputError(
+        f"{name} has {n_entries:,} entries twice: expected one count for each cell and gene. If "
+        "they are to be added, do so by X.sum_duplicates(); else the file is damaged: write it "
+        "again."
+    )
+
+
 def bytes_of_a_block() -> int:
     """Memory that a block takes, or about."""
     return _BYTES_OF_AN_ENTRY * MOST_ENTRIES_OF_A_BLOCK
@@ -151,31 +169,79 @@ def block_matrix(matrix: Any, name: str) -> BlockMatrix:
         if matrix.format not in ("csr", "csc"):
             matrix = matrix.tocsr()
         by_cells, shape = matrix.format == "csr", matrix.shape
-        start, indices, data = matrix.indptr, matrix.indices, matrix.data
+        start, n_entries = matrix.indptr, int(matrix.indptr[-1])  # there may be room for more
+        indices, data = matrix.indices[:n_entries], matrix.data[:n_entries]
     elif hasattr(matrix, "shape"):
-        return DenseMatrix(unlocked(matrix) if hasattr(matrix, "dtype") else np.asarray(matrix))
+        values = unlocked(matrix) if hasattr(matrix, "dtype") else np.asarray(matrix)
+        return DenseMatrix(values, name)
     else:
+        check_sparse(matrix, name)
         by_cells = matrix.attrs["encoding-type"] == "csr_matrix"
         shape = tuple(int(n) for n in matrix.attrs["shape"])
-        start = matrix["indptr"][:]
+        start = _read(matrix["indptr"], slice(None), name)
         indices, data = unlocked(matrix["indices"]), unlocked(matrix["data"])
-    return CompressedMatrix(np.asarray(start, dtype=np.int64), indices, data, shape, by_cells, name)
+    start = np.array(start, dtype=np.int64)
+    return CompressedMatrix(start, indices, data, shape, by_cells, name)
 
 
-def stored_matrix(element: Any) -> Any:
+def _read(array: Any, part: slice, name: str) -> Any:
+    try:
+        return np.asarray(array[part])
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # each kind of store raises errors of its own
+        raise damaged(name, f"its values cannot be read ({first_line(error)})") from error
+
+
+def native(values: Any) -> Any:
+    """Return numbers in the order of bytes of this machine."""
+    if values.dtype.isnative:
+        return values
+    return values.astype(values.dtype.newbyteorder("="))
+
+
+def _summable(values: Any) -> Any:
+    """Return a copy of a type that sparse matrices and sums know."""
+    if values.dtype.kind == "f" and values.dtype.itemsize == 2:
+        return values.astype(np.float32)
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    return np.array(native(values))
+
+
+def stored_matrix(element: Any, name: str = "The matrix") -> Any:
     """Return a matrix of a file as it is, or read it whole when it is of an unusual kind."""
     kind = element.attrs.get("encoding-type")
     version = element.attrs.get("encoding-version")
-    if kind not in _USUAL or version != _USUAL[kind]:
-        return read_element(element)
-    missing = {"indptr", "indices", "data"} - set(element) if kind != "array" else set()
-    if missing:
-        raise KeyError(f"a {kind} lacks {', '.join(sorted(missing))}")
+    if (
+        kind not in _USUAL
+        or version != _USUAL[kind]
+        or hasattr(element, "dtype") != (kind == "array")
+    ):
+        return _matrix(read_element(element, name), name)
+    if kind == "array":
+        check_stored(element, name)
+        return _matrix(element, name)
+    check_sparse(element, name)
+    check_element(element["indptr"], f"{name}/indptr")
+    check_stored(element["indices"], f"{name}/indices")
+    check_stored(element["data"], f"{name}/data")
     return element
 
 
-def read_element(element: Any) -> Any:
-    """Read a part of a file with anndata."""
+def _matrix(found: Any, name: str) -> Any:
+    """Refuse what is no matrix."""
+    if getattr(found, "shape", None) is None or not hasattr(found, "dtype") or found.ndim != 2:
+        raise InputError(
+            f"{name} is no matrix ({type(found).__name__}): expected raw counts, cells by genes. "
+            "The file is damaged; write it again."
+        )
+    return found
+
+
+def read_element(element: Any, name: str = "A part of the file") -> Any:
+    """Read a part of a file with anndata, if it can be what it says."""
+    check_element(element, name)
     try:
         from anndata.io import read_elem
     except ImportError:  # anndata before 0.11
@@ -192,12 +258,6 @@ def _bounds(start: IntArray, most_rows: int) -> list[tuple[int, int]]:
         bounds.append((begin, end))
         begin = end
     return bounds
-
-
-def _damaged(name: str, why: object) -> InputError:
-    return InputError(
-        f"{name} is not a valid sparse matrix: {why}. The file is damaged; write it again."
-    )
 
 
 def is_real(dtype: np.dtype[Any]) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,14 @@ from scipy import sparse
 
 from argen.errors import InputError, first_line
 from argen.read.features import Features, of_features
-from argen.read.files import OpenAnnData, _version
+from argen.read.files import OpenAnnData, version_of
 from argen.read.text import is_compressed
 
 _LONGEST = 10_000  # characters of a line of the header
 
 
-@contextmanager
-def open_matrix_market(path: Path) -> Iterator[OpenAnnData]:
-    """Open a Matrix Market file, features by cells, beside the files that name both."""
+def matrix_market(path: Path) -> OpenAnnData:
+    """Read a Matrix Market file, features by cells, beside the files that name both."""
     named = _beside(path, ("features.tsv", "genes.tsv"))
     barcodes = _beside(path, ("barcodes.tsv",))
     table = _lines(named)
@@ -33,9 +30,9 @@ def open_matrix_market(path: Path) -> Iterator[OpenAnnData]:
     cells = pd.Index(_lines(barcodes)[0], dtype=object, name=None)
     types = table.get(2)
     counts = _matrix(path, len(table), len(cells))
-    source, version = os.fspath(path), _version(path)
+    source, version = os.fspath(path), version_of(path)
     features = Features(table[0], table[1], types)
-    yield of_features(path.parent, counts, features, cells, source=source, version=version)
+    return of_features(path.parent, counts, features, cells, source=source, version=version)
 
 
 def _beside(path: Path, names: tuple[str, ...]) -> Path:

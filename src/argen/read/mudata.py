@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,13 @@ from scipy import sparse
 
 from argen.errors import InputError, first_few, nearest
 from argen.read.features import Tables, sparse_table
-from argen.read.files import OpenAnnData, _of_object, _of_store, _reading, _version
+from argen.read.files import (
+    OpenAnnData,
+    anndata_of_object,
+    anndata_of_store,
+    reading,
+    version_of,
+)
 from argen.read.matrices import block_matrix, read_element
 from argen.read.tables import TARGET_COLUMNS, column_among
 
@@ -25,54 +30,30 @@ _GENES = {"rna", "gex", "gene", "genes", "geneexpression", "expression", "mrna",
 _GUIDES = re.compile(r"guide|grna|gdo|crispr", re.IGNORECASE)
 
 
-def is_mudata(given: object) -> bool:
-    """Whether something is a MuData object, or a file or zarr store of one."""
-    if not isinstance(given, str | os.PathLike):
-        return type(given).__name__ == "MuData" and hasattr(given, "mod")
-    try:
-        with _store(Path(given)) as store:
-            return store is not None and "mod" in store
-    except Exception:  # whatever is wrong with the file, who opens it will say
-        return False
+def is_mudata_object(given: object) -> bool:
+    """Whether something is a MuData object; the package need not be there."""
+    return type(given).__name__ == "MuData" and hasattr(given, "mod")
 
 
-@contextmanager
-def _store(path: Path) -> Iterator[Any]:
-    """Open HDF5 or zarr; None where it is neither."""
-    if path.is_dir():
-        if not any((path / name).is_file() for name in (".zgroup", "zarr.json")):
-            yield None
-            return
-        import zarr
-
-        yield zarr.open_group(str(path), mode="r")
-        return
-    import h5py
-
-    if not h5py.is_hdf5(path):
-        yield None
-        return
-    with h5py.File(path, "r") as file:
-        yield file
-
-
-@contextmanager
-def open_mudata(given: Any, modality: str | None) -> Iterator[OpenAnnData]:
-    """Open the modality that is named, or the only one whose name says that it has genes.
+def mudata_of_object(given: Any, modality: str | None) -> OpenAnnData:
+    """Return the modality that is named, or the only one whose name says that it has genes.
 
     The others are in ``obsm`` by their names, and their layers as ``modality/layer``.
     """
-    if not isinstance(given, str | os.PathLike):
-        found = {str(name): _of_object(part) for name, part in given.mod.items()}
-        yield _combined(found, given.obs, modality, "MuData object", None)
-        return
-    path, source = Path(given), os.fspath(given)
-    with _reading(path, (OSError, RuntimeError)), _store(path) as store:
-        with _reading(path, Exception):
-            modalities = {str(n): _of_store(store["mod"][n], path, source) for n in store["mod"]}
-            obs = read_element(store["obs"]) if "obs" in store else pd.DataFrame()
-            opened = _combined(modalities, obs, modality, source, _version(path))
-        yield opened
+    found = {str(name): anndata_of_object(part) for name, part in given.mod.items()}
+    return _combined(found, given.obs, modality, "MuData object", None)
+
+
+def mudata_of_store(store: Any, path: Path, modality: str | None) -> OpenAnnData:
+    """Return the same of an open file."""
+    source = os.fspath(path)
+    with reading(path, Exception):  # each reader raises errors of its own
+        groups = store["mod"]
+        found = {str(name): anndata_of_store(groups[name], path, source) for name in groups}
+        obs = read_element(store["obs"], "obs") if "obs" in store else None
+        if not isinstance(obs, pd.DataFrame):
+            obs = pd.DataFrame()
+        return _combined(found, obs, modality, source, version_of(path))
 
 
 def _combined(

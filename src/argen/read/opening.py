@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from argen.errors import InputError, first_few
-from argen.read.cell_ranger import is_cell_ranger_file, open_cell_ranger_file
-from argen.read.files import OpenAnnData, _check_path, open_anndata
-from argen.read.matrix_market import open_matrix_market
-from argen.read.mudata import is_mudata, open_mudata
-from argen.read.text import cell_table, is_matrix_market, is_table, open_table
+from argen.read.cell_ranger import cell_ranger_of_store, is_cell_ranger
+from argen.read.files import (
+    OpenAnnData,
+    anndata_of_object,
+    anndata_of_store,
+    check_path,
+    open_store,
+)
+from argen.read.matrix_market import matrix_market
+from argen.read.mudata import is_mudata_object, mudata_of_object, mudata_of_store
+from argen.read.text import cell_table, is_matrix_market, is_table, table_of_counts
 
 # The matrix in a folder of Cell Ranger, the first that is there: of a run, a sample, or alone.
 _MATRICES = (
@@ -56,36 +63,47 @@ def open_screen(
 
 @contextmanager
 def _opened(given: object, modality: str | None, obs: Path | None) -> Iterator[OpenAnnData]:
-    if is_mudata(given):
-        with open_mudata(given, modality) as opened:
-            yield opened
+    if not isinstance(given, str | os.PathLike):
+        yield _of_object(given, modality)
         return
+    path = Path(given)
+    check_path(path)
+    if path.is_dir():
+        inside = (path / name for name in _MATRICES)
+        path = next((file for file in inside if file.is_file()), path)
+    if path.is_file() and is_matrix_market(path):
+        _refuse_modality(modality)
+        yield replace(matrix_market(path), source=os.fspath(given))
+    elif path.is_file() and is_table(path):
+        _refuse_modality(modality)
+        yield table_of_counts(path, obs)
+    else:
+        with open_store(path) as store:
+            yield replace(_of_store(store, path, modality), source=os.fspath(given))
+
+
+def _of_object(given: object, modality: str | None) -> OpenAnnData:
+    if is_mudata_object(given):
+        return mudata_of_object(given, modality)
+    _refuse_modality(modality)
+    return anndata_of_object(given)
+
+
+def _of_store(store: Any, path: Path, modality: str | None) -> OpenAnnData:
+    """Return what an open file has: what it is decides, and not what it is called."""
+    if "mod" in store and "X" not in store:
+        return mudata_of_store(store, path, modality)
+    _refuse_modality(modality)
+    if is_cell_ranger(store):
+        return cell_ranger_of_store(store, path)
+    return anndata_of_store(store, path, os.fspath(path))
+
+
+def _refuse_modality(modality: str | None) -> None:
     if modality is not None:
         raise InputError(
             f"modality={modality!r} is for MuData, which the screen is not. Leave it out."
         )
-    if not isinstance(given, str | os.PathLike):
-        with open_anndata(given) as opened:
-            yield opened
-        return
-    path = Path(given)
-    _check_path(path)
-    if path.is_dir():
-        inside = (path / name for name in _MATRICES)
-        path = next((file for file in inside if file.is_file()), path)
-    with _opened_path(path, obs) as opened:
-        yield replace(opened, source=os.fspath(given))
-
-
-def _opened_path(path: Path, obs: Path | None) -> AbstractContextManager[OpenAnnData]:
-    """Open what it is, and not what it is called."""
-    if path.is_dir():
-        return open_anndata(path)
-    if is_cell_ranger_file(path):
-        return open_cell_ranger_file(path)
-    if is_matrix_market(path):
-        return open_matrix_market(path)
-    return open_table(path, obs) if is_table(path) else open_anndata(path)
 
 
 def _with_columns(opened: OpenAnnData, path: Path) -> OpenAnnData:

@@ -37,9 +37,12 @@ class ReadOptions:
     covariates
         Columns of obs, numeric or categorical, or a formula, as "~ A + C(B)".
     cells
-        Cells to use: a boolean column of obs, or a pandas query.
+        Cells to use: a boolean column of obs, or a query, as "p_mito < 0.1 and lane == 'L1'".
     layer
         Layer with the raw counts, or "raw"; X when left out.
+    round
+        Make whole numbers of values that miss them by less than 0.001, as rounding errors do;
+        how many is said with what is left out.
     gene_symbols
         Column of var with gene symbols, which are shown in place of the identifiers; labels may
         use either.
@@ -100,6 +103,7 @@ class ReadOptions:
     covariates: str | Sequence[str] = ()
     cells: str | None = None
     layer: str | None = None
+    round: bool = False
     gene_symbols: str | None = None
     nodes: Sequence[str] | None = None
     sinks: str | Sequence[str] | None = None
@@ -263,6 +267,7 @@ _FORMS: dict[str, Callable[[object, str], object]] = {
     "covariates": _formula_or_names,
     "cells": _text,
     "layer": _text,
+    "round": _true_or_false,
     "gene_symbols": _text,
     "nodes": _names,
     "sinks": _all_or_names,

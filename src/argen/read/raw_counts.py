@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,10 @@ from argen.read.matrices import BlockMatrix, block_matrix, is_real
 
 # Enough of a matrix to tell counts from anything else when looking for the raw one.
 _ROWS_LOOKED_AT = 500
-_LARGEST_COUNT = 2**32 - 1
+# A float, as the largest count itself is none in single precision.
+_BEYOND_COUNTS = 2.0**32
+# By which a value may miss a whole number and still be rounded, when told.
+MOST_DUST = 1e-3
 
 
 def find_matrix(opened: OpenAnnData, layer: str | None) -> tuple[BlockMatrix, pd.DataFrame, str]:
@@ -57,36 +60,64 @@ def find_matrix(opened: OpenAnnData, layer: str | None) -> tuple[BlockMatrix, pd
 
 @dataclass(frozen=True, slots=True)
 class RawCounts:
-    """Refuses anything but finite, non-negative integers, and says which matrix looks raw."""
+    """Refuses anything but finite, non-negative integers, and says which matrix looks raw.
+
+    When told to, it makes whole numbers of values that miss them by less than a thousandth, as
+    arithmetic in single precision leaves them, and counts them.
+    """
 
     opened: OpenAnnData
     name: str
     genes: pd.Index
+    rounds: bool = False
+    rounded: list[int] = field(default_factory=list)  # entries of each block
 
     def __call__(self, block: Any, cells: IntArray, first_gene: int) -> None:
         """Check a sparse block of some cells and of the genes from ``first_gene`` on."""
+        if self.rounds:
+            self._round(block)
         values = block.data
         for is_bad, what in (
             (np.isnan(values), "NaN"),
             (np.isinf(values), "infinite values"),
             (values < 0, "negative values"),
             (values != np.floor(values), "values that are not integers"),
-            (values > _LARGEST_COUNT, f"values above {_LARGEST_COUNT:,}"),
+            (values >= _BEYOND_COUNTS, f"values above {_BEYOND_COUNTS - 1:,.0f}"),
         ):
             if is_bad.any():
                 self._refuse(block, is_bad, what, cells, first_gene)
+
+    def _round(self, block: Any) -> None:
+        whole = np.rint(block.data)
+        is_dust = (block.data != whole) & (np.abs(block.data - whole) <= MOST_DUST)
+        if is_dust.any():
+            block.data[is_dust] = whole[is_dust]
+            block.eliminate_zeros()
+            self.rounded.append(int(is_dust.sum()))
+
+    def fates(self) -> list[tuple[str, str, int, str]]:
+        """Return what is said of the values that were rounded."""
+        n_rounded = sum(self.rounded)
+        reason = f"{n_rounded:,} values within {MOST_DUST} of a whole number were made whole"
+        return [("counts", "rounded", 0, reason)] if n_rounded else []
 
     def _refuse(self, block: Any, is_bad: Any, what: str, cells: IntArray, first_gene: int) -> None:
         entries = sparse.coo_array(block)
         row, column = entries.row[is_bad], entries.col[is_bad]
         first = np.lexsort((row, column))[0]
-        value = entries.data[is_bad][first]
+        values = entries.data[is_bad].astype(np.float64)
         cell = str(self.opened.obs.index[cells[row[first]]])
         gene = str(self.genes[first_gene + column[first]])
+        remedy = _raw_looking(self.opened, self.name)
+        if np.isfinite(values).all() and (np.abs(values - np.rint(values)) <= MOST_DUST).all():
+            remedy = (
+                f" They are within {MOST_DUST} of whole numbers, as rounding errors are: "
+                f"round=True (--round) makes them whole, and says how many.{remedy}"
+            )
         raise InputError(
-            f"{self.name} holds {what} in {int(is_bad.sum()):,} entries (first: {value:.6g} in "
-            f"cell {cell!r}, gene {gene!r}): expected raw counts, not normalised or "
-            f"log-transformed ones.{_raw_looking(self.opened, self.name)}"
+            f"{self.name} holds {what} in {int(is_bad.sum()):,} entries (first: "
+            f"{repr(float(values[first])).removesuffix('.0')} in cell {cell!r}, gene {gene!r}): "
+            f"expected raw counts, not normalised or log-transformed ones.{remedy}"
         )
 
 

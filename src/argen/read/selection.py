@@ -70,7 +70,7 @@ def select_from(
     sinks = select_sinks(options.sinks, set(first.columns.values()), genes)
     columns = np.array([*first.columns.values(), *sinks], dtype=np.int64)
     wanted = Wanted(passed, _among(passed, first.used), columns)
-    check = RawCounts(opened, name, genes.identifiers)
+    check = RawCounts(opened, name, genes.identifiers, options.round)
     counts, row_sums, panel = _read(matrix, wanted, options.panel, check, store, threads)
     of_targets = counts.part(0, len(columns))
 
@@ -88,7 +88,7 @@ def select_from(
     order = [carried.labels.get_loc(label) for label in nodes.columns]
     perturbations = sparse.csc_array(carried.matrix[:, order][np.flatnonzero(nodes.used)])
     perturbations.sort_indices()
-    left_out = [*nodes.left_out, *nodes.dropped, *left_out_sinks]
+    left_out = [*check.fates(), *nodes.left_out, *nodes.dropped, *left_out_sinks]
     if not passed.all():
         n_filtered = int((~passed).sum())
         left_out.insert(0, ("cells", "filtered", n_filtered, f"not in {options.cells!r}"))
@@ -142,7 +142,7 @@ def _read(
         return *tile_counts(matrix, both, check, tiles, threads), panel
 
     tiles, version = store.another(), check.opened.version
-    if store.parent is None or version is None:
+    if store.parent is None or version is None or check.rounds:  # what is rounded is counted
         return read_now(tiles)
     key = version, check.name, wanted.passed, wanted.used, wanted.columns, n_panel
     kept = Kept.of(store.parent, *key)

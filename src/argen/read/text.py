@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from argen.errors import InputError, first_few
-from argen.read.files import OpenAnnData, _version
+from argen.read.files import OpenAnnData, version_of
 from argen.read.tables import is_parquet, read_table
 
 GZIP = b"\x1f\x8b"
@@ -78,9 +76,8 @@ def cell_table(path: Path, option: str = "obs") -> pd.DataFrame:
     return table
 
 
-@contextmanager
-def open_table(path: Path, obs: Path | None) -> Iterator[OpenAnnData]:
-    """Open a table of counts, CSV, TSV or Parquet, beside a table of its cells.
+def table_of_counts(path: Path, obs: Path | None) -> OpenAnnData:
+    """Read a table of counts, CSV, TSV or Parquet, beside a table of its cells.
 
     Which of rows and columns are the cells, their identifiers tell.
     """
@@ -107,7 +104,7 @@ def open_table(path: Path, obs: Path | None) -> Iterator[OpenAnnData]:
     if in_rows < in_columns:
         table = table.T
     counts = sparse.csr_array(table.to_numpy())
-    yield plain(path, counts, pd.DataFrame(index=table.index), pd.DataFrame(index=table.columns))
+    return plain(path, counts, pd.DataFrame(index=table.index), pd.DataFrame(index=table.columns))
 
 
 def _is_real(kind: Any) -> bool:
@@ -118,7 +115,7 @@ def plain(
     path: Path, counts: Any, obs: pd.DataFrame, var: pd.DataFrame, **more: Any
 ) -> OpenAnnData:
     """Return a screen that has counts, cells and genes alone."""
-    parts = {"obsm": {}, "version": _version(path), **more}
+    parts = {"obsm": {}, "version": version_of(path), **more}
     return OpenAnnData(
         obs=obs, var=var, x=counts, layers={}, raw=None, uns={}, source=os.fspath(path), **parts
     )
