@@ -71,6 +71,7 @@ def _combined(
         str(key): _Given(genes.obsm, str(key)) for key in genes.obsm
     }
     targets: dict[str, str] = {}
+    _refuse_repeated(obs.index, "obs")
     shared = obs.reindex(cells) if len(obs.columns) else pd.DataFrame(index=cells)
     columns = [genes.obs, shared.drop(columns=shared.columns.intersection(genes.obs.columns))]
     for other, opened in modalities.items():
@@ -90,6 +91,15 @@ def _combined(
         version=None if version is None else (*version, name),
         guide_targets=targets or None,
     )
+
+
+def _refuse_repeated(cells: pd.Index, where: str) -> None:
+    if not cells.is_unique:
+        repeated = cells[cells.duplicated()].unique()
+        raise InputError(
+            f"{where} has several cells called {first_few(repeated)}: expected different names, by "
+            "which the modalities are matched."
+        )
 
 
 def _of_genes(names: list[str], modality: str | None, source: str) -> str:
@@ -142,6 +152,7 @@ class _Table:
     cells: pd.Index
 
     def __call__(self) -> pd.DataFrame:
+        _refuse_repeated(self.opened.obs.index, self.name)
         place = self.opened.obs.index.get_indexer(self.cells)
         if (place < 0).any():
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def read_table(path: Path, option: str, *, text: bool = True) -> pd.DataFrame:
     """
     try:
         if is_parquet(path):
-            return _read_parquet(path, option)
+            return _read_parquet(path)
         separator = separator_of(path)
         if text:
             return pd.read_csv(
@@ -86,7 +87,9 @@ def read_table(path: Path, option: str, *, text: bool = True) -> pd.DataFrame:
         return pd.read_csv(
             path, sep=separator, dtype={0: str}, low_memory=False, encoding="utf-8-sig"
         )
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(
             f"{option} {str(path)!r} cannot be read as a table: {first_line(error)}. Expected CSV "
             "or TSV in UTF-8 with a line of column names, or Parquet."
@@ -99,14 +102,16 @@ def separator_of(path: Path) -> str:
     return "\t" if "\t" in str(first.iloc[0, 0]) else ","
 
 
-def _read_parquet(path: Path, option: str) -> pd.DataFrame:
+def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path)
     except ImportError as error:
         raise InputError(
-            f"{option} {str(path)!r} is Parquet, which needs the package pyarrow: pip install "
+            f"{str(path)!r} is Parquet, which needs the package pyarrow: pip install "
             "'argen[parquet]'."
         ) from error
+    except Exception as error:  # pyarrow has errors of its own
+        raise ValueError(first_line(error)) from error
     if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()
     return table
