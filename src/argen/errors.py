@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from enum import IntEnum
 
 
-class ArgenError(Exception):
+def printable(text: str) -> str:
+    r"""Return a text that a terminal shows and does not obey; lines and tabs stay.
+
+    Names come from files. What is neither a letter nor a sign, such as the beginning of an escape
+    sequence or what turns the direction of writing, is shown as ``\x1b`` or ``\u202e``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def shown(name: object) -> str:
+    """Return a name as it can stand in a line of text: nothing in it ends the line."""
+    text = str(name)
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    )
+
+
+class _Said:
+    """Has a message that a terminal shows and does not obey."""
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(printable(part) if isinstance(part, str) else part for part in said))
+
+
+class ArgenError(_Said, Exception):
     """Base class of every error that argen raises on purpose."""
 
 
@@ -15,7 +44,20 @@ class InputError(ArgenError, ValueError):
     """The input or an option is not what the method needs; the message says what to do."""
 
 
-class ArgenWarning(UserWarning):
+class WriteError(InputError):
+    """Files cannot be written where they were to go; the message says why."""
+
+    @classmethod
+    def of(cls, path: object, error: OSError) -> WriteError:
+        """Say what the operating system has against it."""
+        why = os.strerror(error.errno) if error.errno else first_line(error)
+        return cls(
+            f"{str(path)!r} cannot be written: {why}. Name another place, or make room; what was "
+            "there is as it was."
+        )
+
+
+class ArgenWarning(_Said, UserWarning):
     """Something was left out or replaced, and the result names it."""
 
 
@@ -101,6 +143,6 @@ def first_line(error: Exception) -> str:
 
 def listed(items: Iterable[object], n_shown: int = 5) -> str:
     """Return the first of some items in words, and how many more there are."""
-    words = [str(item) for item in items]
+    words = [shown(item) for item in items]
     more = f" and {len(words) - n_shown} more" if len(words) > n_shown else ""
     return ", ".join(words[:n_shown]) + more

@@ -55,7 +55,7 @@ def test_reads_gene_sets(tmp_path):
     plain.write_text("one\tabout\n", encoding="utf-8")
     with pytest.raises(argen.InputError, match=r"is no GMT file.*1 of 1 lines have no gene"):
         analysis.read_gmt(plain)
-    with pytest.raises(argen.InputError, match="cannot be read as gene sets"):
+    with pytest.raises(argen.InputError, match=r"There is no file .*: expected gene sets"):
         analysis.read_gmt(tmp_path / "absent.gmt")
 
 
@@ -76,7 +76,7 @@ def test_command(tmp_path, capsys):
     assert len(pd.read_csv(out / "modules.tsv", sep="\t")) == 60
     assert {file.name for file in out.iterdir()} == {
         "modules.tsv", "centrality.tsv", "hubs.tsv", "layers.tsv", "enrichment.tsv",
-        "gene_sets_left_out.tsv",
+        "gene_sets_left_out.tsv", "argen_files.json",
     }  # fmt: skip
 
 

@@ -141,7 +141,7 @@ def test_study_of_the_paper_in_processes(tmp_path):
     assert "[-3.336 (0.201)]" in done.stdout
     files = {path.name for path in tmp_path.iterdir()}
     tables = {"estimates.tsv", "table.tsv", "proportions.tsv"}
-    assert files == tables | {"networks.png", "effects.png"}
+    assert files == tables | {"networks.png", "effects.png", "argen_files.json"}
 
 
 @pytest.mark.whole
@@ -301,7 +301,7 @@ def test_show(screen, tmp_path, capsys):
         (["fit", "SCREEN", *COLUMNS, "--nodes", "X1,Y2"], "'Y2', in the list of nodes"),
         (["fit", "SCREEN", *COLUMNS, "--nodes", "X1", "X2"], "Unexpected 'X2'. Write lists with"),
         (["fit", "SCREEN", *COLUMNS, "--nodes", "genes.txt"], "neither a file nor a list"),
-        (["fit", "SCREEN", *COLUMNS, "--nodes", "SCREEN"], "cannot be read: 'utf-8' codec"),
+        (["fit", "SCREEN", *COLUMNS, "--nodes", "SCREEN"], "cannot be read ('utf-8' codec"),
         (["fit", "SCREEN", *COLUMNS, "--nodes", "X1," * 100], "names 'X1' more than once"),
         (["fit", "SCREEN", *COLUMNS, "--min-cells", "350", "--strict"], "cannot be nodes"),
         (["fit", "SCREEN", *COLUMNS, "--out", "SCREEN"], "is a file: expected a folder"),

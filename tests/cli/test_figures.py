@@ -1,6 +1,7 @@
 """The commands that show a result, run as a user would run them."""
 
 import json
+from xml.etree import ElementTree
 
 import networkx
 import numpy as np
@@ -146,17 +147,48 @@ def test_hostile_names_are_text_in_every_file(tmp_path):
     assert tuple(json.loads(data)["genes"]["name"]) == network.genes
 
 
+CONTROL = ("a\x07b", "a\x1b[31mb", "a\nb", "a\rb", "a\ufffeb", "a\u202eb")
+
+
+@pytest.mark.filterwarnings("ignore:Glyph", "ignore:Matplotlib currently does not support")
+def test_names_with_control_characters_command_nothing(tmp_path, capfd):
+    network = made_up_network(12, 14, names=CONTROL)
+    argen.write_results(network, tmp_path / "results\x1b[31m")
+    figures = ["--figures", "network,knockdown", "--format", "svg", "--out", tmp_path / "figures"]
+    assert run("plot", tmp_path / "results\x1b[31m", *figures) == 0
+    texts = {
+        path.name: "".join(ElementTree.parse(path).getroot().itertext())  # noqa: S314
+        for path in (tmp_path / "figures").glob("*.svg")
+    }
+    assert "[31mb" in texts["network.svg"]
+    assert len(texts) == 2
+    assert run("show", tmp_path / "results\x1b[31m") == 0
+    assert run("show", tmp_path / "results\x1b[31m", "--gene", "a\x1b[31mb") == 0
+    assert run("show", tmp_path / "results\x1b[31m", "--gene", "a\x1b") == 2
+    assert run("report", tmp_path / "results\x1b[31m") == 0
+    (tmp_path / "results\x1b[31m" / "edges.tsv").write_text("")
+    assert run("show", tmp_path / "results\x1b[31m") == 0  # and a warning
+    printed = capfd.readouterr()
+    assert "\\x1b[31mb" in printed.out
+    assert "is not a node" in printed.err
+    assert "are not as they were written together" in printed.err
+    assert all(c.isprintable() or c in "\n\t" for c in printed.out + printed.err)
+    page = (tmp_path / "results\x1b[31m" / "report.html").read_text("utf-8")
+    data = page.split('id="data">')[1].split("</script>")[0]
+    assert tuple(json.loads(data)["genes"]["name"]) == network.genes
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["report", "absent"], "There is no file 'absent'"),
         (["report", "RESULTS", "-o", "report.pdf"], "A report is an .html file"),
-        (["report", "RESULTS", "--stability", "absent.tsv"], "cannot be read as a table"),
+        (["report", "RESULTS", "--stability", "absent.tsv"], "There is no file"),
         (["report", "RESULTS", "--stability", "RESULTS/order.tsv"], "lacks the columns"),
         (["plot", "RESULTS", "--figures", "netwrok"], "Did you mean 'network'"),
         (["plot", "RESULTS", "--gene", "X9"], "is not a node"),
         (["plot", "RESULTS", "--format", "gif"], "Invalid value"),
-        (["plot", "RESULTS", "--truth", "RESULTS/network.npz"], "has no true effects"),
+        (["plot", "RESULTS", "--truth", "RESULTS/network.npz"], "a file of argen simulate"),
         (["expression", "SCREEN", *COLUMNS, "--result", "RESULTS", "--parent", "X1", "--child",
           "X7"], "'X7' is not a perturbed gene of network and data"),
     ],

@@ -124,10 +124,10 @@ def test_load_refuses_what_is_no_network(paper_network, tmp_path):
         argen.load(tmp_path)
     text = tmp_path / "text.npz"
     text.write_text("not an archive")
-    with pytest.raises(argen.InputError, match="is not a network file"):
+    with pytest.raises(argen.InputError, match=r"cannot be read \(.*\): expected a network file"):
         argen.load(text)
     np.savez(tmp_path / "other.npz", values=np.arange(3))
-    with pytest.raises(argen.InputError, match="is not a network file"):
+    with pytest.raises(argen.InputError, match=r"cannot be read \(.*\): expected a network file"):
         argen.load(tmp_path / "other.npz")
     path = argen.save(paper_network, tmp_path / "newer.npz")
     with np.load(path) as archive:
@@ -139,10 +139,12 @@ def test_load_refuses_what_is_no_network(paper_network, tmp_path):
     for change in ({"genes": None}, {"config": {"beta": 0.1}}):
         header = json.loads(str(arrays["header"])) | change
         np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
-        with pytest.raises(argen.InputError, match="written by another version of argen"):
+        with pytest.raises(
+            argen.InputError, match=r"expected what this version of argen writes\. Fit again"
+        ):
             argen.load(path)
     np.savez(path, **{name: array for name, array in arrays.items() if name != "screen/effect"})
-    with pytest.raises(argen.InputError, match=r"another version .*'screen/effect'.* Fit again"):
+    with pytest.raises(argen.InputError, match=r"'screen/effect'.* this version .* Fit again"):
         argen.load(path)
 
 
@@ -157,6 +159,46 @@ def test_hostile_names_survive_every_format(paper_network, tmp_path):
     graph = networkx.read_graphml(folder / "network.graphml")
     assert set(graph.nodes) == set(HOSTILE)
     assert "<script>" not in network._repr_html_()
+
+
+# A bell, an escape sequence, a line that another name seems to be in, the end of a row, what no XML
+# may hold, text from right to left, and what the escaped form of another name would be.
+CONTROL = ("a\x07b", "a\x1b[31mb", "a\nerror: b", "a\rb\tc", "a\ufffe\x85\u2028b", "a\\x07b")
+
+
+def test_names_with_control_characters_are_kept_and_shown_escaped(paper_network, tmp_path):
+    network = renamed(paper_network, CONTROL)
+    folder = argen.write_results(network, tmp_path)
+    assert argen.load(folder).nodes == CONTROL
+    for name, column in (("order", "gene"), ("knockdown", "node"), ("descendants", "source")):
+        table = pd.read_csv(folder / f"{name}.tsv", sep="\t")
+        assert set(table[column]) == set(CONTROL)
+    edges = pd.read_csv(folder / "edges.tsv", sep="\t", float_precision="round_trip")
+    pd.testing.assert_frame_equal(edges, network.edges, check_dtype=False, check_exact=True)
+    graph = networkx.read_graphml(folder / "network.graphml")
+    places = {CONTROL.index(name) for name in graph.nodes if name in CONTROL}
+    assert places == {2, 3, 5}  # which XML can hold
+    position = {name: place for place, name in enumerate(network.order, start=1)}
+    assert graph.nodes["a\\x07b'"]["position"] == position["a\x07b"]
+    assert graph.nodes["a\\x1b[31mb"]["position"] == position["a\x1b[31mb"]
+    assert graph.number_of_edges() == len(network.edges)
+    for said in (network.summary(), str(network)):
+        assert all(c.isprintable() or c == "\n" for c in said)
+        assert "\nerror" not in said
+    with pytest.raises(argen.InputError) as raised:
+        network.parents("a\x1b[31m")
+    assert str(raised.value).isprintable()
+
+
+def test_a_table_of_another_run_is_said(paper_network, tmp_path):
+    folder = argen.write_results(paper_network, tmp_path)
+    (folder / "edges.tsv").write_text("of another run")
+    with pytest.warns(argen.ArgenWarning, match=r"1 of the files in .*'edges.tsv'"):
+        argen.load(folder)
+    argen.write_results(paper_network, tmp_path)
+    argen.load(folder)
+    argen.save(replace(paper_network, two_stages=False), folder / "network.npz")
+    assert not argen.load(folder).two_stages  # without a word: the list has been told
 
 
 def test_results_folder(paper_network, tmp_path):
@@ -176,6 +218,7 @@ def test_results_folder(paper_network, tmp_path):
         "network.graphml",
         "network.npz",
         "run.json",
+        "argen_files.json",
     }
     record = json.loads((folder / "run.json").read_text())
     assert record["config"]["alpha"] == 0.05
@@ -291,7 +334,9 @@ def test_a_file_without_shares_has_none(escaping_network, paper_network, tmp_pat
     path = argen.save(escaping_network, tmp_path / "network")
     with np.load(path) as archive:
         old = {name: archive[name] for name in archive.files if "penetrance/" not in name}
-    np.savez(path, **old)
+    header = json.loads(str(old["header"]))
+    del header["sha256"]
+    np.savez(path, **(old | {"header": np.array(json.dumps(header))}))
     assert argen.load(path).penetrance is None
     # Nothing lowered that could tell: there are no pairs.
     again = argen.load(argen.save(paper_network, tmp_path / "paper"))

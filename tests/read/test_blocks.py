@@ -258,6 +258,42 @@ def test_tiles_are_kept_and_used_again(screen, tmp_path, monkeypatch):
     assert changed.sha256 == read(screen).sha256 != first.sha256
 
 
+def damages(content: bytes) -> dict[str, bytes | None]:
+    """What a disk, or a process that was ended, makes of a file."""
+    flipped = bytearray(content)
+    flipped[-5] ^= 4
+    return {"flipped": bytes(flipped), "short": content[: len(content) // 2], "gone": None}
+
+
+@pytest.mark.parametrize("memory", [0, "1 GB"])
+@pytest.mark.parametrize("damage", ["flipped", "short", "gone"])
+@pytest.mark.parametrize("name", ["tile0", "row_sums.npy", "starts.npy", "panel.npy", "tiles.json"])
+def test_damaged_tiles_are_read_again(name, damage, memory, screen, tmp_path):
+    path, scratch = write(screen, tmp_path, ".h5ad"), tmp_path / "scratch"
+    first = read(path, scratch=scratch, memory=memory)
+    [folder] = scratch.iterdir()
+    content = damages((folder / name).read_bytes())[damage]
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.warns(argen.ArgenWarning, match=r"damaged: counts are read from the screen again"):
+        again = read(path, scratch=scratch, memory=memory)
+    assert again.sha256 == first.sha256
+    np.testing.assert_array_equal(again.library_size, first.library_size)
+    assert read(path, scratch=scratch, memory=memory).sha256 == first.sha256  # without a word
+
+
+def test_tiles_that_are_cut_short_in_use_are_an_error(screen, tmp_path):
+    data = read(write(screen, tmp_path, ".h5ad"), scratch=tmp_path / "scratch", memory=0)
+    [folder] = (tmp_path / "scratch").iterdir()
+    (folder / "tile0").write_bytes((folder / "tile0").read_bytes()[:100])
+    with pytest.raises(argen.InputError, match="have been cut short"):
+        data.counts.totals()
+    (folder / "tile0").unlink()
+    with pytest.raises(argen.InputError, match="cannot be read again"):
+        data.counts.totals()
+
+
 @pytest.mark.process
 def test_objects_leave_nothing_behind(tmp_path):
     """The files of an object, and those without a named folder, go with the process."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,9 @@ import pandas as pd
 import pytest
 
 import argen
-from argen.engine import ExactEngine
+from argen.engine import Effects, ExactEngine, Fitted
 from argen.run import checkpoint as checkpoint_module
-from argen.run.checkpoint import Checkpoint
+from argen.run.checkpoint import Checkpoint, StageCheckpoint
 from tests.screens import assert_same_network, dense_screen, screen_of
 
 
@@ -120,14 +121,14 @@ def test_a_folder_without_finished_blocks_is_free(data, tmp_path):
 def test_a_truncated_block_is_computed_again(share, data, ended):
     block = sorted(ended.glob("*.npz"))[0]
     os.truncate(block, int(share * block.stat().st_size))
-    with pytest.warns(argen.ArgenWarning, match=f"{block.name}' is damaged .* computed again"):
+    with pytest.warns(argen.ArgenWarning, match=f"{block.name}' cannot be read .* computed again"):
         network = argen.infer_network(data, checkpoint=ended)
     assert_same_network(network, argen.infer_network(data))
 
 
 def test_a_damaged_record_is_refused(data, ended):
     (ended / "argen-screen.json").write_text("{")
-    with pytest.raises(argen.InputError, match=r"cannot be read: .* Delete the folder"):
+    with pytest.raises(argen.InputError, match=r"cannot be read \(.* Delete the folder"):
         argen.infer_network(data, checkpoint=ended)
 
 
@@ -183,6 +184,70 @@ def result_of_many_genes(many_genes, tmp_path_factory):
     said = start(many_genes, out).communicate()
     assert (out / "network.npz").exists(), said
     return argen.load(out)
+
+
+@pytest.mark.process
+def test_a_second_run_is_refused_and_told_of_the_first(many_genes, result_of_many_genes, tmp_path):
+    first = start(many_genes, tmp_path)
+    wait_for("argen-screen-000000.npz", tmp_path / "checkpoint", first)
+    second = start(many_genes, tmp_path, "--screen-test", "wald", "--resume")
+    said = second.communicate()[1]
+    if first.poll() is None:
+        assert second.returncode == 2
+        assert f"is in use: process {first.pid} on " in said
+    said = first.communicate()
+    assert first.returncode == 0, said
+    assert_same_network(argen.load(tmp_path), result_of_many_genes)
+    assert not (tmp_path / ".argen-lock").exists()
+
+
+def test_a_second_run_of_a_library_is_refused(data, tmp_path):
+    def begin_again(stage, done, total):
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        thread.join()
+
+    def attempt():
+        try:
+            argen.infer_network(data, checkpoint=tmp_path / "kept")
+        except argen.InputError as error:
+            said.append(str(error))
+
+    said: list[str] = []
+    network = argen.infer_network(data, checkpoint=tmp_path / "kept", progress=begin_again)
+    assert said
+    assert all("is in use: another thread of this process" in text for text in said)
+    assert_same_network(network, argen.infer_network(data))
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "[" * 100_000, "3", '{"input": []}'])
+def test_a_record_that_is_none_is_refused(text, data, ended):
+    (ended / "argen-screen.json").write_text(text)
+    with pytest.raises(argen.InputError, match=r"Delete the folder|delete the folder"):
+        argen.infer_network(data, checkpoint=ended)
+
+
+@pytest.mark.parametrize(
+    "change", ["short", "other statuses", "of another block", "of another run"]
+)
+def test_a_block_that_is_not_as_it_was_written_is_computed_again(change, data, ended):
+    first, second = sorted(ended.glob("argen-screen-*.npz"))[:2]
+    with np.load(first) as archive:
+        arrays = dict(archive)
+    if change == "of another block":
+        first.write_bytes(second.read_bytes())
+    elif change == "of another run":
+        record = ended / "argen-screen.json"
+        stage = StageCheckpoint(ended, "screen", record.read_text().replace("0.05", "0.01"))
+        effects = Effects(**{name: arrays[name] for name in Effects.__slots__})
+        stage.keep(0, Fitted(effects, {}))
+    else:
+        status = arrays["status"]
+        arrays["status"] = status[:-1] if change == "short" else np.full_like(status, 77)
+        np.savez(first, **arrays)
+    with pytest.warns(argen.ArgenWarning, match=r"cannot be read .* Its block is computed again"):
+        network = argen.infer_network(data, checkpoint=ended)
+    assert_same_network(network, argen.infer_network(data))
 
 
 @pytest.mark.process

@@ -176,3 +176,18 @@ def test_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(argen.InputError, match=r"Install it with: pip install 'argen\[dask\]'"):
         DaskExecutor()
+
+
+def test_the_cluster_of_this_machine_listens_to_it_alone(executor):
+    import psutil
+
+    executor.client.wait_for_workers(2)
+    own = psutil.Process()
+    listening = [
+        connection.laddr.ip
+        for process in (own, *own.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 3  # the scheduler and two workers
+    assert all(ip == "::1" or ip.startswith("127.") for ip in listening), listening

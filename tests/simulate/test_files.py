@@ -2,6 +2,7 @@
 
 import anndata
 import numpy as np
+import pytest
 
 import argen
 
@@ -45,3 +46,17 @@ def test_blocks_make_one_file(tmp_path, monkeypatch):
     assert found.shape == (5000 + 6 * 150, 9)
     assert found.X.has_sorted_indices
     assert (np.diff(found.X.indptr) > 0).mean() > 0.9
+
+
+@pytest.mark.parametrize(("most", "kind"), [(2**31 - 1, np.int32), (1000, np.int64)])
+def test_places_of_entries_have_one_type(most, kind, tmp_path, monkeypatch):
+    """Else scipy cannot change the form of the matrix."""
+    monkeypatch.setattr("argen.simulate.files.LARGEST_SHORT", most)
+    path = tmp_path / "screen.h5ad"
+    argen.write_screen(path, MODEL, rng=1)
+    found = anndata.read_h5ad(path).X
+    assert found.indptr.dtype == found.indices.dtype == kind
+    expected = argen.simulated_anndata(*argen.simulate_screen(MODEL, rng=1)).X
+    assert expected.indptr.dtype == expected.indices.dtype
+    for form in ("coo", "csc"):
+        assert (found.asformat(form) != expected.asformat(form)).nnz == 0

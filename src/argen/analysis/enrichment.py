@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import InputError, first_few
+from argen.files import reading
 from argen.network import CausalNetwork
 from argen.pvalues import adjust
 
@@ -38,12 +39,12 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
         When the file cannot be read, or a line has no gene.
     """
     path = Path(path)
-    try:
+    with reading(path, "gene sets, a GMT file in UTF-8, plain or gzipped"):
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = content.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{str(path)!r} cannot be read as gene sets: {error}.") from error
-    lines = [line.split("\t") for line in text.splitlines() if line.strip()]
+        text = content.decode("utf-8-sig")
+    # Nothing else ends a line: in names there may be what text.splitlines() takes for an end.
+    rows = (line.removesuffix("\r") for line in text.split("\n"))
+    lines = [row.split("\t") for row in rows if row.strip()]
     short = [number for number, parts in enumerate(lines, start=1) if len(parts) < 3]
     if short or not lines:
         raise InputError(

@@ -13,6 +13,7 @@ import pandas as pd
 from argen.analysis.evaluate import average_precision
 from argen.arrays import BoolArray, FloatArray
 from argen.errors import InputError, first_few, nearest
+from argen.files import reading
 from argen.network import CausalNetwork
 from argen.pvalues import adjust
 
@@ -62,7 +63,7 @@ def read_pairs(
     """
     path = Path(path)
     kept = {"dtype": str, "keep_default_na": False}  # names such as NA are names
-    try:
+    with reading(path, "a table of pairs, by tabs or commas"):
         table = pd.read_csv(path, sep=None, engine="python", **kept)  # type: ignore[call-overload]
         columns = [str(name) for name in table.columns]
         lower = [name.lower() for name in columns]
@@ -72,8 +73,6 @@ def read_pairs(
                 ["source", "target", "sign", *map(str, table.columns[3:])][: table.shape[1]]
             )
             columns = lower = [str(name) for name in table.columns]
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"{str(path)!r} cannot be read as a table of pairs: {error}.") from error
 
     def found(given: str | None, usual: tuple[str, ...], what: str) -> str | None:
         if given is not None and given not in columns:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import InputError, first_few
+from argen.files import reading
 from argen.network import CausalNetwork
 
 # What stands in column three of a GTF line that is a gene.
@@ -23,15 +24,10 @@ def read_intervals(path: str | Path) -> pd.DataFrame:
     InputError
         When the file cannot be read, or has no three columns with numbers in two of them.
     """
-    try:
+    with reading(path, "intervals: chromosome, start and end, with tabs between"):
         table = pd.read_csv(path, sep="\t", header=None, comment="#", dtype={0: str, 3: str})
         found = pd.DataFrame({"chromosome": table[0], "start": table[1].astype(int)})
         found["end"] = table[2].astype(int)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{str(path)!r} cannot be read as intervals ({error}): expected chromosome, start and "
-            "end, with tabs between."
-        ) from error
     found["name"] = table.get(3, "")
     found["strand"] = table.get(5, ".")
     return found
@@ -44,12 +40,13 @@ def start_sites(path: str | Path) -> pd.DataFrame:
     first counts.
     """
     if ".gtf" in Path(path).name:
-        table = pd.read_csv(path, sep="\t", header=None, comment="#", dtype={0: str})
-        table = table[table[2] == _GENE]
-        names = table[8].str.extract(r'gene_name "([^"]*)"')[0]
-        lines = pd.DataFrame(
-            {"gene": names.fillna(table[8].str.extract(r'gene_id "([^"]*)"')[0])}
-        ).assign(chromosome=table[0], start=table[3] - 1, end=table[4], strand=table[6])
+        with reading(path, "a GTF file"):
+            table = pd.read_csv(path, sep="\t", header=None, comment="#", dtype={0: str})
+            table = table[table[2] == _GENE]
+            names = table[8].str.extract(r'gene_name "([^"]*)"')[0]
+            lines = pd.DataFrame(
+                {"gene": names.fillna(table[8].str.extract(r'gene_id "([^"]*)"')[0])}
+            ).assign(chromosome=table[0], start=table[3] - 1, end=table[4], strand=table[6])
     else:
         lines = read_intervals(path).rename(columns={"name": "gene"})
     site = np.where(lines["strand"] == "-", lines["end"], lines["start"])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from argen.errors import printable
+from argen.files import write_table, writing
 from argen.network import Finding, Severity
 
 _SEVERITIES: tuple[Severity, ...] = ("serious", "warning", "note")
@@ -46,19 +48,18 @@ class Diagnostics:
         """Return the findings in words, the most severe first, and what was measured."""
         numbers = ", ".join(f"{len(self.of_severity(s))} {s}" for s in _SEVERITIES)
         head = [f"{len(self.findings)} findings ({numbers})"]
-        return "\n".join([*map(str, self.findings), *head, *self.measured])
+        return printable("\n".join([*map(str, self.findings), *head, *self.measured]))
 
     def __str__(self) -> str:
         return self.summary()
 
     def write(self, folder: str | Path) -> Path:
         """Write ``summary.txt`` and every table as ``NAME.tsv`` into a folder; returns it."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "summary.txt").write_text(self.summary() + "\n", encoding="utf-8")
-        for name, table in self.tables.items():
-            table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
-        return folder
+        with writing(folder, "check") as beside:
+            (beside / "summary.txt").write_text(self.summary() + "\n", encoding="utf-8")
+            for name, table in self.tables.items():
+                write_table(table, beside / f"{name}.tsv", float_format="%.6g")
+        return Path(folder)
 
 
 @dataclass

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 from cyclopts import Parameter, validators
 
 from argen import analysis
 from argen.cli import console
 from argen.cli.options import OUTPUT
-from argen.network import load
+from argen.files import write_table, writing
+from argen.network import CausalNetwork, load
 
 
 def analyse(
@@ -39,7 +42,19 @@ def analyse(
         Folder for the tables; files of the same names are replaced.
     """
     network = load(result)
-    console.make_folder(out)
+    with console.results_in(out):
+        tables, lines = _analysed(network, gmt, smallest, seed)
+        with writing(out, "analysis") as beside:
+            for name, table in tables.items():
+                write_table(table, beside / f"{name}.tsv", float_format="%.6g")
+    console.out.print("\n".join(lines))
+    console.out.print(f"The tables are in {out}")
+
+
+def _analysed(
+    network: CausalNetwork, gmt: Sequence[Path], smallest: int, seed: int
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Return the tables by name, and what they say in lines."""
     modules = analysis.modules(network, smallest=smallest, seed=seed)
     hubs = analysis.hubs(network)
     tables = {
@@ -69,10 +84,7 @@ def analyse(
             found = analysis.program_enrichment(network, sets)
             tables["program_enrichment"] = found.table
             lines.append(_tested(found, len(moved), "sides of response programs", len(sets)))
-    for name, table in tables.items():
-        table.to_csv(out / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
-    console.out.print("\n".join(lines))
-    console.out.print(f"The tables are in {out}")
+    return tables, lines
 
 
 def _tested(found: analysis.Enrichment, n_groups: int, what: str, n_sets: int) -> str:

@@ -105,10 +105,9 @@ def _what_is_wrong(error: CycloptsError) -> str:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print argen's own warnings as one line each; leave the others as they are."""
+    """Print argen's own warnings as one line each, and others as Python does."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", ArgenWarning)
-        show_other = warnings.showwarning
 
         def show_one(
             message: Warning | str,
@@ -121,7 +120,8 @@ def _plain_warnings() -> Iterator[None]:
             if issubclass(category, ArgenWarning):
                 console.err.print(f"warning: {message}")
             else:
-                show_other(message, category, filename, lineno, file, line)
+                text = warnings.formatwarning(message, category, filename, lineno, line)
+                console.err.print(text.rstrip())
 
         warnings.showwarning = show_one
         yield

@@ -86,24 +86,22 @@ def check(
     if is_result(file):
         _refuse_for_result(file, screen, config, options)
         network = load(file)
-        if out is not None:
-            console.make_folder(out)
-        show_findings(checks.check(network), network, out)
+        with console.results_in(out):
+            show_findings(checks.check(network), network, out)
         return
     options.refuse_alone()
     screen = screen or _refuse_screen(file)
-    if out is not None:
-        console.make_folder(out)
-    announce_compiling()
-    data = read_screen(file, screen, config.threads)
-    if options.held_out == "guides" and data.guides is None:
-        raise InputError("--held-out guides needs the guides of the cells: add --guide.")
-    columns = _Columns.read(file, screen, options)
-    with console.progress() as shown:
-        network, further = _infer_and_vary(data, config, options, columns, shown)
-        if options.held_out:
-            further.append(_leave_out(file, data, screen, config, options))
-    show_findings(_check(data, network, options, columns, further), network, out)
+    with console.results_in(out):
+        announce_compiling()
+        data = read_screen(file, screen, config.threads)
+        if options.held_out == "guides" and data.guides is None:
+            raise InputError("--held-out guides needs the guides of the cells: add --guide.")
+        columns = _Columns.read(file, screen, options)
+        with console.progress() as shown:
+            network, further = _infer_and_vary(data, config, options, columns, shown)
+            if options.held_out:
+                further.append(_leave_out(file, data, screen, config, options))
+        show_findings(_check(data, network, options, columns, further), network, out)
 
 
 @dataclass(frozen=True)

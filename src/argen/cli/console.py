@@ -1,19 +1,35 @@
-"""What every command prints on, and where it may write."""
+"""What every command prints on, and where it may write.
+
+Nothing else prints, so this is where names from files lose what a terminal would obey.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from argen.cli.progress import Report, shown_progress
-from argen.errors import InputError
+from argen.errors import InputError, WriteError, printable
+from argen.files import finish, locked
 
-out = Console(highlight=False, markup=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+class SafeConsole(Console):
+    """A console on which no text can do anything but be read."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts with what a terminal would obey in them escaped."""
+        texts = (printable(thing) if isinstance(thing, str) else thing for thing in objects)
+        super().print(*texts, **options)
+
+
+out = SafeConsole(highlight=False, markup=False, soft_wrap=True)
+err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def progress(*, quiet: bool = False) -> AbstractContextManager[Report | None]:
@@ -21,19 +37,22 @@ def progress(*, quiet: bool = False) -> AbstractContextManager[Report | None]:
     return shown_progress(err, quiet=quiet)
 
 
-def make_folder(folder: Path) -> None:
-    """Find out whether results can be written, before they are computed."""
+@contextmanager
+def results_in(folder: Path | None) -> Iterator[None]:
+    """Have a folder for results, which no other run writes into; None: nothing is to be written.
+
+    Whether they can be written is found out before they are computed.
+    """
+    if folder is None:
+        yield
+        return
     if os.path.isfile(folder):
         raise InputError(f"--out {str(folder)!r} is a file: expected a folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-
-
-def cannot_write(path: Path, error: OSError) -> InputError:
-    """Say why the user may not write there."""
-    why = os.strerror(error.errno) if error.errno else error
-    return InputError(f"--out {str(path)!r} cannot be written: {why}. Name another place.")
+    with locked(folder):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+            finish(folder)
+        except OSError as error:
+            raise WriteError.of(folder, error) from error
+        yield

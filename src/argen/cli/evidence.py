@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from argen.analysis import compare as compare_with
 from argen.analysis import ranking, read_pairs
 from argen.cli import console
 from argen.cli.options import OUTPUT
+from argen.files import write_table, writing
 from argen.network import load
 
 
@@ -47,28 +48,28 @@ def evidence(
     """
     network = load(result)
     others = {str(path): load(path) for path in compare}
-    console.make_folder(out)
+    alternative: Literal["two-sided", "greater"] = "two-sided" if two_sided else "greater"
     groups, rankings = [], []
-    for path in pairs:
-        table = read_pairs(path)
-        groups.append(
-            compare_with(
-                network,
-                table,
-                others=others,
-                rng=seed,
-                alternative="two-sided" if two_sided else "greater",
+    with console.results_in(out):
+        for table in map(read_pairs, pairs):
+            groups.append(
+                compare_with(network, table, others=others, rng=seed, alternative=alternative)
             )
-        )
-        rankings.append(ranking(network, table))
-        called = groups[-1].iloc[0]
-        console.out.print(
-            f"{table.name}: {called['n_known']} of {called['n_pairs']} edges are known, odds "
-            f"ratio {called['odds_ratio']:.3g} (p = {called['p_value']:.2g}); of "
-            f"{called['n_signed']} with a known sign "
-            f"{round(called['n_signed'] * np.nan_to_num(called['same_sign']))} agree",
-        )
-    for name, parts in (("evidence", groups), ("ranking", rankings)):
-        whole = pd.concat(parts, ignore_index=True)
-        whole.to_csv(out / f"{name}.tsv", sep="\t", index=False, float_format="%.6g")
+            rankings.append(ranking(network, table))
+            _say(table.name, groups[-1])
+        with writing(out, "evidence") as beside:
+            for name, parts in (("evidence", groups), ("ranking", rankings)):
+                whole = pd.concat(parts, ignore_index=True)
+                write_table(whole, beside / f"{name}.tsv", float_format="%.6g")
     console.out.print(f"The tables are in {out}")
+
+
+def _say(name: str, found: pd.DataFrame) -> None:
+    """Print how many edges are among known pairs."""
+    called = found.iloc[0]
+    console.out.print(
+        f"{name}: {called['n_known']} of {called['n_pairs']} edges are known, odds "
+        f"ratio {called['odds_ratio']:.3g} (p = {called['p_value']:.2g}); of "
+        f"{called['n_signed']} with a known sign "
+        f"{round(called['n_signed'] * np.nan_to_num(called['same_sign']))} agree",
+    )

@@ -36,6 +36,6 @@ def export(
         Folder for the files; files of the same names are replaced.
     """
     network = load(result)
-    console.make_folder(out)
-    paths = write(network, kind, out, screen=screen)
+    with console.results_in(out):
+        paths = write(network, kind, out, screen=screen)
     console.out.print(f"{', '.join(path.name for path in paths)}: in {out}")

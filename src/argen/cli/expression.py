@@ -44,7 +44,7 @@ def expression(
         Of the figure.
     """
     network = load(result)
-    console.make_folder(out)
-    paths = write_expression(network, read_screen(file, screen), parent, child, out,
-                             file_format=format_)  # fmt: skip
+    with console.results_in(out):
+        data = read_screen(file, screen)
+        paths = write_expression(network, data, parent, child, out, file_format=format_)
     console.out.print(f"{paths[0].name} and its table (.tsv) are in {out}")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from argen.checks import Diagnostics
 from argen.cli import console
+from argen.files import writing
 from argen.network import CausalNetwork
 from argen.report import write_report
 
@@ -21,7 +22,8 @@ def show_findings(
     """Print the findings, and write tables and report into a folder where one is named."""
     console.out.print(found.summary())
     if out is not None:
-        found.write(out)
-        page = out / "report.html"
-        write_report(network, page, diagnostics=found, stability=stability)
+        with writing(out, "check") as beside:
+            found.write(beside)
+            page = beside / "report.html"
+            write_report(network, page, diagnostics=found, stability=stability)
         console.out.print(f"\nThe tables, and report.html with network and findings, are in {out}")

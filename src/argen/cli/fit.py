@@ -15,9 +15,10 @@ from argen.cli import console
 from argen.cli.options import INPUT, METHOD, OUTPUT, RunOptions
 from argen.cli.reading import announce_compiling, read_screen
 from argen.config import InferenceConfig
-from argen.errors import InputError
+from argen.errors import InputError, WriteError
+from argen.files import writing
 from argen.method import Method, infer_by
-from argen.network import write_results
+from argen.network import CausalNetwork, write_results
 from argen.read import ReadOptions
 from argen.report import write_report
 from argen.run import Checkpoint, DaskExecutor, Executor, SerialExecutor
@@ -53,9 +54,26 @@ def fit(
     quiet
         Print nothing but warnings and errors.
     """
-    console.make_folder(out)
-    _refuse_to_begin_again(out, resume=run.resume)
-    announce_compiling(quiet=quiet)
+    with console.results_in(out):
+        _refuse_to_begin_again(out, resume=run.resume)
+        announce_compiling(quiet=quiet)
+        network = _fitted(file, screen, config, method, run, out, report=not no_report, quiet=quiet)
+    if not quiet:
+        console.out.print(f"{network.summary()}\n\nThe results are in {out}")
+
+
+def _fitted(
+    file: Path,
+    screen: ReadOptions,
+    config: InferenceConfig,
+    method: Method,
+    run: RunOptions,
+    out: Path,
+    *,
+    report: bool,
+    quiet: bool,
+) -> CausalNetwork:
+    """Read, infer, and write all results at once; the finished blocks are kept until then."""
     with _executor(run, config) as executor:
         data = read_screen(file, screen, config.threads)
         if not quiet:
@@ -71,12 +89,12 @@ def fit(
                 progress=progress,
                 command=shlex.join(sys.argv),
             )
-            write_results(network, out)
-            if not no_report:
-                write_report(network, out / "report.html")
+            with writing(out, "results") as beside:
+                write_results(network, beside)
+                if report:
+                    write_report(network, beside / "report.html")
     checkpoint.remove()
-    if not quiet:
-        console.out.print(f"{network.summary()}\n\nThe results are in {out}")
+    return network
 
 
 @contextmanager
@@ -107,9 +125,9 @@ def _how_to_go_on(checkpoint: Checkpoint) -> Iterator[None]:
     """Say what is kept of a run that is ended, and how to go on."""
     try:
         yield
-    except InputError:
-        raise
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, InputError) and not isinstance(error, WriteError):
+            raise
         if n_blocks := checkpoint.n_finished():
             again = [a for a in sys.argv[1:] if a != "--resume"]
             console.err.print(

@@ -48,16 +48,16 @@ def plot(
         Of the figures.
     """
     network = load(result)
-    console.make_folder(out)
-    paths = write_figures(
-        network,
-        out,
-        names=split_list(figures) or None,
-        gene=gene,
-        others={str(path): load(path) for path in compare},
-        truth=None if truth is None else read_truth(truth, network),
-        stability=read_table(stability),
-        file_format=format_,
-    )
+    with console.results_in(out):
+        paths = write_figures(
+            network,
+            out,
+            names=split_list(figures) or None,
+            gene=gene,
+            others={str(path): load(path) for path in compare},
+            truth=None if truth is None else read_truth(truth, network),
+            stability=read_table(stability),
+            file_format=format_,
+        )
     drawn = ", ".join(path.name for path in paths if path.suffix != ".tsv")
     console.out.print(f"{drawn}, each with a table (.tsv), are in {out}")

@@ -12,6 +12,7 @@ from cyclopts import Parameter, validators
 from argen.cli import console
 from argen.cli.options import OUTPUT
 from argen.errors import InputError
+from argen.files import write_table, writing_file
 from argen.network import CausalNetwork, Change, load
 from argen.network import predict as predicted
 
@@ -60,10 +61,8 @@ def predict(
     if len(moved) > 20:
         console.out.print(f"and {len(moved) - 20} more")
     if out is not None:
-        try:
-            table.to_csv(out, sep="\t", index=False)
-        except OSError as error:
-            raise console.cannot_write(out, error) from error
+        with writing_file(out) as beside:
+            write_table(table, beside)
         console.out.print(f"\nThe table is in {os.fspath(out)}")
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from argen.cli import console
 from argen.data import PerturbSeqData
 from argen.errors import InputError
+from argen.files import reading
 from argen.glm import on_compiling
 from argen.network import CausalNetwork
 from argen.read import ReadOptions, read_perturbseq
@@ -59,13 +60,8 @@ def _genes_of(text: str, option: str) -> list[str]:
                 "least two genes."
             )
         return split_list(text)
-    try:
-        lines = Path(text).read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{option} {text!r} cannot be read: {error}. Expected plain text in UTF-8 with one "
-            "gene a line."
-        ) from error
+    with reading(text, f"plain text in UTF-8 with one gene a line, as {option}"):
+        lines = Path(text).read_text("utf-8-sig").split("\n")
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -80,18 +76,14 @@ def read_truth(path: Path, network: CausalNetwork) -> Truth:
     import h5py
     from anndata.io import read_elem
 
-    try:
+    with reading(path, "a file of argen simulate, with its true effects"):
         with h5py.File(path) as file:
             table = read_elem(file["uns/truth"])
             genes = tuple(read_elem(file["var"]).index)
-    except (OSError, KeyError) as error:
-        raise InputError(
-            f"{str(path)!r} has no true effects: expected a file of argen simulate."
-        ) from error
-    number = {gene: i for i, gene in enumerate(genes)}
-    direct = np.zeros((len(genes), len(genes)))
-    at = tuple(table[end].map(number).to_numpy(dtype=np.int64) for end in ("source", "target"))
-    direct[at] = table["effect"]
+        number = {gene: i for i, gene in enumerate(genes)}
+        direct = np.zeros((len(genes), len(genes)))
+        at = tuple(table[end].map(number).to_numpy(dtype=np.int64) for end in ("source", "target"))
+        direct[at] = table["effect"]
     kept = Truth(genes, direct).keep(network.genes)
     place = [kept.genes.index(gene) for gene in network.genes]
     return Truth(network.genes, kept.direct[np.ix_(place[: len(network.nodes)], place)])
@@ -101,10 +93,7 @@ def read_table(path: Path | None) -> pd.DataFrame | None:
     """Read a table of pairs of genes, if one is named."""
     if path is None:
         return None
-    try:
-        # Names such as NA or 007 are text.
-        return pd.read_csv(
-            path, sep="\t", dtype={"source": str, "target": str}, keep_default_na=False
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be read as a table: {error}.") from error
+    # Names such as NA or 007 are text.
+    types = {"source": str, "target": str}
+    with reading(path, "a table by tabs, with the columns source, target and frequency"):
+        return pd.read_csv(path, sep="\t", dtype=types, keep_default_na=False)

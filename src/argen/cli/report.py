@@ -39,6 +39,6 @@ def report(
     network = load(result)
     folder = result if result.is_dir() else result.parent
     out = out or folder / "report.html"
-    console.make_folder(out.parent)
-    page = write_report(network, out, stability=read_table(stability), title=title)
+    with console.results_in(out.parent):
+        page = write_report(network, out, stability=read_table(stability), title=title)
     console.out.print(f"The report is {page}")

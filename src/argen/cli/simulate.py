@@ -12,6 +12,7 @@ from argen.cli import console
 from argen.cli.options import MODEL
 from argen.cli.reading import split_list
 from argen.errors import InputError
+from argen.files import writing_file
 from argen.simulate import ScreenModel, simulate_paper_screen, simulated_anndata, write_screen
 
 
@@ -46,20 +47,18 @@ def simulate(
         raise InputError("The options of a random network are for --network random: add it.")
     if network == "random" and (hide or n_cells != 8000):
         raise InputError("--hide and --n-cells are for the screen of the paper: leave them out.")
-    try:
-        if network == "random":
-            truth = write_screen(out, model, rng=seed)
-            covariates = [f"x{number + 1}" for number in range(model.n_numeric)]
-            covariates += ["batch"] if model.n_batches > 1 else []
-            said = f"{len(truth.genes)} genes, {len(truth.to_frame())} edges among them"
-        else:
-            data, truth = simulate_paper_screen(
-                rng=seed, n_cells=n_cells, hidden=tuple(split_list(hide))
-            )
-            simulated_anndata(data, truth).write_h5ad(out)
-            covariates, said = ["L"], data.summary()
-    except OSError as error:
-        raise console.cannot_write(out, error) from error
+    if network == "random":
+        truth = write_screen(out, model, rng=seed)
+        covariates = [f"x{number + 1}" for number in range(model.n_numeric)]
+        covariates += ["batch"] if model.n_batches > 1 else []
+        said = f"{len(truth.genes)} genes, {len(truth.to_frame())} edges among them"
+    else:
+        data, truth = simulate_paper_screen(
+            rng=seed, n_cells=n_cells, hidden=tuple(split_list(hide))
+        )
+        with writing_file(out) as beside:
+            simulated_anndata(data, truth).write_h5ad(beside)
+        covariates, said = ["L"], data.summary()
     columns = ["--target", "perturbation", "--control", "non-targeting"]
     columns += ["--library-size", "library_size"]
     columns += ["--covariates", ",".join(covariates)] if covariates else []

@@ -47,14 +47,13 @@ def stability(
         Folder for the tables, and the report of the network with the stability of each
         edge; no files when left out.
     """
-    if out is not None:
-        console.make_folder(out)
-    announce_compiling()
-    data = read_screen(file, screen, config.threads)
-    network = infer_network(data, config)
-    with console.progress() as shown:
-        found = checks.stability(
-            network, data, n_resamples=resamples, scheme=scheme, fraction=fraction, rng=seed,
-            progress=shown,
-        )  # fmt: skip
-    show_findings(found, network, out, found.tables["stability"])
+    with console.results_in(out):
+        announce_compiling()
+        data = read_screen(file, screen, config.threads)
+        network = infer_network(data, config)
+        with console.progress() as shown:
+            found = checks.stability(
+                network, data, n_resamples=resamples, scheme=scheme, fraction=fraction, rng=seed,
+                progress=shown,
+            )  # fmt: skip
+        show_findings(found, network, out, found.tables["stability"])

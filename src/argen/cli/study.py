@@ -11,6 +11,7 @@ from cyclopts import Parameter, validators
 from argen.cli import console
 from argen.cli.reading import split_list
 from argen.errors import InputError
+from argen.files import writing
 from argen.study import (
     chosen_settings,
     chosen_variants,
@@ -51,13 +52,14 @@ def paper(
     quiet
         Print no progress.
     """
-    console.make_folder(out)
-    with console.progress(quiet=quiet) as progress:
-        result = run_paper_study(
-            n_replicates=replicates, seed=seed, workers=workers, progress=progress
-        )
-    result.write(out)
-    figures = _drawn(lambda: write_paper_figures(result, out))
+    with console.results_in(out):
+        with console.progress(quiet=quiet) as progress:
+            result = run_paper_study(
+                n_replicates=replicates, seed=seed, workers=workers, progress=progress
+            )
+        with writing(out, "study") as beside:
+            result.write(beside)
+            figures = _drawn(lambda: write_paper_figures(result, beside))
     console.out.print(f"{result.summary()}\n\nThe tables {figures} in {out}")
 
 
@@ -96,15 +98,15 @@ def grid(
     """
     chosen = chosen_settings(split_list(settings) or None)
     variants = chosen_variants(split_list(methods) or None)
-    console.make_folder(out)
-    with console.progress(quiet=quiet) as progress:
-        table = run_grid(
-            out, chosen, variants,
-            n_replicates=replicates, seed=seed, workers=workers, progress=progress,
-        )  # fmt: skip
-    summary = grid_summary(table)
-    write_grid_page(summary, out)
-    figures = _drawn(lambda: write_grid_figure(summary, out))
+    with console.results_in(out):
+        with console.progress(quiet=quiet) as progress:
+            table = run_grid(
+                out, chosen, variants,
+                n_replicates=replicates, seed=seed, workers=workers, progress=progress,
+            )  # fmt: skip
+        summary = grid_summary(table)
+        write_grid_page(summary, out)
+        figures = _drawn(lambda: write_grid_figure(summary, out))
     shown = summary[summary["measure"].isin(["f1", "false_discovery_proportion"])]
     console.out.print(shown.to_string(index=False, float_format="%.3f"))
     console.out.print(f"\nThe tables {figures} in {out}")

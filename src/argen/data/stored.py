@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from argen.arrays import UnsignedArray
+from argen.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,17 @@ class StoredArray:
 
     def __getitem__(self, part: slice) -> UnsignedArray:
         begin, end, _ = part.indices(self.size)
-        offset = self.offset + begin * self.dtype.itemsize
-        return np.fromfile(self.path, self.dtype, count=max(end - begin, 0), offset=offset)
+        offset, count = self.offset + begin * self.dtype.itemsize, max(end - begin, 0)
+        try:
+            found = np.fromfile(self.path, self.dtype, count=count, offset=offset)
+        except OSError as error:
+            raise InputError(f"Counts that were kept cannot be read again: {error}.") from error
+        if len(found) < count:
+            raise InputError(
+                f"Counts that were kept have been cut short: {str(self.path)!r} ends before "
+                f"{offset + count * self.dtype.itemsize:,} bytes. Read the screen again."
+            )
+        return found
 
     def part(self, begin: int, end: int) -> StoredArray:
         """Return some of it, which stays in the file."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from argen.errors import InputError, first_few, first_line
+from argen.files import writing
 from argen.interchange.cx2 import to_cx2
 from argen.network import CausalNetwork, result_tables, to_anndata, to_mudata
 
@@ -46,27 +47,24 @@ def export(
         raise InputError(f"kind must be one of {first_few(get_args(Kind), 4)}, not {kind!r}.")
     if screen is not None and kind not in ("h5ad", "h5mu"):
         raise InputError(f"screen is for h5ad and h5mu: {kind} holds no cells. Leave it out.")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if kind == "parquet":
-        return _write_parquet(network, folder)
-    path = folder / f"network.{kind}"
-    if kind == "cx2":
-        path.write_text(json.dumps(to_cx2(network), allow_nan=False), encoding="utf-8")
-    elif kind == "h5ad":
-        _write_h5ad(network, path, screen)
-    else:
-        _write_h5mu(network, path, screen)
-    return [path]
+    with writing(folder) as beside:
+        path = beside / f"network.{kind}"
+        if kind == "parquet":
+            _write_parquet(network, beside)
+        elif kind == "cx2":
+            path.write_text(json.dumps(to_cx2(network), allow_nan=False), encoding="utf-8")
+        elif kind == "h5ad":
+            _write_h5ad(network, path, screen)
+        else:
+            _write_h5mu(network, path, screen)
+        names = [path.name for path in sorted(beside.iterdir())]
+    return [Path(folder) / name for name in names]
 
 
-def _write_parquet(network: CausalNetwork, folder: Path) -> list[Path]:
+def _write_parquet(network: CausalNetwork, folder: Path) -> None:
     _require("pyarrow", "parquet")
-    paths = []
     for name, table in result_tables(network).items():
-        paths.append(folder / f"{name}.parquet")
-        table.to_parquet(paths[-1], engine="pyarrow", index=False)
-    return paths
+        table.to_parquet(folder / f"{name}.parquet", engine="pyarrow", index=False)
 
 
 def _write_h5ad(network: CausalNetwork, path: Path, screen: str | Path | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from argen.config import InferenceConfig
 from argen.corrections import Estimated, estimate_corrections
 from argen.data import PerturbSeqData, require_screen
 from argen.engine import Engine
+from argen.files import locked
 from argen.network import CausalNetwork
 from argen.pvalues import critical_value
 from argen.run import Checkpoint, Executor, Progress
@@ -162,8 +163,11 @@ def _kept_blocks(
         yield checkpoint
         return
     kept = Checkpoint(Path(checkpoint), input_sha256)
-    yield kept
-    kept.remove()
+    with locked(kept.folder):
+        yield kept
+        kept.remove()
+    with suppress(OSError):  # there is more in it
+        kept.folder.rmdir()
 
 
 class _Clock:

@@ -1,12 +1,13 @@
 """The result, and functions of it: files, views, joint errors, prediction, paths."""
 
 from argen.network.carriers import LARGEST_LIKENESS, program_carriers
-from argen.network.files import load, result_tables, save, write_results
+from argen.network.files import load, save
 from argen.network.findings import ACYCLIC, STRONG, WORKS, Finding, Severity
 from argen.network.joint_errors import JointErrors, joint_errors
 from argen.network.paths import EffectPaths, paths
 from argen.network.prediction import Change, predict, propagated
 from argen.network.result import CausalNetwork
+from argen.network.results import result_tables, write_results
 from argen.network.views import to_anndata, to_igraph, to_mudata, to_networkx
 
 __all__ = [

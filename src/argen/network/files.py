@@ -1,9 +1,10 @@
-"""Files of a result: one network file, and a folder of tables for people and other tools.
+"""The network file.
 
-The network file, format version 1, is a NumPy ``.npz`` archive without pickled objects:
+Format version 1 is a NumPy ``.npz`` archive without pickled objects:
 
 - ``header``: JSON text with ``format``, ``version``, ``genes`` (the nodes, then the sinks),
-  ``config``, ``provenance``, ``fits``, ``two_stages`` and the columns of the two tables;
+  ``config``, ``provenance``, ``fits``, ``two_stages``, the columns of the two tables, and
+  ``sha256``, a checksum of genes and arrays;
 - ``candidates/<column>`` and ``left_out/<column>``: one array per column of a table;
 - ``screen/<field>``: matrices (n_nodes, n_genes), [source, target], and
   ``knockdown/<field>``: vectors (n_nodes,);
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
+import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,18 @@ from argen.config import InferenceConfig
 from argen.corrections import LoweredGenes, Penetrance, Programs
 from argen.data import left_out_table
 from argen.engine import Effects
-from argen.errors import InputError
+from argen.errors import ArgenWarning, InputError, first_few
+from argen.files import (
+    digest,
+    of_other_runs,
+    read_archive,
+    reading,
+    where_it_is,
+    write_archive,
+    writing_file,
+)
 from argen.network.result import CausalNetwork
-from argen.network.views import to_networkx
+from argen.network.sound import require_sound
 from argen.steps import CausalOrder, DescendantScreen
 
 FORMAT, VERSION = "argen-network", 1
@@ -63,8 +73,18 @@ def save(network: CausalNetwork, path: str | Path) -> Path:
         "two_stages": network.two_stages,
         "tables": {name: list(table.columns) for name, table in tables.items()},
     }
-    arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
-    for name, table in tables.items():
+    arrays = _arrays(network)
+    header["sha256"] = digest(arrays, *network.genes)
+    with writing_file(path) as beside:
+        everything = {"header": np.array(json.dumps(header)), **arrays}
+        write_archive(beside, everything, compressed=True)
+    return path
+
+
+def _arrays(network: CausalNetwork) -> dict[str, Any]:
+    """Return everything but the header."""
+    arrays: dict[str, Any] = {}
+    for name, table in (("candidates", network.candidates), ("left_out", network.left_out)):
         for column in table.columns:
             values = table[column].to_numpy()
             arrays[f"{name}/{column}"] = values.astype(str) if column in _TEXT_COLUMNS else values
@@ -80,8 +100,7 @@ def save(network: CausalNetwork, path: str | Path) -> Path:
         for field in _PROGRAM_FIELDS:
             arrays[f"programs/{field}"] = getattr(network.programs, field)
         arrays["programs/genes"] = np.array(network.programs.genes, dtype=str)
-    np.savez_compressed(path, **arrays)
-    return path
+    return {name: np.asarray(array) for name, array in arrays.items()}
 
 
 def load(path: str | Path) -> CausalNetwork:
@@ -90,35 +109,43 @@ def load(path: str | Path) -> CausalNetwork:
     Raises
     ------
     InputError
-        When the file is missing, is no network file, or comes from another version.
+        When the file is missing, damaged or no network file, or comes from another version.
+
+    Warns
+    -----
+    ArgenWarning
+        When files beside it are not those that were written with it.
     """
     path = _network_file(Path(path))
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(str(arrays["header"]))
-    except PermissionError as error:
+    expected = "a network file, which argen.save or argen fit writes, or the folder that it is in"
+    with reading(path, expected):
+        arrays = read_archive(where_it_is(path))
+        header = json.loads(str(arrays.pop("header")))
+        form, version = header.get("format"), header.get("version")
+    if form != FORMAT or version not in range(1, VERSION + 1):
         raise InputError(
-            f"{str(path)!r} may not be read: ask for permission to read it."
-        ) from error
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{str(path)!r} is not a network file: expected what argen.save or argen fit "
-            "writes, network.npz or the folder that it is in."
-        ) from error
-    if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
-        raise InputError(
-            f"{str(path)!r} has format {header.get('format')!r}, version "
-            f"{header.get('version')!r}; this argen reads {FORMAT!r} up to version {VERSION}. "
-            "Upgrade argen."
+            f"{str(path)!r} has format {form!r}, version {version!r}; this argen reads "
+            f"{FORMAT!r} up to version {VERSION}. Upgrade argen."
         )
-    try:
-        return _network(header, arrays)
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{str(path)!r} was written by another version of argen and cannot be read by this "
-            f"one: {error}. Fit again."
-        ) from error
+    with reading(path, "what this version of argen writes. Fit again"):
+        network = _network(header, arrays)
+        require_sound(network)
+        # Files of before 0.1.0 have none.
+        if header.get("sha256", found := digest(arrays, *network.genes)) != found:
+            raise ValueError("its arrays are not those that were written")
+    _warn_of_others(path.parent)
+    return network
+
+
+def _warn_of_others(folder: Path) -> None:
+    """Say which files of a folder do not belong together."""
+    if others := of_other_runs(folder):
+        warnings.warn(
+            f"{len(others)} of the files in {str(folder)!r} are not as they were written together, "
+            f"but of another run, edited or damaged: {first_few(others)}.",
+            ArgenWarning,
+            stacklevel=3,
+        )
 
 
 def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
@@ -126,11 +153,12 @@ def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
     for name, columns in header["tables"].items():
         tables[name] = pd.DataFrame(
             {
-                c: arrays[f"{name}/{c}"].astype(object) if c in _TEXT_COLUMNS
-                else arrays[f"{name}/{c}"]
+                c: pd.Series(arrays[f"{name}/{c}"], dtype=object if c in _TEXT_COLUMNS else None)
                 for c in columns
             }
-        )  # fmt: skip
+        )
+        if any(arrays[f"{name}/{c}"].shape != (len(tables[name]),) for c in columns):
+            raise ValueError(f"columns of {name!r} have other lengths")
     screen = DescendantScreen(
         genes=tuple(header["genes"]),
         fits=header["fits"],
@@ -196,7 +224,7 @@ def _was_by_argen(provenance: dict[str, Any]) -> bool:
 def _network_file(path: Path) -> Path:
     """Return the file that a path stands for: itself, without its suffix, or its folder."""
     if os.path.isdir(path):
-        if not os.path.exists(path / "network.npz"):
+        if not os.path.exists(where_it_is(path / "network.npz")):
             raise InputError(
                 f"The folder {str(path)!r} holds no network.npz: expected a results folder, of "
                 "argen fit or argen.write_results."
@@ -206,40 +234,3 @@ def _network_file(path: Path) -> Path:
         if os.path.exists(candidate):
             return candidate
     raise InputError(f"There is no file {str(path)!r}.")
-
-
-def write_results(network: CausalNetwork, folder: str | Path) -> Path:
-    """Write edges, candidates, descendants, order, knock-downs, graph, network and run.json.
-
-    Tables are tab-separated with a header; numbers are written so that they read back equal.
-    """
-    import networkx
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in result_tables(network).items():
-        table.to_csv(folder / f"{name}.tsv", sep="\t", index=False)
-    networkx.write_graphml(to_networkx(network), folder / "network.graphml")
-    save(network, folder / "network.npz")
-    record = {"config": network.config.to_dict(), **network.provenance}
-    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return folder
-
-
-def result_tables(network: CausalNetwork) -> dict[str, pd.DataFrame]:
-    """Return the tables of a results folder, by the names of their files."""
-    order = pd.DataFrame({"position": np.arange(1, len(network.order) + 1), "gene": network.order})
-    tables = {
-        "edges": network.edges,
-        "candidates": network.candidates,
-        "descendants": network.total_effects(),
-        "order": order,
-        "knockdown": network.knockdowns(),
-        "left_out": network.left_out,
-        "unusual_fits": network.unusual_fits(),
-    }
-    if network.programs is not None:
-        tables["programs"] = network.programs.to_frame()
-        tables["program_scores"] = network.programs.scores_frame()
-        tables["program_loadings"] = network.programs.loadings_frame()
-    return tables

@@ -11,7 +11,7 @@ import pandas as pd
 
 from argen.config import InferenceConfig
 from argen.corrections import Penetrance, Programs
-from argen.errors import FitStatus, InputError, first_few, nearest
+from argen.errors import FitStatus, InputError, first_few, nearest, printable, shown
 from argen.network.findings import (
     STRONG,
     Finding,
@@ -153,7 +153,7 @@ class CausalNetwork:
             columns = ["source", "target", "effect", "std_error", "log10_p"]
             title = "Edges" if len(edges) <= 10 else "The ten edges with the strongest evidence"
             lines += ["", f"{title}:", shown[columns].to_string(index=False, float_format="%.3g")]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def penetrance_line(self) -> str:
         """Return in a few words in how many cells guides work, or why that is not known."""
@@ -222,6 +222,7 @@ class CausalNetwork:
 
 
 def _shorten(names: list[str], n_shown: int = 12) -> str:
+    names = [shown(name) for name in names]
     if len(names) <= n_shown:
         return " > ".join(names)
     return " > ".join(names[: n_shown - 1]) + f" > ... ({len(names)} in all)"

@@ -13,7 +13,8 @@ import pandas as pd
 from argen.analysis import degree_table
 from argen.checks import intervention_table
 from argen.data import PerturbSeqData
-from argen.errors import InputError, first_few, nearest
+from argen.errors import InputError, first_few, nearest, printable
+from argen.files import write_table, writing
 from argen.network import CausalNetwork
 from argen.plot import effects, graphs, network, penetrance, programs, screens
 from argen.plot.style import new_figure
@@ -46,7 +47,9 @@ class FigureFile:
         # Names stay text, which can be searched and edited, rather than outlines of letters.
         with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}):
             figure.savefig(paths[0], dpi=200)
-        self.table.to_csv(paths[1], sep="\t", index=False)
+        if file_format == "svg":  # as text would end the figure that no XML may hold
+            paths[0].write_text(printable(paths[0].read_text("utf-8")), encoding="utf-8")
+        write_table(self.table, paths[1])
         return paths
 
 
@@ -100,10 +103,8 @@ def write_figures(
                 f"There is no figure {name!r} of what was given.{nearest(name, available)} "
                 f"Figures: {', '.join(available)}."
             )
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     chosen = [available[name] for name in names or available]
-    return [path for figure in chosen for path in figure.write(folder, file_format)]
+    return _write(chosen, Path(folder), file_format)
 
 
 def write_expression(
@@ -135,10 +136,15 @@ def write_expression(
         means.insert(1, "observed", observed)
         rows.append(means)
         draws.append(_axes(screens.draw_expression, result, data, source, target, reverse=reverse))
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     figure = FigureFile("expression", pd.concat(rows), tuple(draws), (8.5, 4))
-    return figure.write(folder, file_format)
+    return _write([figure], Path(folder), file_format)
+
+
+def _write(figures: list[FigureFile], folder: Path, file_format: str) -> list[Path]:
+    """Write figures and tables, all or none; returns their paths."""
+    with writing(folder) as beside:
+        written = [path for figure in figures for path in figure.write(beside, file_format)]
+    return [folder / path.name for path in written]
 
 
 def _axes(draw: Callable[..., Any], *arguments: Any, **options: Any) -> Callable[[Axes], Any]:

@@ -98,12 +98,13 @@ def stability_table(stability: pd.DataFrame) -> pd.DataFrame:
             f"The table of stability lacks the columns {first_few(sorted(missing))}: expected "
             "source, target and frequency, the share of resamples that have the edge."
         )
-    wrong = stability[~stability["frequency"].between(0, 1)]
-    if len(wrong):
-        raise InputError(
-            f"frequency must be a share from 0 to 1, not {first_few(wrong['frequency'])}."
-        )
-    ranked = stability.sort_values("frequency", ascending=False, kind="stable")
+    shares = pd.to_numeric(stability["frequency"], errors="coerce").astype(np.float64)
+    if not (is_share := shares.between(0, 1)).all():
+        wrong = stability.loc[~is_share, "frequency"]
+        raise InputError(f"frequency must be a share from 0 to 1, not {first_few(wrong)}.")
+    ranked = stability.assign(frequency=shares).sort_values(
+        "frequency", ascending=False, kind="stable"
+    )
     return ranked.reset_index(drop=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from argen.errors import InputError, first_line
+from argen.errors import InputError
+from argen.files import reading
 from argen.read.features import Features, of_features
 from argen.read.files import OpenAnnData, version_of
 from argen.read.text import is_compressed
@@ -47,12 +47,8 @@ def _beside(path: Path, names: tuple[str, ...]) -> Path:
 
 
 def _lines(path: Path) -> pd.DataFrame:
-    try:
+    with reading(path, "lines with tabs"):
         return pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(
-            f"{str(path)!r} cannot be read: {first_line(error)}. Expected lines with tabs."
-        ) from error
 
 
 def _matrix(path: Path, n_features: int, n_cells: int) -> sparse.csr_array:
@@ -60,34 +56,20 @@ def _matrix(path: Path, n_features: int, n_cells: int) -> sparse.csr_array:
 
     scipy's reader ends the process at some damaged files, and pandas' does not.
     """
-    try:
-        open_text = gzip.open if is_compressed(path) else open
-        with open_text(path, "rt", encoding="ascii") as file:
-            n_rows, n_columns, n_entries = _declared(file)
-            if (n_rows, n_columns) != (n_features, n_cells):
-                raise InputError(
-                    f"{str(path)!r} has {n_rows:,} rows and {n_columns:,} columns, but the files "
-                    f"beside it name {n_features:,} features and {n_cells:,} cells: expected "
-                    "features in rows and cells in columns."
-                )
-            names, types = ["row", "column", "count"], [np.int64, np.int64, np.float64]
-            table = pd.read_csv(
-                file,
-                sep=r"\s+",
-                header=None,
-                names=names,
-                dtype=dict(zip(names, types, strict=True)),
+    open_text = gzip.open if is_compressed(path) else open
+    with reading(path, "Matrix Market"), open_text(path, "rt", encoding="ascii") as file:
+        n_rows, n_columns, n_entries = _declared(file)
+        if (n_rows, n_columns) != (n_features, n_cells):
+            raise InputError(
+                f"{str(path)!r} has {n_rows:,} rows and {n_columns:,} columns, but the files "
+                f"beside it name {n_features:,} features and {n_cells:,} cells: expected features "
+                "in rows and cells in columns."
             )
+        types = {"row": np.int64, "column": np.int64, "count": np.float64}
+        table = pd.read_csv(file, sep=r"\s+", header=None, names=list(types), dtype=types)
         inside = table["row"].between(1, n_rows) & table["column"].between(1, n_columns)
         if len(table) != n_entries or not inside.all():
             raise ValueError(f"its {len(table):,} entries are not the {n_entries:,} of its header")
-    except InputError:
-        raise
-    except (OSError, EOFError, ValueError, OverflowError, TypeError, zlib.error) as error:
-        raise InputError(
-            f"{str(path)!r} cannot be read as Matrix Market: {first_line(error)}. It may be "
-            "truncated; copy or write it again."
-        ) from error
     counts = table["count"].to_numpy(), (table["column"] - 1, table["row"] - 1)
     return sparse.csr_array(sparse.coo_array(counts, shape=(n_cells, n_features)))
 

@@ -7,6 +7,8 @@ import json
 import re
 import shutil
 import tempfile
+import warnings
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,16 @@ import numpy as np
 
 from argen.arrays import FloatArray, IntArray
 from argen.data import GeneCounts, StoredArray, Tile
-from argen.errors import InputError
+from argen.errors import ArgenWarning, InputError
+from argen.files import reading
 from argen.machine import free_memory
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # Changes whenever tiles of an earlier version must not be read.
-_LAYOUT = 2
+_LAYOUT = 3
+# What else is in the folder, with the checksum of each file, and of itself.
+_INDEX = "tiles.json"
+_BYTES_AT_ONCE = 2**22
 # Removed when the process ends.
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -122,20 +128,41 @@ class Kept:
             digest.update(b"\0")
         return cls(scratch / f"argen-{digest.hexdigest()[:32]}")
 
-    def is_there(self) -> bool:
-        """Whether an earlier reading left its tiles, all of them."""
-        return self.folder.is_dir()
+    def load(self, most_bytes: int) -> tuple[GeneCounts, FloatArray, IntArray] | None:
+        """Return what an earlier reading left, the counts in memory when there is room.
 
-    def load(self, most_bytes: int) -> tuple[GeneCounts, FloatArray, IntArray]:
-        """Return what was saved, the counts in memory when there is room."""
+        None where it left nothing, or where that is not what it left: then a warning says so, and
+        it is removed.
+        """
+        if not self.folder.is_dir():
+            return None
+        try:
+            with reading(self.folder, "counts that were kept"):
+                return self._load(most_bytes)
+        except InputError as error:
+            warnings.warn(
+                f"{error} They are damaged: counts are read from the screen again.",
+                ArgenWarning,
+                stacklevel=2,
+            )
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return None
+
+    def _load(self, most_bytes: int) -> tuple[GeneCounts, FloatArray, IntArray]:
+        checksum, _, text = (self.folder / _INDEX).read_text("utf-8").partition(" ")
+        if checksum != f"{zlib.crc32(text.encode()):08x}":
+            raise ValueError(f"{_INDEX!r} is damaged")
+        index = json.loads(text)
+        for name, checked in index["files"].items():
+            if _checksum(self.folder / name) != checked:
+                raise ValueError(f"{name!r} is damaged")
         tiles = []
         starts = np.load(self.folder / "starts.npy")
-        index = json.loads((self.folder / "tiles.json").read_text())
-        for number, (n_cells, name) in enumerate(index):
+        for number, (n_cells, dtype) in enumerate(index["tiles"]):
             start, path = starts[number], self.folder / f"tile{number}"
             n_entries, place = int(start[-1]), np.dtype(np.uint16)
             cell = StoredArray(path, 0, place, n_entries)
-            count = StoredArray(path, n_entries * place.itemsize, np.dtype(name), n_entries)
+            count = StoredArray(path, n_entries * place.itemsize, np.dtype(dtype), n_entries)
             tiles.append(Tile(n_cells, start, cell, count))
         counts = GeneCounts(tuple(tiles), starts.shape[1] - 1)
         if counts.nbytes <= most_bytes:
@@ -159,12 +186,23 @@ class Kept:
             np.save(beside / "row_sums.npy", row_sums)
             np.save(beside / "panel.npy", panel)
             rows = [(tile.n_cells, tile.count.dtype.name) for tile in stored.tiles]
-            (beside / "tiles.json").write_text(json.dumps(rows))
+            checksums = {path.name: _checksum(path) for path in sorted(beside.iterdir())}
+            text = json.dumps({"tiles": rows, "files": checksums})
+            (beside / _INDEX).write_text(f"{zlib.crc32(text.encode()):08x} {text}", "utf-8")
             beside.rename(self.folder)
         except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
             if not self.folder.is_dir():  # another process may have been faster
                 raise _cannot_keep(self.folder.parent, error) from error
+
+
+def _checksum(path: Path) -> list[int]:
+    """Bytes and CRC-32 of a file, which takes a quarter of a second for 1 GB in memory."""
+    n_bytes = found = 0
+    with path.open("rb") as file:
+        while part := file.read(_BYTES_AT_ONCE):
+            n_bytes, found = n_bytes + len(part), zlib.crc32(part, found)
+    return [n_bytes, found]
 
 
 def _cannot_keep(folder: Path | str, error: OSError) -> InputError:

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import GeneCounts, Guides, Panel
+from argen.errors import InputError
 from argen.read.cells import cell_filter
 from argen.read.files import OpenAnnData
 from argen.read.guides import carried_guides
@@ -146,10 +147,17 @@ def _read(
         return read_now(tiles)
     key = version, check.name, wanted.passed, wanted.used, wanted.columns, n_panel
     kept = Kept.of(store.parent, *key)
-    if not kept.is_there():
+    found = kept.load(store.most_bytes)
+    if found is None:
         kept.save(*read_now(tiles))
         tiles.clear()
-    return kept.load(store.most_bytes)
+        found = kept.load(store.most_bytes)
+    if found is None:
+        raise InputError(
+            f"scratch {str(store.parent)!r} does not give back what is written to it. Name another "
+            "folder."
+        )
+    return found
 
 
 def _with_counts(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from argen.errors import InputError, first_few, first_line
+from argen.errors import InputError, first_few
+from argen.files import reading
 
 # Columns by the names that are met, the first that is there; Cell Ranger's feature reference and
 # IGVF's guide table among them.
@@ -73,45 +75,32 @@ def read_table(path: Path, option: str, *, text: bool = True) -> pd.DataFrame:
 
     Parameters
     ----------
+    option
+        What the table is, for messages.
     text
         Whether everything is text; else the first column is, and the others what they look like.
     """
-    try:
+    with reading(path, f"a table of {option}: CSV or TSV in UTF-8, or Parquet"):
         if is_parquet(path):
-            return _read_parquet(path)
-        separator = separator_of(path)
+            table = _parquet(path)
+            return table.astype(object).fillna("").astype(str) if text else table
+        how: dict[str, Any] = {"low_memory": False, "dtype": {0: str}}
         if text:
-            return pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-            )
-        return pd.read_csv(
-            path, sep=separator, dtype={0: str}, low_memory=False, encoding="utf-8-sig"
-        )
-    except InputError:
-        raise
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(
-            f"{option} {str(path)!r} cannot be read as a table: {first_line(error)}. Expected CSV "
-            "or TSV in UTF-8 with a line of column names, or Parquet."
-        ) from error
+            how = {"dtype": str, "keep_default_na": False}
+        return pd.read_csv(path, sep=_separator_of(path), encoding="utf-8-sig", **how)
 
 
-def separator_of(path: Path) -> str:
+def _separator_of(path: Path) -> str:
     """Return what separates the columns of the first line: a tab, or a comma."""
     first = pd.read_csv(path, sep="\0", header=None, nrows=1, dtype=str, encoding="utf-8-sig")
     return "\t" if "\t" in str(first.iloc[0, 0]) else ","
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path)
-    except ImportError as error:
+def _parquet(path: Path) -> pd.DataFrame:
+    if find_spec("pyarrow") is None:
         raise InputError(
             f"{str(path)!r} is Parquet, which needs the package pyarrow: pip install "
             "'argen[parquet]'."
-        ) from error
-    except Exception as error:  # pyarrow has errors of its own
-        raise ValueError(first_line(error)) from error
-    if not isinstance(table.index, pd.RangeIndex):
-        table = table.reset_index()
-    return table
+        )
+    table = pd.read_parquet(path)
+    return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()

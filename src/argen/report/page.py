@@ -12,6 +12,7 @@ import pandas as pd
 
 from argen.checks import Diagnostics
 from argen.errors import InputError
+from argen.files import writing_file
 from argen.network import CausalNetwork
 from argen.plot import knockdown_table, layered_layout, programs_table, stability_table
 from argen.pvalues import adjust
@@ -70,7 +71,8 @@ def write_report(
     if path.suffix not in (".html", ".htm"):
         raise InputError(f"A report is an .html file, not {path.name!r}: name it so.")
     page = report_html(network, diagnostics=diagnostics, stability=stability, title=title)
-    path.write_text(page, encoding="utf-8")
+    with writing_file(path, "results") as beside:
+        beside.write_text(page, encoding="utf-8")
     return path
 
 

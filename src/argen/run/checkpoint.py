@@ -2,33 +2,34 @@
 
 A checkpoint folder holds, for each stage that has begun, ``argen-<stage>.json``, which says what
 its blocks are computed from, and ``argen-<stage>-<number>.npz`` for every finished block: NumPy
-archives without pickled objects. Files are written under another name and then renamed, so that
-each is either whole or absent.
+archives without pickled objects, each with a checksum of what it holds, of its place, and of what
+it is computed from. Files are written under another name and then renamed, so that each is either
+whole or absent.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import warnings
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from argen.arrays import IntArray
 from argen.config import InferenceConfig
 from argen.engine import Effects, Engine, Fitted
-from argen.errors import ArgenWarning, InputError
+from argen.errors import ArgenWarning, InputError, WriteError
+from argen.files import digest, read_archive, reading, write_archive, writing_file
 
 _FINISHED = re.compile(r"argen-[a-z]+-\d{6}\.npz")
-_OWN = re.compile(r"argen-[a-z]+(-\d{6}\.npz|\.json)(\.\d+\.tmp)?")
+_OWN = re.compile(r"argen-[a-z]+(-\d{6}\.npz|\.json)|\.argen-\d+-[0-9a-f]{8}\.(npz|json)")
 _EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
 # What can change the last bits of a result.
 _LIBRARIES = ("argen", "numpy", "scipy", "numba")
@@ -69,7 +70,7 @@ class Checkpoint:
         made_of |= {f"option {name}": str(value) for name, value in options.items()}
         made_of |= {f"version of {library}": version(library) for library in _LIBRARIES}
         made_of |= {"blocks": _digest(blocks)}
-        stage = StageCheckpoint(self.folder, name)
+        stage = StageCheckpoint(self.folder, name, json.dumps(made_of, sort_keys=True))
         stage.begin(made_of)
         return stage
 
@@ -82,7 +83,7 @@ class Checkpoint:
         for path in self._files():
             if _OWN.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-        if self.folder.is_dir() and not self._files():
+        with suppress(OSError):  # there is more in it, or a lock on it
             self.folder.rmdir()
 
     def _files(self) -> list[Path]:
@@ -95,25 +96,22 @@ class StageCheckpoint:
 
     folder: Path
     name: str
+    made_of: str  # what its blocks are computed from
 
     def begin(self, made_of: dict[str, str]) -> None:
         """Write what the blocks are computed from, or compare it with what is written."""
         manifest = self.folder / f"argen-{self.name}.json"
         n_finished = len(list(self.folder.glob(f"argen-{self.name}-*.npz")))
         if n_finished == 0:
-            self._write(manifest, lambda file: file.write(json.dumps(made_of, indent=2).encode()))
+            self._write(manifest, made_of)
             return
-        try:
+        with reading(manifest, "the record of a run. Delete the folder to begin again"):
             before = json.loads(manifest.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{str(manifest)!r} cannot be read: {error}. Delete the folder to begin again."
-            ) from error
-        changes = [
-            _change(what, before.get(what), now)
-            for what, now in made_of.items()
-            if before.get(what) != now
-        ]
+            changes = [
+                _change(what, before.get(what), now)
+                for what, now in made_of.items()
+                if before.get(what) != now
+            ]
         if changes:
             raise InputError(
                 f"The unfinished run in {str(self.folder)!r}, with {n_finished} blocks of the "
@@ -129,42 +127,40 @@ class StageCheckpoint:
             if not path.exists():
                 continue
             try:
-                with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                    effects = Effects(**{field: archive[field] for field in _EFFECT_FIELDS})
-                    found[number] = Fitted(effects, json.loads(str(archive["fits"])))
-            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                warnings.warn(
-                    f"{str(path)!r} is damaged ({error}); its block is computed again.",
-                    ArgenWarning,
-                    stacklevel=2,
-                )
+                with reading(path, "a finished block"):
+                    arrays = read_archive(path)
+                    if str(arrays.pop("checksum")) != self._checksum(number, arrays):
+                        raise ValueError("it is not as it was written, or of another run")
+                    fits = json.loads(str(arrays.pop("fits")))
+                    found[number] = Fitted(Effects(**arrays), fits)
+            except InputError as error:
+                warnings.warn(f"{error} Its block is computed again.", ArgenWarning, stacklevel=2)
         return found
 
     def keep(self, number: int, result: Fitted) -> None:
         """Write the result of a block."""
         arrays: dict[str, Any] = {name: getattr(result.effects, name) for name in _EFFECT_FIELDS}
         arrays["fits"] = np.array(json.dumps(result.fits))
-        self._write(self._path(number), lambda file: np.savez(file, **arrays))
+        arrays["checksum"] = np.array(self._checksum(number, arrays))
+        self._write(self._path(number), arrays)
+
+    def _checksum(self, number: int, arrays: dict[str, Any]) -> str:
+        return digest(arrays, self.name, str(number), self.made_of)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"argen-{self.name}-{number:06d}.npz"
 
-    def _write(self, path: Path, write: Callable[[IO[bytes]], object]) -> None:
-        """Write a file so that it is whole or absent whenever the process or the machine ends."""
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        """Write arrays, or a record, so that the file is whole or absent whatever ends."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
+            with writing_file(path) as beside:
+                if path.suffix == ".npz":
+                    write_archive(beside, content, compressed=False)
+                else:
+                    beside.write_text(json.dumps(content, indent=2), encoding="utf-8")
         except OSError as error:
-            raise InputError(
-                f"The checkpoint folder {str(self.folder)!r} cannot be written: "
-                f"{os.strerror(error.errno) if error.errno else error}. Make room or name another "
-                "place; blocks that are there are kept."
-            ) from error
+            raise WriteError.of(path, error) from error
 
 
 def _digest(blocks: Iterable[IntArray]) -> str:

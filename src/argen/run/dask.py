@@ -30,6 +30,7 @@ RETRIES = 2
 # So often the prepared state is sent anew, without a block done since, after all workers died.
 MOST_ROUNDS = 3
 SECONDS_TO_CONNECT = 10
+LOOPBACK = "127.0.0.1"
 # Pieces that are sent for each worker: the next is to be there when one is done.
 PIECES_OF_A_WORKER = 2
 
@@ -89,7 +90,8 @@ class DaskExecutor:
                 n_workers=n_workers or max(1, usable_cores() // threads_per_worker),
                 threads_per_worker=threads_per_worker,
                 processes=True,
-                dashboard_address=":0",  # any free port
+                host=LOOPBACK,  # whoever reaches a scheduler or a worker can run code there
+                dashboard_address=f"{LOOPBACK}:0",  # any free port
                 memory_limit=0,  # nothing piles up on a worker, so there is nothing to spill
                 silence_logs=logging.CRITICAL,  # a lost worker is made up for, and reported here
             )

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from argen.arrays import FloatArray, IntArray
 from argen.data import PerturbSeqData
+from argen.files import writing_file
 from argen.simulate.model import ScreenModel
 from argen.simulate.profile import ScreenProfile
 from argen.simulate.screen import cell_names, guide_labels, planned
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 CONTROL_LABEL = "non-targeting"
+# Entries of a matrix whose places have numbers of 32 bits.
+LARGEST_SHORT = 2**31 - 1
 
 
 def simulated_anndata(data: PerturbSeqData, truth: Truth) -> AnnData:
@@ -69,21 +72,26 @@ def write_screen(
     cells, truth = plan.cells, plan.truth
     covariates = cells.covariates.set_axis(cell_names(plan), axis=0)
     nothing = sparse.csr_matrix((len(covariates), len(truth.genes)), dtype=np.float32)
-    AnnData(
+    screen = AnnData(
         X=nothing,
         obs=_labelled(
             covariates, truth.nodes, cells.node_of_cell, plan.library_size, guide_labels(plan)
         ),
         var=pd.DataFrame(index=list(truth.genes)),
         uns={"truth": truth.to_frame()},
-    ).write_h5ad(path)
-    with h5py.File(path, "r+") as file:
-        fill_rows(file["X"], (plan.block(number) for number in range(plan.n_blocks)))
+    )
+    with writing_file(path) as beside:
+        screen.write_h5ad(beside)
+        with h5py.File(beside, "r+") as file:
+            fill_rows(file["X"], (plan.block(number) for number in range(plan.n_blocks)))
     return truth
 
 
 def fill_rows(matrix: h5py.Group, blocks: Iterable[sparse.csr_array]) -> int:
-    """Put blocks of rows into the empty compressed matrix of a file; returns their entries."""
+    """Put blocks of rows into the empty compressed matrix of a file; returns their entries.
+
+    Both arrays of places get one type, as readers expect: that of large matrices only if need be.
+    """
     for name, dtype in (("data", np.float32), ("indices", np.int32)):
         del matrix[name]
         matrix.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(2**20,))
@@ -95,8 +103,24 @@ def fill_rows(matrix: h5py.Group, blocks: Iterable[sparse.csr_array]) -> int:
             matrix[name][n_before:] = values
         starts.append(n_before + block.indptr[1:].astype(np.int64))
     del matrix["indptr"]
-    matrix["indptr"] = np.concatenate(starts)
-    return int(starts[-1][-1])
+    n_entries = int(starts[-1][-1])
+    fits = n_entries <= LARGEST_SHORT
+    matrix["indptr"] = np.concatenate(starts).astype(np.int32 if fits else np.int64)
+    if not fits:
+        _widen(matrix, "indices")
+    return n_entries
+
+
+def _widen(matrix: h5py.Group, name: str) -> None:
+    """Give an array of a file 64 bits a number, part by part."""
+    narrow, part = matrix[name], 2**20
+    wide = matrix.create_dataset(
+        f"{name}_wide", narrow.shape, np.int64, maxshape=(None,), chunks=narrow.chunks
+    )
+    for begin in range(0, len(narrow), part):
+        wide[begin : begin + part] = narrow[begin : begin + part]
+    del matrix[name]
+    matrix.move(f"{name}_wide", name)
 
 
 def _labelled(

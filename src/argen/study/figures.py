@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from argen.files import writing_file
 from argen.plot import new_figure
 from argen.study.paper import HIDDEN, METHODS, PAIR, PaperStudy, of_case
 
@@ -35,7 +36,8 @@ def write_paper_figures(study: PaperStudy, folder: Path) -> list[Path]:
         draw_effects(study, effects.add_subplot(1, 2, number + 1), method=method)
     paths = [folder / "networks.png", folder / "effects.png"]
     for figure, path in zip((networks, effects), paths, strict=True):
-        figure.savefig(path, dpi=150)
+        with writing_file(path, "study") as beside:
+            figure.savefig(beside, dpi=150)
     return paths
 
 
@@ -102,7 +104,8 @@ def write_grid_figure(summary: pd.DataFrame, folder: Path) -> Path:
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     path = folder / "grid.png"
-    figure.savefig(path, dpi=120)
+    with writing_file(path, "grid") as beside:
+        figure.savefig(beside, dpi=120)
     return path
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from argen.analysis import Evaluation, evaluate
 from argen.data import PerturbSeqData
 from argen.errors import InputError, first_line
+from argen.files import locked, reading, write_table, writing, writing_file
 from argen.method import infer_by
 from argen.run import Progress
 from argen.simulate import ScreenModel, Truth, simulate_screen
@@ -73,20 +74,22 @@ def run_grid(
     """
     check_replicates(n_replicates)
     rows_folder = folder / ROWS
-    rows_folder.mkdir(parents=True, exist_ok=True)
     tasks = [
         Replicate(s, number, variants, seed, rows_folder / f"{s.name}.{number}.json")
         for number in range(n_replicates)
         for s in settings
     ]
-    for task in tasks:  # before anything is computed
-        finished_rows(task)
-    for n_done, _ in enumerate(run_tasks(complete, tasks, workers=workers), start=1):
-        if progress is not None:
-            progress("replicates", n_done, len(tasks))
-    table = tidy_table(tasks)
-    table.to_csv(folder / "grid.tsv", sep="\t", index=False)
-    grid_summary(table).to_csv(folder / "summary.tsv", sep="\t", index=False)
+    with locked(folder):
+        rows_folder.mkdir(exist_ok=True)
+        for task in tasks:  # before anything is computed
+            finished_rows(task)
+        for n_done, _ in enumerate(run_tasks(complete, tasks, workers=workers), start=1):
+            if progress is not None:
+                progress("replicates", n_done, len(tasks))
+        table = tidy_table(tasks)
+        with writing(folder, "grid") as beside:
+            write_table(table, beside / "grid.tsv")
+            write_table(grid_summary(table), beside / "summary.tsv")
     return table
 
 
@@ -103,10 +106,9 @@ def complete(task: Replicate) -> None:
     for name, variant in missing.items():
         options = variant.config.to_dict()
         rows[name] = {"options": options, "measures": _measured(variant, *simulated)}
-    record = json.dumps({"made_of": _made_of(task), "rows": rows})
-    unfinished = task.file.with_suffix(".unfinished")
-    unfinished.write_text(record, encoding="utf-8")
-    unfinished.replace(task.file)
+    record = {"made_of": _made_of(task), "rows": rows, "checksum": _checksum(rows)}
+    with writing_file(task.file) as beside:
+        beside.write_text(json.dumps(record), encoding="utf-8")
 
 
 def _measured(variant: Variant, data: PerturbSeqData, truth: Truth) -> dict[str, Any]:
@@ -126,19 +128,22 @@ def _measured(variant: Variant, data: PerturbSeqData, truth: Truth) -> dict[str,
 def finished_rows(task: Replicate) -> dict[str, Any]:
     """Return what an earlier run has left of a replicate, by method.
 
-    Raises InputError when it was made of another model, seed, options or version.
+    Raises InputError when it is damaged, or made of another model, seed, options or version.
     """
     if not task.file.exists():
         return {}
-    record = json.loads(task.file.read_text(encoding="utf-8"))
-    rows: dict[str, Any] = record["rows"]
     now = _made_of(task)
-    differing = [name for name in now if record["made_of"].get(name) != now[name]]
-    differing += [
-        f"{name} (method)"
-        for name, variant in task.variants.items()
-        if name in rows and rows[name]["options"] != variant.config.to_dict()
-    ]
+    with reading(task.file, "rows of an earlier run. Delete it to compute them again"):
+        record = json.loads(task.file.read_text(encoding="utf-8"))
+        rows: dict[str, Any] = record["rows"]
+        if record.get("checksum", found := _checksum(rows)) != found:
+            raise ValueError("its rows are not those that were written")
+        differing = [name for name in now if record["made_of"].get(name) != now[name]]
+        differing += [
+            f"{name} (method)"
+            for name, variant in task.variants.items()
+            if name in rows and rows[name]["options"] != variant.config.to_dict()
+        ]
     if differing:
         raise InputError(
             f"{str(task.file)!r} comes from a run with another {', '.join(differing)}. Choose "
@@ -178,6 +183,10 @@ def grid_summary(table: pd.DataFrame) -> pd.DataFrame:
     summary["error"] = summary.pop("sd") / np.sqrt(summary["n"])
     summary = summary.merge(failed.rename("n_failed").reset_index(), on=KEY, how="left")
     return summary[[*KEY, "measure", "mean", "error", "n", "n_failed"]]
+
+
+def _checksum(rows: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(rows, sort_keys=True).encode())
 
 
 def _made_of(task: Replicate) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
+from argen.files import write_table, writing
 from argen.method import Method, infer_by
 from argen.run import Progress
 from argen.simulate import simulate_paper_screen
@@ -134,14 +135,14 @@ class PaperStudy:
 
     def write(self, folder: Path) -> None:
         """Write ``estimates.tsv``, ``table.tsv`` and ``proportions.tsv`` into a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
         tables = {
             "estimates": self.estimates,
             "table": self.table(),
             "proportions": self.proportions(),
         }
-        for name, table in tables.items():
-            table.to_csv(folder / f"{name}.tsv", sep="\t", index=False)
+        with writing(folder, "study") as beside:
+            for name, table in tables.items():
+                write_table(table, beside / f"{name}.tsv")
 
 
 def run_paper_study(

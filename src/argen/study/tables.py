@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from argen.files import writing_file
+
 # Measure, what to call it, and decimals.
 SHOWN = (
     ("f1", "F1", 3),
@@ -35,7 +37,8 @@ def grid_page(summary: pd.DataFrame) -> str:
 def write_grid_page(summary: pd.DataFrame, folder: Path) -> Path:
     """Write the tables into a folder, as ``grid.md``."""
     path = folder / "grid.md"
-    path.write_text(grid_page(summary) + "\n", encoding="utf-8")
+    with writing_file(path, "grid") as beside:
+        beside.write_text(grid_page(summary) + "\n", encoding="utf-8")
     return path
 
 

@@ -1,0 +1,1 @@
+"""Tests of how files are written and read."""
