@@ -28,7 +28,7 @@ from tests.hostile.screens import READINGS, damage_bytes, damage_structure, writ
 
 SECONDS = 60
 # Above what a reading of the whole screen takes. It has some kilobytes; but the text of an
-# attribute may say that it has up to 2^32 bytes, for which the HDF5 library then makes room at once.
+# attribute may say that it has up to 2^32 bytes, for which the HDF5 library makes room at once.
 MOST_MEMORY = 2**29, 2**32 + 2**29
 SAME, REFUSED, AS_ANNDATA = "same input", "refused", "another valid file"
 FAULTS = ("WRONG ANSWER", "TRACEBACK", "HANGS", "DIES", "MEMORY", "TOUCHED")

@@ -87,7 +87,10 @@ def read_table(path: Path, option: str, *, text: bool = True) -> pd.DataFrame:
         how: dict[str, Any] = {"low_memory": False, "dtype": {0: str}}
         if text:
             how = {"dtype": str, "keep_default_na": False}
-        return pd.read_csv(path, sep=_separator_of(path), encoding="utf-8-sig", **how)
+        found: pd.DataFrame = pd.read_csv(
+            path, sep=_separator_of(path), encoding="utf-8-sig", **how
+        )
+        return found
 
 
 def _separator_of(path: Path) -> str:
