@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from argen.read.nodes import GeneNames
+from argen.read.genes import GeneNames
 from argen.read.options import ReadOptions
 from argen.read.targets import Carried
 

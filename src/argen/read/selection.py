@@ -12,17 +12,16 @@ from argen.data import GeneCounts, Guides, Panel
 from argen.errors import InputError
 from argen.read.cells import cell_filter
 from argen.read.files import OpenAnnData
+from argen.read.genes import GeneNames, gene_names
 from argen.read.guides import carried_guides
 from argen.read.matrices import BlockMatrix
 from argen.read.names import ReadAs, genes_read, names_read
 from argen.read.nodes import (
     NO_COUNT,
     Fate,
-    GeneNames,
     NodeSelection,
     check_enough,
     drop_nodes,
-    gene_names,
     select_nodes,
     select_sinks,
 )
