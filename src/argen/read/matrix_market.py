@@ -52,7 +52,7 @@ def _lines(path: Path) -> pd.DataFrame:
 
 
 def _matrix(path: Path, n_features: int, n_cells: int) -> sparse.csr_array:
-    """Read the counts whole: some 40 bytes for each while they are, 16 after.
+    """Read the counts whole: some 60 bytes for each while they are, 16 after.
 
     scipy's reader ends the process at some damaged files, and pandas' does not.
     """
