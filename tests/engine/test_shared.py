@@ -376,3 +376,40 @@ def test_sums_over_controls_are_those_of_their_cells(n_numeric, rng):
         y, mean, powers, start, influence, rate, weight, n_numeric
     )
     np.testing.assert_allclose(afresh, plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_numeric", SERIES_DEGREES)
+def test_norms_from_monomials_are_bounds(n_numeric, rng):
+    """Even powers of |z| are exact; odd ones, and those beyond the monomials, bounded closely."""
+    z, data = rng.normal(size=(n_numeric, 60)), random_screen(0, [])
+    series, weights = monomials(n_numeric, SERIES_DEGREES[n_numeric][1]), rng.gamma(2.0, 1.0, 60)
+    norm = np.sqrt(np.sum(z**2, axis=0))
+    layout = SharedScreener(data, WALD).layout._replace(
+        norm_shares=series.norm_shares(), n_up_to=series.n_up_to, largest_norm=norm.max()
+    )
+    table = (series.powers(z) * weights).reshape(len(series.exponents), 2, 30).sum(axis=2)
+    norms = _pair_sums._mean_norms(layout, table)
+    plain = np.array([np.average(norm**k, weights=weights) for k in range(len(norms))])
+    assert (norms >= plain * (1.0 - 1e-12)).all()
+    even = 2 * np.arange(len(layout.norm_shares))
+    np.testing.assert_allclose(norms[even], plain[even], rtol=1e-12, atol=1e-100)
+    if n_numeric:
+        assert (norms[: even[-1]] < 1.3 * plain[: even[-1]]).all()
+
+
+def test_curvature_of_a_newton_step_is_what_its_linear_term_leaves(rng):
+    """The expected count of perturbed cells after a step, the level intercept being best."""
+    n, n_own = 50_000, 200
+    z, mean, own = rng.normal(size=(2, n)), rng.gamma(2.0, 1.0, n), np.arange(n) < n_own
+    z -= np.average(z, axis=1, weights=mean)[:, None]
+    own_moments = (mean[own] @ np.vstack([np.ones(n_own), z[:, own]]).T).astype(float)
+    own_second, second = (mean[own] * z[:, own]) @ z[:, own].T, (mean * z) @ z.T
+    step = np.array([0.03, -0.02, 0.04])
+    change = step[:2] @ z + step[2] * own
+    grown = np.average(np.exp(change[own]), weights=mean[own])
+    grown /= np.average(np.exp(change), weights=mean)
+    linear = np.average(change[own], weights=mean[own]) - np.average(change, weights=mean)
+    score = np.array([0.0, 0.0, linear * own_moments[0]])
+    curved = _pair_sums.curvature(step, score, own_moments, own_second, second, mean.sum())
+    assert abs(grown - 1.0 - linear) > 5e-4
+    np.testing.assert_allclose(curved, grown - 1.0 - linear, rtol=0.05)

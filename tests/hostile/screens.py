@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def write_screens(folder: Path) -> list[Path]:
         screen.write_h5ad(paths[-2])
         screen.write_h5ad(paths[-1], compression="gzip")
         for version in (2, 3):
-            with anndata.settings.override(zarr_write_format=version):
+            with warnings.catch_warnings(), anndata.settings.override(zarr_write_format=version):
+                warnings.simplefilter("ignore")  # what the next anndata will do by itself
                 paths.append(folder / f"{name}-{version}.zarr")
                 screen.write_zarr(paths[-1])
     return paths

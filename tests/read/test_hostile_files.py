@@ -359,7 +359,9 @@ def test_links_within_a_file(screen, read, tmp_path):
     with h5py.File(path, "r+") as file:
         file["uns/names"] = file["/"]
         file["obs/within"] = file["/"]
-    with pytest.raises(argen.InputError, match=r"has parts within parts without end|no list of"):
+    with pytest.raises(
+        argen.InputError, match=r"has parts within parts without end|no list of val"
+    ):
         read(path)
     with h5py.File(path, "r+") as file:
         del file["obs/within"]

@@ -69,9 +69,11 @@ class SharedScreener(OnCounts):
         order = np.concatenate([controls, perturbed])
         # A cell has as many places as perturbations: its counts go to the first of them, and
         # from there to the others.
-        _, self.place, cell = np.unique(order, return_index=True, return_inverse=True)
-        self.again = np.flatnonzero(self.place[cell] != np.arange(self.n_places))
-        self.first = self.place[cell[self.again]]
+        places = np.arange(self.n_places)
+        self.place = np.empty(data.n_cells, dtype=np.int64)
+        self.place[order[::-1]] = places[::-1]
+        self.again = np.flatnonzero(self.place[order] != places)
+        self.first = self.place[order[self.again]]
 
     def on(self, data: PerturbSeqData) -> Self:
         """Return the same preparations, with the counts of ``data``, which else is the same."""
@@ -226,7 +228,6 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
         control_start=np.searchsorted(stratum[controls], np.arange(levels.shape[1] + 1)),
         control_log_size=data.offset[controls],
         control_powers=series.powers(numeric[controls].T),
-        control_norms=norm ** np.arange(len(series.n_up_to) + 1)[:, None],
         perturbed_log_size=data.offset[perturbed],
         perturbed_z=np.ascontiguousarray(numeric[perturbed].T),
         perturbed_stratum=stratum[perturbed].astype(np.uint32),
@@ -241,6 +242,7 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
         power=series.power,
         minus=series.minus,
         n_up_to=series.n_up_to,
+        norm_shares=series.norm_shares(),
         two_to_degree=2.0 ** series.exponents.sum(axis=1),
         mean_degree=mean_degree,
     )

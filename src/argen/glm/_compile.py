@@ -53,8 +53,12 @@ def loops(**options: Any) -> Decorator:
 
 
 def inlined(**options: Any) -> Decorator:
-    """Compile a function into whoever calls it: one so short that the call would take longer."""
+    """Compile a function into whoever calls it: one so short that the call would take longer.
+
+    It makes no arrays, and references to those that it gets are not counted.
+    """
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+    options |= {"_nrt": False}
     return lambda function: _kernel(_Inlined, function, options)
 
 

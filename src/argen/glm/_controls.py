@@ -37,7 +37,6 @@ class Layout(NamedTuple):
     control_start: IntArray  # (n_strata + 1,): controls of stratum s are start[s]:start[s + 1]
     control_log_size: FloatArray  # (n_controls,)
     control_powers: FloatArray  # (n_monomials, n_controls): the monomials of z
-    control_norms: FloatArray  # (n_norms, n_controls): |z|^k for k = 0, 1, ...
     perturbed_log_size: FloatArray  # (n_perturbed,)
     perturbed_z: FloatArray  # (n_numeric, n_perturbed)
     perturbed_stratum: StratumArray  # (n_perturbed,)
@@ -52,6 +51,7 @@ class Layout(NamedTuple):
     power: FloatArray
     minus: IntArray
     n_up_to: IntArray
+    norm_shares: FloatArray  # (n_even, n_monomials): |z|^k in terms of them, k = 0, 2, ...
     two_to_degree: FloatArray  # (n_monomials,): 2 to the power of the degree
     mean_degree: int  # degree of the series of the means; that of the variance has all
 

@@ -31,21 +31,32 @@ def control_moments(layout, y, weights):
     squares = cube(1, layout.minus.shape[1], n_strata)
     segment_sums(products, powers, start, tables)
     segment_sums(counts, powers, start, squares)
-    norms = _weighted_norms(weights, layout.control_norms)
-    return tables, squares[0], norms, _weighted_norms(products[2], layout.control_norms)
+    norms = _mean_norms(layout, tables[0])
+    return tables, squares[0], norms, _mean_norms(layout, tables[2])
 
 
 @inner(fastmath=FAST)
-def _weighted_norms(weights, powers):
-    """``sum_i weights_i |z_i|^k / sum_i weights_i`` for every k."""
-    norms = vector(powers.shape[0])
-    for k in range(powers.shape[0]):
+def _mean_norms(layout, table):
+    """Bounds of ``sum_i w_i |z_i|^k / sum_i w_i`` for every k, from the sums of the monomials.
+
+    Even powers are sums of monomials. An odd one is at most the geometric mean of its neighbours,
+    and what is beyond the monomials at most the one before times the largest |z|.
+    """
+    shares, n_norms = layout.norm_shares, layout.n_up_to.shape[0] + 1
+    norms, last = vector(n_norms), 2 * shares.shape[0] - 2
+    for a in range(shares.shape[1]):
         total = 0.0
-        for i in range(weights.shape[0]):
-            total += weights[i] * powers[k, i]
-        norms[k] = max(total, SMALLEST_MEAN)
-    for k in range(powers.shape[0] - 1, -1, -1):
-        norms[k] /= norms[0]
+        for s in range(table.shape[1]):
+            total += table[a, s]
+        for k in range(shares.shape[0]):
+            norms[2 * k] += shares[k, a] * total
+    for k in range(0, last + 1, 2):
+        norms[last - k] = max(norms[last - k], SMALLEST_MEAN) / max(norms[0], SMALLEST_MEAN)
+    for k in range(1, n_norms):
+        if k > last:
+            norms[k] = norms[k - 1] * layout.largest_norm
+        elif k % 2 == 1:
+            norms[k] = math.sqrt(norms[k - 1] * norms[k + 1])
     return norms
 
 
@@ -125,10 +136,12 @@ def add_perturbed(begin, end, means, z, stratum, own, sums):
 
 
 @inlined(fastmath=FAST)
-def add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_moments, second):
+def add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_moments, own_second,
+                          second):  # fmt: skip
     """Add ``sum mu_i z_it z_iv`` over the perturbed cells, ``mu_i = rate_s m_i``, to ``second``.
 
-    ``own_moments`` gets ``sum mu_i`` and ``sum mu_i z_i``, ``fitted`` the means.
+    ``own_second`` gets these sums alone, ``own_moments`` those of ``mu_i`` and ``mu_i z_i``, and
+    ``fitted`` the means.
     """
     strata, n, total = stratum[begin:end], end - begin, 0.0
     for i in range(n):
@@ -144,7 +157,32 @@ def add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_momen
             other, total = z[v, begin:end], 0.0
             for i in range(n):
                 total += fitted[i] * row[i] * other[i]
+            own_second[t, v] = total
             second[t, v] += total
+
+
+@inlined(fastmath=FAST)
+def curvature(step, score, own_moments, own_second, second, counted):
+    """Second-order term of a Newton step s, which is to be taken from that of d.
+
+    With v_i the change ``s'x_i`` of the log mean of cell i, less its mean over the cells of the
+    level, the perturbed cells are expected to have
+
+        ``t (1 + E_D[v] + (E_D[v^2] - E[v^2]) / 2)``
+
+    counts in place of t. E_D is the mean over perturbed cells; E, over their levels, is due to the
+    level intercepts. Newton's step takes the linear term, ``E_D[v] = score_d / t``, for the whole.
+    Of the covariates in v^2 the sums over all cells will do, uncentred: this is a start, no more.
+    """
+    n_numeric, d = own_second.shape[0], step.shape[0] - 1
+    total = own_moments[0]
+    curved = step[d] * (2.0 * score[d] / total - step[d])
+    for t in range(n_numeric):
+        for v in range(t, n_numeric):
+            double = 1.0 if t == v else 2.0
+            excess = own_second[t, v] / total - second[t, v] / counted
+            curved += double * step[t] * step[v] * excess
+    return 0.5 * curved
 
 
 @loops(fastmath=FAST)

@@ -43,6 +43,7 @@ from argen.glm._pair_sums import (
     control_moments,
     control_variance,
     control_variance_afresh,
+    curvature,
     influences,
     means_of_controls,
     observe,
@@ -62,6 +63,8 @@ from argen.glm._series import (
 # A last step shorter than this changes the variance by less than it, relatively, and leaves
 # the estimate its square away from the maximum.
 LAST_STEP = 3e-7
+# Up to this step the next term of the series of the score is worth having.
+CURVED_STEP = 0.1
 
 
 @loops(fastmath=FAST)
@@ -81,9 +84,12 @@ def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, w
     tables, squares, norms, square_norms = moments
     means_table, cross, mean_squares = tables[0], tables[1], tables[2]
     (base, means, fitted, scratch, level_counts, observed, e, step, score, weight, unit, kept,
-     information, lower, sums, own, own_moments, second, contracted, by_level, rate, scale, seen,
-     influence, coefficients, doubled, control_means, fresh, exponent, many) = work  # fmt: skip
-    unit[n_slopes] = 1.0
+     information, lower, sums, own, own_moments, own_second, second, contracted, by_level, rate,
+     scale, seen, influence, coefficients, doubled, control_means, fresh, exponent,
+     many) = work  # fmt: skip
+    unit[n_slopes], counted = 1.0, 0.0
+    for g in range(n_levels):
+        counted += control_counts[g]
 
     for j in range(effect.shape[0]):
         if not wanted[j]:
@@ -134,7 +140,7 @@ def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, w
             second_moments(table, coefficients, minus, n_coefficients, n_terms, rate, contracted,
                            second)  # fmt: skip
             add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_moments,
-                                   second)  # fmt: skip
+                                   own_second, second)  # fmt: skip
             newton_system(level_counts, indicators, observed, sums, own, own_moments, second,
                           by_level, rate, score, information)  # fmt: skip
             cholesky_dropping(information, lower, kept)
@@ -143,6 +149,8 @@ def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, w
             if longest < LAST_STEP:
                 converged = True
                 break
+            if longest < CURVED_STEP:
+                step[n_slopes] -= curvature(step, score, own_moments, own_second, second, counted)
             shrink = min(1.0, LONGEST_STEP / longest)
             for a in range(size):
                 e[a] += shrink * step[a]
@@ -206,9 +214,9 @@ def fit_pairs(layout, y_control, y, wanted, effect, variance, expected, outcome)
         vector(n_levels), vector(size), vector(size), vector(size), vector(size), vector(size),
         vector(size), booleans(size), matrix(size, size), matrix(size, size),
         matrix(1 + n_numeric, n_strata), vector(n_strata), vector(1 + n_numeric),
-        matrix(n_numeric, n_numeric), vector(n_monomials), matrix(2 + size, n_levels),
-        vector(n_strata), vector(n_combinations), vector(n_strata), vector(n_strata),
-        vector(n_monomials), vector(n_monomials), unset_matrix(1, n_controls),
+        matrix(n_numeric, n_numeric), matrix(n_numeric, n_numeric), vector(n_monomials),
+        matrix(2 + size, n_levels), vector(n_strata), vector(n_combinations), vector(n_strata),
+        vector(n_strata), vector(n_monomials), vector(n_monomials), unset_matrix(1, n_controls),
         cube(1, n_low, n_strata), unset(n_controls), unset_integers(n_controls),
     )  # fmt: skip
     moments = control_moments(layout, y_control, weights)

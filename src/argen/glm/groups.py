@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from argen.arrays import BoolArray, FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
 from argen.errors import FitStatus
 from argen.glm import _group_fits
 from argen.glm._group_sums import CELLS_AT_ONCE, CELLS_OF_A_PART, Cells, Gene, GroupLayout
@@ -90,13 +90,19 @@ def in_rounds(group: IntArray, stratum: IntArray) -> IntArray:
     """Sort cells by group, and then one cell of every stratum after the other.
 
     Sums over strata run at half the speed where neighbours are of the same stratum, because
-    each addition waits for the one before.
+    each addition waits for the one before. Numbers of 16 bits are sorted digit by digit.
     """
-    order = np.lexsort((stratum, group))
+    order = np.lexsort((_shortened(stratum), _shortened(group)))
     first = np.append(True, (np.diff(group[order]) != 0) | (np.diff(stratum[order]) != 0))
     places = np.arange(len(order))
     turn = places - np.maximum.accumulate(np.where(first[: len(order)], places, 0))
-    return order[np.lexsort((stratum[order], turn, group[order]))]
+    keys = _shortened(stratum[order]), _shortened(turn), _shortened(group[order])
+    return order[np.lexsort(keys)]
+
+
+def _shortened(codes: IntArray) -> UnsignedArray:
+    """In as few bits as the largest needs."""
+    return codes.astype(np.min_scalar_type(codes.max(initial=0)))
 
 
 def _runs_of_parts(stratum: IntArray) -> tuple[IntArray, IntArray]:

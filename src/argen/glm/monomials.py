@@ -35,6 +35,14 @@ class Monomials:
             powers[a] = powers[self.parent[a]] * z[self.variable[a]]
         return powers
 
+    def norm_shares(self) -> FloatArray:
+        """Coefficients of ``|z|^0, |z|^2, |z|^4, ...``, by the multinomial theorem."""
+        shares = np.zeros((self.degree // 2 + 1, len(self.exponents)))
+        for i, a in enumerate((self.exponents // 2).tolist()):
+            if (self.exponents[i] % 2 == 0).all():
+                shares[sum(a), i] = math.factorial(sum(a)) / math.prod(map(math.factorial, a))
+        return shares
+
     @property
     def degree(self) -> int:
         """Largest degree."""
