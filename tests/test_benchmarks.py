@@ -86,6 +86,11 @@ def test_variances():
     assert shown.count("p8-base") == 2
 
 
+def test_choice_of_nodes():
+    shown = output_of("choice_of_nodes.py", "--replicates", "1", "--settings", "failed")
+    assert shown.count("| failed |") == 8  # rules, and ten at random
+
+
 def test_null_calibration():
     shown = output_of("null_calibration.py", "--toy")
     assert shown.count("| 112 |") == 6  # null tests of each mean and test of the screen

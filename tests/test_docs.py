@@ -18,8 +18,9 @@ MODULES = [argen, argen.analysis, argen.method, argen.checks, argen.plot, argen.
 # Handed out to the rooms above, not to users.
 FOR_OTHER_ROOMS = {
     "FEEDBACK", "MEDIAN_CHI2", "NEGATIVE", "NEUTRAL", "OTHER", "POSITIVE", "compare_strength",
-    "check_knockdowns", "intervention_table", "knockdown_table", "Method", "method_of",
-    "new_figure", "shown_p", "slope_and_agreement", "stability_table", "write_grid_figure",
+    "check_balance", "check_knockdowns", "guide_effects", "intervention_table",
+    "knockdown_findings", "knockdown_table", "Method", "method_of", "new_figure", "others_of",
+    "shown_p", "slope_and_agreement", "stability_table", "write_grid_figure",
     "write_grid_page", "write_paper_figures",
 }  # fmt: skip
 
@@ -69,6 +70,7 @@ def test_formats_page_has_every_file_and_column(tmp_path):
         "simulate.screen",
         "analysis.evaluate",
         "checks.checking",
+        "qc.quality",
         "checks.again.stability",
         "checks.again.sensitivity",
     ],

@@ -14,7 +14,7 @@ PACKAGE = Path(argen.__file__).parent
 FLOORS = (
     "errors", "arrays", "config", "machine", "files", "pvalues", "glm", "iv", "data", "read",
     "engine", "run", "steps", "corrections", "network", "simulate", "method", "analysis", "checks",
-    "plot", "interchange", "report", "study", "cli", "__main__",
+    "qc", "plot", "interchange", "report", "study", "cli", "__main__",
 )  # fmt: skip
 # Rooms within a room, from the ground up; what else is in the room comes before or after them all.
 INNER_FLOORS = {

@@ -19,6 +19,7 @@ from .network import (
     to_networkx,
     write_results,
 )
+from .qc import NodeChoice, QualityControl, quality_control
 from .read import ReadOptions, read_perturbseq
 from .report import write_report
 from .simulate import (
@@ -55,8 +56,10 @@ __all__ = [
     "IVPoissonResult",
     "InferenceConfig",
     "InputError",
+    "NodeChoice",
     "ParentTests",
     "PerturbSeqData",
+    "QualityControl",
     "ReadOptions",
     "ScreenModel",
     "ScreenProfile",
@@ -77,6 +80,7 @@ __all__ = [
     "paths",
     "plot",
     "predict",
+    "quality_control",
     "read_perturbseq",
     "save",
     "screen_descendants",

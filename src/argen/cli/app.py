@@ -25,6 +25,7 @@ SELDOM = 100_000
 
 # Each with what its help begins with: its module is imported when it is called.
 COMMANDS = {
+    "qc": "Look at every candidate node of a screen, choose nodes by rules, and write the tables.",
     "fit": "Infer the causal network of a screen and write the results folder.",
     "show": "Show a result: its summary, or the parents and children of a gene.",
     "check": "Check whether the assumptions behind a network hold, and print what was found.",

@@ -21,6 +21,7 @@ INPUT = Group(
 METHOD = Group("Method", sort_key=2)
 MODEL = Group("Random network", sort_key=2)
 CHECKS = Group("Checks", sort_key=3)
+CHOICE = Group("Choice of nodes", sort_key=3)
 _RUN = Group("Where and how to run", sort_key=3)
 OUTPUT = Group("Output", sort_key=4)
 

@@ -2,7 +2,15 @@
 
 from argen.network.carriers import LARGEST_LIKENESS, program_carriers
 from argen.network.files import load, save
-from argen.network.findings import ACYCLIC, STRONG, WORKS, Finding, Severity
+from argen.network.findings import (
+    ACYCLIC,
+    STRONG,
+    WORKS,
+    Finding,
+    Severity,
+    left_out_findings,
+    penetrance_line,
+)
 from argen.network.joint_errors import JointErrors, joint_errors
 from argen.network.paths import EffectPaths, paths
 from argen.network.prediction import Change, predict, propagated
@@ -22,8 +30,10 @@ __all__ = [
     "JointErrors",
     "Severity",
     "joint_errors",
+    "left_out_findings",
     "load",
     "paths",
+    "penetrance_line",
     "predict",
     "program_carriers",
     "propagated",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from argen.arrays import IntArray
@@ -20,14 +19,13 @@ from argen.data import (
 )
 from argen.errors import ArgenWarning, InputError, first_few
 from argen.machine import usable_cores
-from argen.read.cells import cell_filter, column_of, covariate_table, library_size
+from argen.read.cells import covariate_table, library_size
 from argen.read.guides import named_guides
 from argen.read.nodes import report_dropped
 from argen.read.opening import open_screen
 from argen.read.options import ReadOptions, whole_number
 from argen.read.scratch import TileStore
 from argen.read.selection import select_from
-from argen.read.targets import carried_perturbations
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -110,21 +108,6 @@ def read_perturbseq(
     _check_regressors(data)
     _report_few_controls(data, strict=options.strict)
     return data
-
-
-def read_columns(given: object, names: list[str], options: ReadOptions) -> pd.DataFrame:
-    """Return columns of ``obs`` of all cells, with the identifiers of the cells as index."""
-    with open_screen(given, modality=options.modality, obs=options.obs) as opened:
-        found = {name: column_of(opened.obs, name, "check") for name in names}
-        return pd.DataFrame(found, index=opened.obs.index)
-
-
-def read_labels(given: object, options: ReadOptions) -> pd.Series:
-    """Return what the cells that pass the filter carry, in words, by their identifiers."""
-    with open_screen(given, modality=options.modality, obs=options.obs) as opened:
-        passed = cell_filter(opened.obs, options.cells)
-        carried = carried_perturbations(opened, passed, options)
-        return pd.Series(carried.in_words(), index=opened.obs.index[passed], dtype=object)
 
 
 def _report_few_controls(data: PerturbSeqData, *, strict: bool) -> None:

@@ -1,6 +1,6 @@
 """The guides of a gene compared, as they must agree when they act through it alone."""
 
-from argen.checks.guides.by_guide import FEWEST_CELLS
+from argen.checks.guides.by_guide import FEWEST_CELLS, guide_effects
 from argen.checks.guides.checking import check_guides
 from argen.checks.guides.group_effects import (
     GroupEffects,
@@ -15,5 +15,6 @@ __all__ = [
     "GroupFits",
     "check_guides",
     "group_effects",
+    "guide_effects",
     "regress_effects",
 ]

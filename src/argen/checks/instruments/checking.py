@@ -32,7 +32,7 @@ def check_knockdowns(network: CausalNetwork) -> Diagnostics:
     found = Found()
     found.findings += network.findings()
     _add_programs(found, network)
-    _add_knockdown(found, knockdown_table(network), network.penetrance_line())
+    _add_knockdown(found, _knockdowns(network), network.penetrance_line())
     return found.all()
 
 
@@ -44,7 +44,7 @@ def check_instruments(
 ) -> Diagnostics:
     """Say how strong the perturbations are, by themselves and given the others."""
     found = Found()
-    knockdown = knockdown_table(network)
+    knockdown = _knockdowns(network)
     knockdown.insert(1, "n_perturbed", data.n_perturbed)
     knockdown.insert(2, "effective_cells", effective_cells(data))
     # Where it can be said which intervals hold, it need not be said that some may not.
@@ -128,6 +128,12 @@ def _add_programs(found: Found, network: CausalNetwork) -> None:
         found.tables["programs"] = network.programs.to_frame()
         found.tables["program_carriers"] = program_carriers(network.programs, network.screen)
     found.measured.append(f"response programs: {network.programs_line()}")
+
+
+def _knockdowns(network: CausalNetwork) -> pd.DataFrame:
+    """Return effects in the cells where guides work, where these are known."""
+    confidence = network.config.confidence
+    return knockdown_table(network.screen, confidence=confidence, penetrance=network.penetrance)
 
 
 def _add_knockdown(found: Found, knockdown: pd.DataFrame, penetrance: str) -> None:

@@ -10,10 +10,12 @@ import pandas as pd
 from argen.arrays import FloatArray, IntArray
 from argen.checks.guides import GroupEffects, GroupFits, regress_effects
 from argen.checks.instruments.two_stages import MOST_CANDIDATES
+from argen.corrections import Penetrance
 from argen.data import PerturbSeqData
 from argen.errors import listed
 from argen.network import WORKS, CausalNetwork, Finding
 from argen.pvalues import adjust, critical_value
+from argen.steps import DescendantScreen
 
 # A candidate with a conditional F below it is weak. The bound is that of a single first stage
 # (Staiger and Stock 1997); Sanderson and Windmeijer (2016) use such bounds for one of several
@@ -30,20 +32,22 @@ _COLUMNS = [
 _APART = "relevance given the other candidates"
 
 
-def knockdown_table(network: CausalNetwork) -> pd.DataFrame:
+def knockdown_table(
+    screen: DescendantScreen, *, confidence: float, penetrance: Penetrance | None = None
+) -> pd.DataFrame:
     """Return one row a node: its perturbation's effect on its own gene.
 
     The interval is Wald's on the log scale, in percent of the expression in the controls;
     ``first_stage_f`` is the squared ratio of effect and standard error; ``failed`` says that the
     effect is not significant, its p-value adjusted over the nodes. Where it was looked for, the
-    share of cells in which the guide works stands beside it; effects are those in these cells.
+    share of cells in which the guide works stands beside it.
     """
-    own = network.screen.knockdown
-    margin = critical_value(network.config.confidence) * own.std_error
+    own = screen.knockdown
+    margin = critical_value(confidence) * own.std_error
     p_adjusted = adjust(own.p_value, "bh")
     table = pd.DataFrame(
         {
-            "node": list(network.nodes),
+            "node": list(screen.nodes),
             "effect": own.effect,
             "ci_low": own.effect - margin,
             "ci_high": own.effect + margin,
@@ -56,9 +60,7 @@ def knockdown_table(network: CausalNetwork) -> pd.DataFrame:
             "failed": ~(p_adjusted < KNOCKDOWN_ALPHA),
         }
     )
-    if network.penetrance is None:
-        return table
-    return pd.concat([table, network.penetrance.to_frame()], axis=1)
+    return table if penetrance is None else pd.concat([table, penetrance.to_frame()], axis=1)
 
 
 def effective_cells(data: PerturbSeqData) -> FloatArray:
