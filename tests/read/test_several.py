@@ -137,7 +137,10 @@ def test_without_a_cell_that_carries_nothing(screen, read, carried):
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
-        (lambda t: t.astype(int) * 2, {}, "holds something else than 0 and 1"),
+        (lambda t: t.astype(int) * 2, {}, r"No guide of obsm.* has 5 counts in any cell: lower"),
+        (lambda t: -t.astype(int), {}, "holds something else than 0 and 1"),
+        (lambda t: t / 2, {}, "holds something else than 0 and 1"),
+        (lambda t: t.astype(int), {"min_guide_counts": 3}, "holds 0 and 1 alone. Leave it out"),
         (lambda t: t.astype(object), {}, "holds something else than 0 and 1"),
         (lambda t: t.to_numpy(), {}, r"have no names\. Name them by target_names"),
         (lambda t: t.to_numpy(), {"target_names": ["A", "B"]}, "has 5 columns and 2 different"),

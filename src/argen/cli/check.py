@@ -19,7 +19,7 @@ from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
 from argen.method import infer_network
 from argen.network import CausalNetwork, load
-from argen.read import ReadOptions, read_columns
+from argen.read import ReadOptions, read_columns, read_labels
 from argen.run import Progress
 
 
@@ -77,8 +77,8 @@ def check(
     Parameters
     ----------
     file
-        AnnData file (.h5ad) or zarr store with raw counts; or a network file or results
-        folder of argen fit, of which only what needs no cells is checked.
+        Screen with raw counts, as for argen fit; or a network file or results folder of argen
+        fit, of which only what needs no cells is checked.
     out
         Folder for the summary, the table of each check, and the report of the network with
         the findings; no files when left out.
@@ -96,7 +96,7 @@ def check(
         data = read_screen(file, screen, config.threads)
         if options.held_out == "guides" and data.guides is None:
             raise InputError("--held-out guides needs the guides of the cells: add --guide.")
-        columns = _Columns.read(file, options)
+        columns = _Columns.read(file, screen, options)
         with console.progress() as shown:
             network, further = _infer_and_vary(data, config, options, columns, shown)
             if options.held_out:
@@ -112,10 +112,10 @@ class _Columns:
     sizes: pd.DataFrame | None
 
     @classmethod
-    def read(cls, file: Path, options: CheckOptions) -> _Columns:
+    def read(cls, file: Path, screen: ReadOptions, options: CheckOptions) -> _Columns:
         """Read what the options name."""
         named = (split_list(options.also), split_list(options.other_sizes))
-        others, sizes = (read_columns(file, names) if names else None for names in named)
+        others, sizes = (read_columns(file, names, screen) if names else None for names in named)
         return cls(others, sizes)
 
 
@@ -167,7 +167,7 @@ def _leave_out(
     labels = [name for name in named if name not in data.nodes]
     if not labels:
         return checks.held_out(data, config, held=named)
-    of_cells = read_columns(file, [screen.target])[screen.target]
+    of_cells = read_labels(file, screen)
     _refuse_unknown(labels, of_cells)
     # Their cells are read as controls, and take no part in any fit.
     data = read_screen(file, replace(screen, control=(*screen.control, *labels)), config.threads)

@@ -31,7 +31,7 @@ def expression(
     Parameters
     ----------
     file
-        AnnData file (.h5ad) or zarr store that the result was inferred from.
+        Screen that the result was inferred from, as for argen fit.
     result
         Network file, or the results folder of argen fit.
     parent

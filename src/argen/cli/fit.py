@@ -43,7 +43,7 @@ def fit(
     Parameters
     ----------
     file
-        AnnData file (.h5ad) or zarr store with raw counts.
+        Screen with raw counts: AnnData, MuData, output of Cell Ranger, or a table of counts.
     method
         The method, or one to compare it with: regression on measured expression, the inverse of
         the total effects (dense or sparse), every descendant an edge, or random pairs.

@@ -67,7 +67,7 @@ def qc(
     Parameters
     ----------
     file
-        AnnData file (.h5ad) or zarr store with raw counts.
+        Screen with raw counts, as for argen fit.
     out
         Folder for candidates.tsv, the list of chosen nodes (nodes.txt), the summary, and the table
         of each check; files of an earlier run are replaced.
@@ -75,7 +75,8 @@ def qc(
     among = _among(file, screen, groups)
     with console.results_in(out):
         announce_compiling()
-        others = read_columns(file, split_list(groups.also)) if groups.also else None
+        named = split_list(groups.also)
+        others = read_columns(file, named, screen) if named else None
         data = read_screen(file, screen, config.threads)
         with console.progress() as progress:
             found = quality_control(

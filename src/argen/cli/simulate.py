@@ -62,5 +62,6 @@ def simulate(
     columns = ["--target", "perturbation", "--control", "non-targeting"]
     columns += ["--library-size", "library_size"]
     columns += ["--covariates", ",".join(covariates)] if covariates else []
+    columns += ["--guide", "guide"] if network == "random" and model.n_guides > 1 else []
     fit_command = shlex.join(["argen", "fit", str(out), *columns])
     console.out.print(f"{said}\n\nWrote {out}. Fit it with\n  {fit_command}")

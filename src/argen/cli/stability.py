@@ -34,7 +34,7 @@ def stability(
     Parameters
     ----------
     file
-        AnnData file (.h5ad) or zarr store with raw counts.
+        Screen with raw counts, as for argen fit.
     resamples
         How many times.
     scheme

@@ -17,6 +17,7 @@ from argen.data.perturbseq import (
     PerturbSeqData,
     left_out_table,
     perturbations_of,
+    read_as_table,
     require_screen,
 )
 from argen.data.stored import StoredArray
@@ -42,6 +43,7 @@ __all__ = [
     "only_cells",
     "parsed",
     "perturbations_of",
+    "read_as_table",
     "require_screen",
     "without_gene",
     "without_perturbation",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,17 +16,25 @@ from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data.counts import GeneCounts
 from argen.data.covariates import CovariateBlock, covariate_lines, encode_covariates
 from argen.data.guides import Guides
-from argen.errors import InputError, first_few
+from argen.errors import InputError, first_few, listed
 
 CONTROL = -1
 # Why a perturbed gene has no node, in ``left_out``.
 NOT_MEASURED = "not a measured gene"
+# Names that a summary lists of those read as others; the table has them all.
+MOST_NAMES_SHOWN = 20
 
 
 def left_out_table(rows: Sequence[tuple[str, str, int, str]]) -> pd.DataFrame:
     """Return the table of what is not used: kind, name, n_cells, reason."""
     table = pd.DataFrame(list(rows), columns=["kind", "name", "n_cells", "reason"])
     return table.astype({"kind": object, "name": object, "n_cells": np.int64, "reason": object})
+
+
+def read_as_table(rows: Sequence[tuple[str, str, str, int, str]] = ()) -> pd.DataFrame:
+    """Return the table of names that were read as others: kind, name, read_as, n_cells, reason."""
+    table = pd.DataFrame(list(rows), columns=["kind", "name", "read_as", "n_cells", "reason"])
+    return table.astype({"n_cells": np.int64})
 
 
 def perturbations_of(node_of_cell: IntArray, n_nodes: int) -> sparse.csc_array:
@@ -73,6 +81,7 @@ class PerturbSeqData:
     source: str  # where the counts come from
     guides: Guides | None = None  # of the same cells; None: unknown
     panel: Panel | None = None  # of genes that are neither nodes nor sinks; None: there is none
+    read_as: pd.DataFrame = field(default_factory=read_as_table)  # names read as others, and why
 
     def __repr__(self) -> str:
         return (
@@ -274,6 +283,7 @@ class PerturbSeqData:
             *self._panel_line(),
             f"library size: {self.library_size_source}",
             *covariate_lines(self.covariates, self.formula),
+            *self._read_as_lines(),
             *self._left_out_lines(),
         ]
         return "\n".join(lines)
@@ -296,6 +306,19 @@ class PerturbSeqData:
         if not n_several:
             return []
         return [f"{n_several:,} cells carry several perturbations, up to {n_carried.max()}"]
+
+    def _read_as_lines(self) -> list[str]:
+        lines = []
+        for (kind, reason), rows in self.read_as.groupby(["kind", "reason"], sort=False):
+            if kind == "guides":
+                lines.append(f"{rows['name'].iloc[0]}: {reason}")
+                continue
+            named = [
+                f"{row.name} ({row.n_cells:,} cells)" if kind == "control" else
+                f"{row.name} as {row.read_as}" for row in rows.itertuples(index=False)
+            ]  # fmt: skip
+            lines.append(f"read as {kind} {reason}: {listed(named, MOST_NAMES_SHOWN)}")
+        return lines
 
     def _left_out_lines(self) -> list[str]:
         is_sink = self.left_out["kind"] == "sink"

@@ -1,6 +1,6 @@
-"""Reading screens: from files and AnnData objects to checked input."""
+"""Reading screens: from files and objects to checked input."""
 
-from argen.read.cells import read_columns, read_gene_column
+from argen.read.columns import read_columns, read_gene_column, read_labels
 from argen.read.normalised import counts_of_normalised
 from argen.read.options import ReadOptions
 from argen.read.reading import read_perturbseq
@@ -10,5 +10,6 @@ __all__ = [
     "counts_of_normalised",
     "read_columns",
     "read_gene_column",
+    "read_labels",
     "read_perturbseq",
 ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,12 +10,7 @@ import pandas as pd
 from argen.arrays import BoolArray, FloatArray
 from argen.data import formula_columns
 from argen.errors import InputError, first_few, first_line, nearest
-from argen.read.files import open_anndata
-from argen.read.options import ReadOptions
 from argen.read.query import evaluated
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 _HOW_TO_QUOTE = (
     " Put text in quotes, as in lane == 'L1', and names with spaces or dots between backticks."
@@ -35,30 +28,6 @@ def column_of(table: pd.DataFrame, name: str, role: str, *, of: str = "obs") -> 
     if isinstance(found, pd.DataFrame):
         raise InputError(f"{of} has more than one column {name!r}. Rename them.")
     return found
-
-
-def read_columns(path_or_anndata: str | Path | AnnData, names: list[str]) -> pd.DataFrame:
-    """Return columns of ``obs`` of all cells, with the identifiers of the cells as index."""
-    with open_anndata(path_or_anndata) as opened:
-        found = {name: column_of(opened.obs, name, "check") for name in names}
-        return pd.DataFrame(found, index=opened.obs.index)
-
-
-def read_gene_column(
-    path_or_anndata: str | Path | AnnData, options: ReadOptions, name: str
-) -> tuple[list[pd.Index], pd.Series]:
-    """Return a column of the genes as text, and their names: identifiers, and symbols if any.
-
-    Genes are those of the matrix that the options name; "" where the column has nothing.
-    """
-    with open_anndata(path_or_anndata) as opened:
-        genes = opened.raw[1] if options.layer == "raw" and opened.raw else opened.var
-        values = column_of(genes, name, "choice of genes", of="var")
-        names = [pd.Index(genes.index.astype(str))]
-        if options.gene_symbols is not None:
-            symbols = column_of(genes, options.gene_symbols, "gene symbols", of="var")
-            names.append(pd.Index(symbols.astype(object).where(symbols.notna(), "").astype(str)))
-        return names, values.astype(object).where(values.notna(), "").astype(str)
 
 
 def cell_filter(obs: pd.DataFrame, cells: str | None) -> BoolArray:

@@ -32,36 +32,32 @@ class OpenAnnData:
     uns: Mapping[str, Any]
     source: str
     version: tuple[Any, ...] | None  # of a file: changes whenever the file does
+    symbols: str | None = None  # column of var with the symbols, where the format says so
+    guide_targets: Mapping[str, str] | None = None  # of guides, where the screen says them
 
 
 @contextmanager
-def open_anndata(given: object) -> Iterator[OpenAnnData]:
-    """Open the path of an ``.h5ad`` file or a zarr store, or take an AnnData object.
+def open_store(path: Path) -> Iterator[Any]:
+    """Open a file of HDF5 or a store of zarr, after a look at what it declares.
 
     Raises
     ------
     InputError
-        When the file is missing, of another kind, truncated, or holds no AnnData object; also
-        when that comes to light while the file is open.
+        When it is missing, of another kind, truncated, or not to be believed; also when that comes
+        to light while it is open.
     """
-    if not isinstance(given, str | os.PathLike):
-        yield _of_object(given)
-        return
-    path = Path(given)
-    _check_path(path)
     store = _open_zarr(path) if path.is_dir() else _open_hdf5(path)
     try:
-        with _reading(path, Exception):  # each reader raises errors of its own
-            opened = _of_store(store, path, os.fspath(given))
-        with _reading(path, (OSError, RuntimeError)):  # what slices of a damaged file raise
-            yield opened
+        with reading(path, (OSError, RuntimeError)):  # what slices of a damaged file raise
+            yield store
     finally:
         if hasattr(store, "close"):
             store.close()
 
 
 @contextmanager
-def _reading(path: Path, errors: type[Exception] | tuple[type[Exception], ...]) -> Iterator[None]:
+def reading(path: Path, errors: type[Exception] | tuple[type[Exception], ...]) -> Iterator[None]:
+    """Say of what file it is that something raises these errors."""
     try:
         with warnings.catch_warnings():
             # Repeated gene names are an error of our own, with the names in it.
@@ -81,7 +77,8 @@ def _reading(path: Path, errors: type[Exception] | tuple[type[Exception], ...]) 
         ) from error
 
 
-def _of_object(given: object) -> OpenAnnData:
+def anndata_of_object(given: object) -> OpenAnnData:
+    """Return what an AnnData object has."""
     from anndata import AnnData
 
     if not isinstance(given, AnnData):
@@ -98,11 +95,18 @@ def _of_object(given: object) -> OpenAnnData:
     )  # fmt: skip
 
 
+def anndata_of_store(store: Any, path: Path, source: str) -> OpenAnnData:
+    """Return what a file, or a group of it, has as AnnData."""
+    with reading(path, Exception):  # each reader raises errors of its own
+        _check_groups(path, {str(name) for name in store})
+        return _of_store(store, path, source)
+
+
 def _of_store(store: Any, path: Path, source: str) -> OpenAnnData:
     if "raw.X" in store or hasattr(store["obs"], "dtype"):  # written before anndata 0.7
         from anndata import read_h5ad
 
-        return replace(_of_object(read_h5ad(path)), source=source, version=_version(path))
+        return replace(anndata_of_object(read_h5ad(path)), source=source, version=version_of(path))
     raw = None
     # Stores of zarr have an array, False, where there is none.
     if "raw" in store and not hasattr(store["raw"], "dtype") and "X" in store["raw"]:
@@ -120,7 +124,7 @@ def _of_store(store: Any, path: Path, source: str) -> OpenAnnData:
         obsm=_Parts(store, "obsm", path, obs.index),
         uns=_Parts(store, "uns", path),
         source=source,
-        version=_version(path),
+        version=version_of(path),
     )
 
 
@@ -169,7 +173,7 @@ class _Parts(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         shown = f"{self._name}[{name!r}]"
-        with _reading(self._path, Exception):
+        with reading(self._path, Exception):
             value = _native(read_element(self._group[name], shown))
             if self._cells is not None:
                 _check_rows(value, self._cells, shown)
@@ -206,14 +210,15 @@ def _check_rows(value: Any, cells: pd.Index, name: str) -> None:
         value.check_format(full_check=True)
 
 
-def _version(path: Path) -> tuple[Any, ...]:
+def version_of(path: Path) -> tuple[Any, ...]:
     """Absolute path, and size and time of every file of a store."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return (str(path.resolve()), *states)
 
 
-def _check_path(path: Path) -> None:
+def check_path(path: Path) -> None:
+    """Refuse what is not there, is no file or folder, or may not be read."""
     if not os.path.exists(path):  # unlike Path.exists, False for a name no file can have
         raise InputError(f"There is no file {str(path)!r}.")
     check_kind(path)
@@ -237,10 +242,9 @@ def _open_zarr(path: Path) -> Any:
     check_zarr(path)
     try:
         store = zarr.open_group(str(path), mode="r")
-        groups = {str(name) for name in store}
+        set(store)
     except Exception as error:  # whatever zarr raises
         raise _cannot_be_read(path, error) from error
-    _check_groups(path, groups, "a zarr store")
     return store
 
 
@@ -255,31 +259,19 @@ def _open_hdf5(path: Path) -> Any:
     file = None
     try:
         file = h5py.File(path, "r")
-        groups = {str(name) for name in file}
         check_hdf5(file, path)
-        modalities = sorted(map(str, file["mod"])) if "mod" in file else []
     except Exception as error:  # a damaged file makes h5py raise OSError, RuntimeError, KeyError...
         if file is not None:
             file.close()
         if isinstance(error, InputError):
             raise
         raise _cannot_be_read(path, error) from error
-    try:
-        if modalities:
-            raise InputError(
-                f"{str(path)!r} is MuData with modalities {', '.join(modalities)}: expected "
-                "AnnData. Save the modality with the gene counts as .h5ad, with the labels in its "
-                "obs."
-            )
-        _check_groups(path, groups, "HDF5")
-    except InputError:
-        file.close()
-        raise
     return file
 
 
-def _check_groups(path: Path, groups: set[str], kind: str) -> None:
+def _check_groups(path: Path, groups: set[str]) -> None:
     if not {"obs", "var"} <= groups:
+        kind = "a zarr store" if path.is_dir() else "HDF5"
         raise InputError(
             f"{str(path)!r} is {kind} but not AnnData: expected obs and var, found "
             f"{', '.join(sorted(groups)[:5]) or 'nothing'}. Load it with scanpy and write it "

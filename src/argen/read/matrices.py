@@ -114,7 +114,37 @@ class DenseMatrix:
         return sparse.csr_array(_summable(_read(self.values, slice(begin, end), self.name)))
 
 
-BlockMatrix: TypeAlias = CompressedMatrix | DenseMatrix
+@dataclass(frozen=True, slots=True)
+class SomeColumns:
+    """Some columns of a matrix by cells: genes without what else is counted beside them."""
+
+    matrix: BlockMatrix
+    columns: IntArray  # increasing
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells by columns."""
+        return self.matrix.shape[0], len(self.columns)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.matrix.dtype
+
+    def first_values(self, n_rows: int) -> Any:
+        """Values of the first cells, of all columns."""
+        return self.matrix.first_values(n_rows)
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """First cell of each block, and of the next."""
+        return self.matrix.bounds()
+
+    def block(self, begin: int, end: int) -> Any:
+        """Read and check the matrix of some cells."""
+        return self.matrix.block(begin, end)[:, self.columns]
+
+
+BlockMatrix: TypeAlias = CompressedMatrix | DenseMatrix | SomeColumns
 
 
 def _twice(name: str, n_entries: int) -> InputError:
@@ -132,6 +162,8 @@ def bytes_of_a_block() -> int:
 
 def block_matrix(matrix: Any, name: str) -> BlockMatrix:
     """Wrap whatever AnnData has for a matrix: arrays, scipy matrices, or groups of a file."""
+    if isinstance(matrix, CompressedMatrix | DenseMatrix | SomeColumns):
+        return matrix
     matrix = getattr(matrix, "group", matrix)  # the sparse matrix of a backed object
     if sparse.issparse(matrix):
         if matrix.format not in ("csr", "csc"):

@@ -13,7 +13,7 @@ import pandas as pd
 from argen.arrays import BoolArray, IntArray
 from argen.data import NOT_MEASURED
 from argen.errors import ArgenWarning, InputError, first_few, nearest
-from argen.read.cells import column_of
+from argen.read.genes import GeneNames
 from argen.read.options import ReadOptions
 from argen.read.targets import Carried
 
@@ -24,39 +24,6 @@ _SEPARATORS = "+,;|&"
 NO_COUNT = "no count in any cell that is used"
 # Enough labels to see how they differ from the names of the genes.
 _LABELS_LOOKED_AT = 20
-
-
-@dataclass(frozen=True, slots=True)
-class GeneNames:
-    """Identifiers of the measured genes, and the symbols to show, if there are any."""
-
-    identifiers: pd.Index  # (n_genes,), unique
-    symbols: pd.Index | None  # (n_genes,), None where missing
-
-    def find(self, label: str) -> tuple[int | None, str]:
-        """Return the column of a label, or None and the reason why it has none."""
-        if label in self.identifiers:
-            return int(self.identifiers.get_indexer(pd.Index([label]))[0]), ""
-        if self.symbols is not None:
-            matches = np.flatnonzero(self.symbols == label)
-            if len(matches) == 1:
-                return int(matches[0]), ""
-            if len(matches) > 1:
-                return None, f"a symbol that {len(matches)} measured genes share"
-        return None, NOT_MEASURED
-
-    def all_names(self) -> list[str]:
-        """Return every name by which a gene can be found."""
-        symbols = [] if self.symbols is None else [name for name in self.symbols if name]
-        return [*self.identifiers, *symbols]
-
-    def display(self, column: int) -> str:
-        """Name to show: the symbol when it belongs to this gene alone."""
-        if self.symbols is not None:
-            symbol = self.symbols[column]
-            if symbol is not None and self.find(symbol)[0] == column:
-                return str(symbol)
-        return str(self.identifiers[column])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +44,6 @@ class NodeSelection:
         if options.keep_others:
             return self
         return replace(self, used=~carried.outside(list(self.columns)))
-
-
-def gene_names(genes: pd.DataFrame, symbols: str | None) -> GeneNames:
-    """Check the gene identifiers and take the symbols from a column of the gene table."""
-    identifiers = pd.Index(genes.index.astype(str), dtype=object)
-    repeated = identifiers[identifiers.duplicated()].unique()
-    if len(repeated):
-        raise InputError(
-            f"{len(repeated)} gene names occur more than once: {first_few(repeated)}. Make them "
-            "unique, for example with adata.var_names_make_unique(), or use Ensembl ids."
-        )
-    if symbols is None:
-        return GeneNames(identifiers, None)
-    named = column_of(genes, symbols, "gene symbols", of="var")
-    shown = [None if pd.isna(symbol) else str(symbol) for symbol in named]
-    return GeneNames(identifiers, pd.Index(shown, dtype=object))
 
 
 def select_nodes(

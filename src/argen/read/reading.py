@@ -15,13 +15,14 @@ from argen.data import (
     explained_columns,
     is_categorical,
     left_out_table,
+    read_as_table,
 )
 from argen.errors import ArgenWarning, InputError, first_few
 from argen.machine import usable_cores
 from argen.read.cells import covariate_table, library_size
-from argen.read.files import open_anndata
 from argen.read.guides import named_guides
 from argen.read.nodes import report_dropped
+from argen.read.opening import open_screen
 from argen.read.options import ReadOptions, whole_number
 from argen.read.scratch import TileStore
 from argen.read.selection import select_from
@@ -40,7 +41,8 @@ def read_perturbseq(
     Parameters
     ----------
     path_or_anndata
-        An ``.h5ad`` file, a zarr store of AnnData, or an AnnData object. Counts of a file are
+        AnnData or MuData, as an object, a file or a zarr store; an ``.h5`` file or a folder of
+        Cell Ranger; or a table of counts, beside one of cells. Counts of HDF5 and zarr are
         read once, in blocks.
     options
         Which column says what, which cells and genes to use, and where to keep counts.
@@ -77,12 +79,15 @@ def read_perturbseq(
         )
     threads = usable_cores() if threads is None else whole_number(threads, "threads", least=1)
     store = TileStore.of(options.memory, options.scratch)
-    with open_anndata(path_or_anndata) as opened:
+    with open_screen(path_or_anndata, modality=options.modality, obs=options.obs) as opened:
         selected = select_from(opened, options, store, threads)
         report_dropped(selected.nodes.dropped)
         obs = opened.obs[selected.kept]
         sizes, size_source = library_size(obs, options.library_size, selected.row_sums)
         table, formula = covariate_table(obs, options.covariates)
+        guides = selected.guides
+        if options.guide is not None:
+            guides = named_guides(obs, selected.perturbations, options.guide)
     data = PerturbSeqData(
         counts=selected.counts,
         genes=selected.genes,
@@ -96,7 +101,8 @@ def read_perturbseq(
         formula=formula,
         left_out=left_out_table(selected.left_out),
         source=opened.source,
-        guides=named_guides(opened, selected, options),
+        guides=guides,
+        read_as=read_as_table(selected.read_as),
         panel=selected.panel,
     )
     _check_regressors(data)

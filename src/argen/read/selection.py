@@ -8,19 +8,20 @@ import numpy as np
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.data import GeneCounts, Panel
+from argen.data import GeneCounts, Guides, Panel
 from argen.errors import InputError
 from argen.read.cells import cell_filter
 from argen.read.files import OpenAnnData
+from argen.read.genes import GeneNames, gene_names
+from argen.read.guides import carried_guides
 from argen.read.matrices import BlockMatrix
+from argen.read.names import ReadAs, genes_read, names_read
 from argen.read.nodes import (
     NO_COUNT,
     Fate,
-    GeneNames,
     NodeSelection,
     check_enough,
     drop_nodes,
-    gene_names,
     select_nodes,
     select_sinks,
 )
@@ -30,6 +31,8 @@ from argen.read.raw_counts import RawCounts, find_matrix
 from argen.read.scratch import Kept, TileStore
 from argen.read.targets import Carried, carried_perturbations
 from argen.read.tiling import Wanted, tile_counts
+
+NO_GUIDE = "no guide was found in them, which is not a guide that targets nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Selected:
     perturbations: sparse.csc_array  # (n_cells, n_nodes)
     left_out: list[Fate]
     panel: Panel | None  # of the same cells
+    guides: Guides | None  # where the target names them
+    read_as: list[ReadAs]
 
 
 def select_from(
@@ -55,7 +60,10 @@ def select_from(
     So are those of the panel, which a look at some of the cells has chosen.
     """
     matrix, gene_table, name = find_matrix(opened, options.layer)
-    genes = gene_names(gene_table, options.gene_symbols)
+    symbols = options.gene_symbols
+    if symbols is None and opened.symbols in gene_table.columns:
+        symbols = opened.symbols
+    genes = gene_names(gene_table, symbols, options)
     passed = cell_filter(opened.obs, options.cells)
     carried = carried_perturbations(opened, passed, options)
     first = select_nodes(carried, genes, gene_table, options)
@@ -84,6 +92,8 @@ def select_from(
     if not passed.all():
         n_filtered = int((~passed).sum())
         left_out.insert(0, ("cells", "filtered", n_filtered, f"not in {options.cells!r}"))
+    if n_without := int(carried.no_guide.sum()):
+        left_out.append(("target", "without a guide", n_without, NO_GUIDE))
     return Selected(
         nodes=nodes,
         genes=tuple(genes.display(columns[k]) for k in chosen.tolist()),
@@ -94,6 +104,8 @@ def select_from(
         perturbations=perturbations,
         left_out=left_out,
         panel=_panel(counts.part(len(chosen), counts.n_genes), panel, genes),
+        guides=carried_guides(carried, list(nodes.columns), nodes.used),
+        read_as=[*names_read(carried, options), *genes_read(carried, genes, options)],
     )
 
 
