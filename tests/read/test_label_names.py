@@ -40,7 +40,10 @@ CONTROLS = [
 ]
 
 
-@pytest.mark.parametrize("label", [*CONTROLS, "Negative control 5", "GFP", "NT-1_2"])
+@pytest.mark.parametrize(
+    "label",
+    [*CONTROLS, "Negative control 5", "GFP", "NT-1_2", "p_INTERGENIC393453", "62(mod)_pBA581"],
+)
 def test_labels_of_controls(label):
     assert kind_of_label(label) == "control"
 
@@ -98,6 +101,9 @@ def test_patterns_match_the_controls_and_nothing_else():
         (["STAT1_+_16.23-P1P2", "NKX2-1_-_1.23-P1"], {"NKX2-1_-_1.23-P1": "NKX2-1"}),
         (["STAT1_GATTACAGATTACAGAT", "JAK2_GATTACAGATTACAGAT"], {}),
         (["STAT1_chr2:190-209_-", "JAK2_chr9:4-5_+"], {"JAK2_chr9:4-5_+": "JAK2"}),
+        (["sg1_STAT1", "sg2_JAK2", "3_STAT2"], {"sg1_STAT1": "STAT1", "3_STAT2": "STAT2"}),
+        (["STAT1_pDS255", "JAK2_pDS269"], {"STAT1_pDS255": "STAT1"}),  # Adamson et al. 2016
+        (["STAT1_ENSG00000115415_1", "JAK2_ENSG00000096968_2"], {}),
         (["p_sgSTAT1_2", "m_Rela_3", "p_sgJAK2_1"], {"p_sgJAK2_1": "JAK2"}),
         (["STAT1_TSS", "JAK2_TSS", "chr1.1_top_two"], {"STAT1_TSS": "STAT1"}),
         (["STAT1 KO", "STAT1 NP", "JAK2 NP", "NT"], {"STAT1 NP": "STAT1", "STAT1 KO": "STAT1"}),
@@ -174,7 +180,7 @@ def test_hostile_labels_are_names_like_others_and_take_no_time():
     hostile += ["1" * 100_000, "-1" * 50_000, "g" * 150, "a_" * 99 + "a", "1" * 199 + "x"]
     start = time.process_time()
     labels = [*hostile, "STAT1_1", "JAK2_1", *(f"STAT1_{k}" for k in range(100))]
-    assert guide_rule(labels, GENES).pattern.startswith("^(?P<target>.+?)[-_.:]")
+    assert guide_rule(labels, GENES).pattern.startswith("^(?P<target>.+)_[0-9]")
     joined_labels([*hostile, "STAT1+JAK2"], GENES)
     control_labels(hostile)
     shell_patterns(hostile, hostile)

@@ -21,7 +21,7 @@ _CONTROL = re.compile(
     r"ntc?|nt(?:ctrl|control)|nontarget[a-z0-9]*|neg|neg(?:ative)?(?:ctrl|ctl|control)[a-z]*"
     r"|scr|scrambled?(?:ctrl|control)?|safe(?:target(?:ing)?|harbou?r)?(?:ctrl|control)?|aavs1?"
     r"|rosa26|(?:one)?intergenic(?:site)?|(?:one)?nongene(?:site)?|nosite|nonspecific|noncutting"
-    r"|f?luc(?:iferase)?|lacz|e?gfp|[erb]fp|mcherry|gal4"
+    r"|f?luc(?:iferase)?|lacz|e?gfp|[erb]fp|mcherry|gal4[a-z0-9]*|62mod(?:pba581)?"
     r"|(?:ctrl|control)(?:guide|grna|sgrna)"
 )
 _PERHAPS = re.compile(
@@ -37,6 +37,8 @@ _SEVERAL = re.compile(r"doublets?|multiplets?|multi(?:ple)?[a-z]*|several|ambigu
 _NOT_ALNUM = re.compile(r"[^a-z0-9]+")
 _NUMBER_OF_GUIDE = re.compile(r"(?:sg|g|grna|sgrna|guide)?[0-9]*$")
 _PREFIX_OF_GUIDE = re.compile(r"^(?:sgrna|grna|guide|sg)")
+# Dixit et al. 2016: p_sgELK1_2, m_Rela_3.
+_PREFIX_OF_PLASMID = re.compile(r"^[pm]_")
 # So that no label of a hostile file is long to look at.
 _LONGEST = 200
 _MOST_LABELS = 20_000
@@ -45,6 +47,10 @@ _GUIDE = r"(?:sgRNA|gRNA|guide|crRNA|sg|g)"
 _TARGET = r"(?P<target>.+?)"
 # The first of those that explain as many labels is taken, so the plainer come first.
 _RULES = (
+    r"^(?P<target>.+)g[0-9]+$",
+    r"^(?P<target>.+)_[0-9]+$",
+    r"^(?P<target>.+)-[0-9]+$",
+    r"^(?P<target>.+)_TSS$",
     rf"^{_TARGET} (?:KO|NP|KD|OE)$",
     rf"^{_TARGET}[-_. ]?{_GUIDE}[-_. ]?[0-9]+$",
     rf"^{_TARGET}[-_.:][0-9]+$",
@@ -60,7 +66,9 @@ _RULES = (
     rf"^{_TARGET}[-_ ](?:KO|KD|OE)$",
     rf"^{_TARGET}[-_. ]{_GUIDE}?[A-H]$",
     rf"^[pm]_(?:sg)?{_TARGET}_[0-9]+$",
-    r"^[0-9]+[-_](?P<target>.+)$",
+    rf"^{_TARGET}[-_|]ENS[A-Z]*G[0-9]{{11}}.*$",
+    rf"^{_TARGET}_p[A-Z]{{2}}[0-9]+$",
+    rf"^{_GUIDE}?[0-9]+[-_. ](?P<target>.+)$",
 )
 _SEPARATORS = (
     " || ", "||", " + ", "+", " | ", "|", "; ", ";", ", ", ",", " & ", "&", "__", "_", "/", ":", "-"
@@ -108,7 +116,7 @@ def kind_of_label(label: str) -> Kind | None:
     """Return what a label is by itself, or None where it may be any name."""
     if len(label) > _LONGEST:
         return None
-    letters = _NOT_ALNUM.sub("", label.lower())
+    letters = _NOT_ALNUM.sub("", _PREFIX_OF_PLASMID.sub("", label.lower()))
     if _NO_GUIDE.fullmatch(letters):
         return "no guide"
     # The "g" before a number may be of the guide, as in NTg1, or of the word, as in neg1.
