@@ -13,8 +13,8 @@ PACKAGE = Path(argen.__file__).parent
 # From the ground up: a room may use those before it. Names without a folder are files.
 FLOORS = (
     "errors", "arrays", "config", "machine", "files", "pvalues", "glm", "iv", "data", "read",
-    "engine", "run", "steps", "corrections", "network", "simulate", "method", "analysis", "checks",
-    "qc", "plot", "interchange", "report", "study", "cli", "__main__",
+    "inspection", "engine", "run", "steps", "corrections", "network", "simulate", "method",
+    "analysis", "checks", "qc", "plot", "interchange", "report", "study", "cli", "__main__",
 )  # fmt: skip
 # Rooms within a room, from the ground up; what else is in the room comes before or after them all.
 INNER_FLOORS = {

@@ -4,6 +4,7 @@ from .checks import check, held_out, sensitivity, stability
 from .config import InferenceConfig
 from .data import GeneCounts, Guides, PerturbSeqData
 from .errors import ArgenError, ArgenWarning, FitStatus, InputError
+from .inspection import Inspection, inspect
 from .interchange import export
 from .iv import IVPoissonResult, iv_poisson
 from .method import infer_by, infer_network, select_edges
@@ -56,6 +57,7 @@ __all__ = [
     "IVPoissonResult",
     "InferenceConfig",
     "InputError",
+    "Inspection",
     "NodeChoice",
     "ParentTests",
     "PerturbSeqData",
@@ -73,6 +75,7 @@ __all__ = [
     "held_out",
     "infer_by",
     "infer_network",
+    "inspect",
     "iv_poisson",
     "like",
     "load",

@@ -92,7 +92,7 @@ def test_no_node_because_labels_join_targets(screen, read):
     screen.obs["perturbation"] = screen.obs["perturbation"].replace(
         {"STAT1": "IRF1+STAT1", "STAT2": "IRF1+STAT2", "JAK2": "IRF1+JAK2"}
     )
-    words = "3 labels, such as 'IRF1.JAK2', list several perturbations: expected one in each cell"
+    words = "3 labels, such as 'IRF1.JAK2', join several perturbations: name .* separator='.'"
     with pytest.raises(argen.InputError, match=words):
         read(screen)
 
@@ -164,3 +164,22 @@ def test_min_cells_of_the_wrong_kind(screen, read, min_cells):
 
 def test_min_cells_of_numpy(screen, read):
     assert read(screen, min_cells=np.int64(5)).sha256 == read(screen).sha256
+
+
+@pytest.mark.parametrize(
+    ("renamed", "words"),
+    [
+        (
+            {"STAT1": "STAT1g1", "STAT2": "STAT2g1", "JAK2": "JAK2g2"},
+            r"labels look like those of guides, as 'JAK2g2' of JAK2: say .* guide_pattern='\^\(",
+        ),
+        (
+            {"STAT1": "stat1", "STAT2": "stat2", "JAK2": "jak2"},
+            r'3 labels differ from a measured gene .* \'jak2\' from \'JAK2\': match_genes="cl',
+        ),
+    ],
+)
+def test_no_node_says_what_the_labels_are(screen, read, renamed, words):
+    screen.obs["perturbation"] = screen.obs["perturbation"].replace(renamed)
+    with pytest.raises(argen.InputError, match=words):
+        read(screen)

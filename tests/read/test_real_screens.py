@@ -79,9 +79,9 @@ def test_dixit_2016_has_cells_without_counts(read):
 
 def test_gasperini_2019_has_several_perturbations_in_a_cell(read):
     words = (
-        r"none is\. Measured: 'ENSG.*333 labels, such as 'CITED2_TSS\+COX4I1_TSS', list several "
-        r"perturbations: expected one in each cell, or the separator that joins them\. "
-        r"No measured gene is called 'CITED2_TSS'\. Did you mean 'CITED2'\?"
+        r"none is\. Measured: 'ENSG.*333 labels, such as 'CITED2_TSS\+COX4I1_TSS', join several "
+        r"perturbations: name what joins them, separator='\+'\. The labels look like those of "
+        r"guides, as 'CITED2_TSS' of CITED2: say .* guide_pattern='\^\(\?P<target>.*TSS"
     )
     with pytest.raises(argen.InputError, match=words):
         read(

@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    UnusedCliTokensError,
+)
 
 from argen import __version__
 from argen.cli import console
@@ -25,6 +31,7 @@ SELDOM = 100_000
 
 # Each with what its help begins with: its module is imported when it is called.
 COMMANDS = {
+    "inspect": "Say what is in a file, what it looks like, and which command fits its network.",
     "qc": "Look at every candidate node of a screen, choose nodes by rules, and write the tables.",
     "fit": "Infer the causal network of a screen and write the results folder.",
     "show": "Show a result: its summary, or the parents and children of a gene.",
@@ -101,6 +108,8 @@ def _what_is_wrong(error: CycloptsError) -> str:
             f"Unexpected {first_few(error.unused_tokens or ())}. Write lists with commas and "
             "without spaces, as A,B, and put what holds spaces in quotes."
         )
+    if isinstance(error, MissingArgumentError) and "--target" in str(error):
+        return f"{error} argen inspect FILE says which columns there are, and proposes a command."
     return str(error)
 
 

@@ -13,10 +13,11 @@ from cyclopts import Parameter
 
 from argen.cli import console
 from argen.cli.options import INPUT, METHOD, OUTPUT, RunOptions
-from argen.cli.reading import announce_compiling, read_screen
+from argen.cli.reading import announce_compiling, read_screen, recognised
 from argen.config import InferenceConfig
 from argen.errors import InputError, WriteError
 from argen.files import writing
+from argen.inspection import flags
 from argen.method import Method, infer_by
 from argen.network import CausalNetwork, write_results
 from argen.read import ReadOptions
@@ -30,7 +31,7 @@ def fit(
     file: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    screen: Annotated[ReadOptions, Parameter(name="*", group=INPUT)],
+    screen: Annotated[ReadOptions | None, Parameter(name="*", group=INPUT)] = None,
     config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
     method: Annotated[Method, Parameter(group=METHOD)] = "argen",
     run: RunOptions = RunOptions(),
@@ -39,6 +40,9 @@ def fit(
     quiet: Annotated[bool, Parameter(group=OUTPUT)] = False,
 ) -> None:
     """Infer the causal network of a screen and write the results folder.
+
+    Without options of the input, what ``argen inspect`` recognises is taken, if nothing is
+    ambiguous.
 
     Parameters
     ----------
@@ -64,7 +68,7 @@ def fit(
 
 def _fitted(
     file: Path,
-    screen: ReadOptions,
+    screen: ReadOptions | None,
     config: InferenceConfig,
     method: Method,
     run: RunOptions,
@@ -75,6 +79,11 @@ def _fitted(
 ) -> CausalNetwork:
     """Read, infer, and write all results at once; the finished blocks are kept until then."""
     with _executor(run, config) as executor:
+        command = shlex.join(sys.argv)
+        if screen is None:
+            screen = recognised(file, quiet=quiet)
+            typed = [word for pair in flags(screen) for word in pair if word]
+            command = shlex.join([*sys.argv, *typed])
         data = read_screen(file, screen, config.threads)
         if not quiet:
             console.out.print(f"{data.summary()}\n")
@@ -87,7 +96,7 @@ def _fitted(
                 executor=executor,
                 checkpoint=checkpoint,
                 progress=progress,
-                command=shlex.join(sys.argv),
+                command=command,
             )
             with writing(out, "results") as beside:
                 write_results(network, beside)

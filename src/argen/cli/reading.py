@@ -15,6 +15,7 @@ from argen.data import PerturbSeqData
 from argen.errors import InputError
 from argen.files import reading
 from argen.glm import on_compiling
+from argen.inspection import inspect, visible
 from argen.network import CausalNetwork
 from argen.read import ReadOptions, read_perturbseq
 from argen.simulate import Truth
@@ -34,6 +35,27 @@ def read_screen(file: Path, typed: ReadOptions, threads: int | None = None) -> P
         sinks = gene_list(sinks, "--sinks")
     options = replace(typed, covariates=covariates, nodes=nodes, sinks=sinks)
     return read_perturbseq(file, options, threads=threads)
+
+
+def recognised(file: Path, *, quiet: bool = False) -> ReadOptions:
+    """Return the options that a file speaks for by itself, and print them.
+
+    Raises
+    ------
+    InputError
+        When something is missing or could be two things.
+    """
+    found = inspect(file)
+    asked = [*found.missing, *found.questions]
+    if found.options is None or asked:
+        listed = "".join(f"\n- {visible(text)}" for text in asked)
+        raise InputError(
+            f"Without --target and the other columns, a file must say them by itself.{listed}\n"
+            f"{found.command() or 'argen inspect shows the columns.'}"
+        )
+    if not quiet:
+        console.out.print(f"Taken as recognised (argen inspect says why):\n{found.command()}\n")
+    return found.options
 
 
 def announce_compiling(*, quiet: bool = False) -> None:

@@ -1,15 +1,45 @@
 """Reading screens: from files and objects to checked input."""
 
+from argen.read.cells import in_query
 from argen.read.columns import read_columns, read_gene_column, read_labels
+from argen.read.files import OpenAnnData
+from argen.read.labels import (
+    ControlLabels,
+    GuideRule,
+    Joined,
+    close_names,
+    control_labels,
+    guide_rule,
+    joined_labels,
+    kind_of_label,
+    shell_patterns,
+)
+from argen.read.look import MatrixLook, look_at_matrices, refusal
 from argen.read.normalised import counts_of_normalised
+from argen.read.opening import open_screen
 from argen.read.options import ReadOptions
 from argen.read.reading import read_perturbseq
 
 __all__ = [
+    "ControlLabels",
+    "GuideRule",
+    "Joined",
+    "MatrixLook",
+    "OpenAnnData",
     "ReadOptions",
+    "close_names",
+    "control_labels",
     "counts_of_normalised",
+    "guide_rule",
+    "in_query",
+    "joined_labels",
+    "kind_of_label",
+    "look_at_matrices",
+    "open_screen",
     "read_columns",
     "read_gene_column",
     "read_labels",
     "read_perturbseq",
+    "refusal",
+    "shell_patterns",
 ]

@@ -14,6 +14,7 @@ from argen.arrays import BoolArray, IntArray
 from argen.data import NOT_MEASURED
 from argen.errors import ArgenWarning, InputError, first_few, nearest
 from argen.read.genes import GeneNames
+from argen.read.labels import close_names, guide_rule, joined_labels
 from argen.read.options import ReadOptions
 from argen.read.targets import Carried
 
@@ -233,11 +234,9 @@ def _too_few(
         message += f" Dropped: {first_few(f'{name} ({why})' for _, name, _, why in dropped)}."
     targets = [name for _, name, _, reason in left_out if reason == NOT_MEASURED]
     joined = [name for _, name, _, reason in left_out if reason.startswith("several")]
-    if joined:
-        message += (
-            f" {len(joined):,} labels, such as {joined[0]!r}, list several perturbations: expected "
-            "one in each cell, or the separator that joins them."
-        )
+    hint = _what_the_labels_are(targets, joined, set(genes.all_names()))
+    if hint:
+        return message + hint
     for candidate, values in gene_table.items():
         if genes.symbols is None and values.astype(str).isin(targets).any():
             return (
@@ -248,3 +247,34 @@ def _too_few(
         if close:
             return f"{message} No measured gene is called {label!r}.{close}"
     return message
+
+
+def _what_the_labels_are(targets: list[str], joined: list[str], names: set[str]) -> str:
+    """Say how labels could be read of which none is a gene as it stands."""
+    found = joined_labels([*targets, *joined], names)
+    hint = ""
+    if found is not None:
+        hint = (
+            f" {found.n_labels:,} labels, such as {found.example!r}, join several perturbations: "
+            f"name what joins them, separator={found.separator!r}."
+        )
+    elif joined:
+        hint = (
+            f" {len(joined):,} labels, such as {joined[0]!r}, list several perturbations: expected "
+            "one in each cell, or the separator that joins them."
+        )
+    rule = guide_rule(targets, names) if found is None else found.rule
+    if rule is not None:
+        label, target = rule.example
+        return (
+            f"{hint} The labels look like those of guides, as {label!r} of {target}: say how they "
+            f"name their targets, guide_pattern={rule.pattern!r}, or give a table of the guides."
+        )
+    close = close_names(targets, names)
+    if len(close) > 1:
+        label, gene = next(iter(close.items()))
+        return (
+            f"{hint} {len(close):,} labels differ from a measured gene in case or version alone, "
+            f'as {label!r} from {gene!r}: match_genes="close" takes them for the same.'
+        )
+    return hint

@@ -90,7 +90,11 @@ def _from_labels(opened: OpenAnnData, passed: BoolArray, options: ReadOptions) -
     target, separator = options.target, options.separator
     labels = target_labels(opened.obs[passed], target, list(opened.obsm))
     frequent = opened.obs[target].dropna().astype(str).value_counts().index
-    parts = {label: _parts(label, separator) for label in set(frequent) | set(labels)}
+    parts = {
+        # A control such as "non_targeting" is no list, even where "_" joins the others.
+        label: [label] if label in options.control else _parts(label, separator)
+        for label in set(frequent) | set(labels)
+    }
     names = list(dict.fromkeys(part for label in frequent for part in parts[label]))
     _refuse_no_control(options)
     codes, uniques = pd.factorize(labels)
