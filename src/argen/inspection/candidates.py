@@ -15,6 +15,7 @@ from argen.arrays import BoolArray, IntArray
 from argen.errors import InputError
 from argen.inspection.notes import Notes
 from argen.read import (
+    MIN_GUIDE_COUNTS,
     ControlLabels,
     GuideRule,
     Joined,
@@ -211,6 +212,9 @@ def _of_tables(
         counts.eliminate_zeros()
         if (counts.data < 0).any() or (counts.data != np.floor(counts.data)).any():
             continue
+        if counts.data.max(initial=0) > 1:  # called as they will be where a fit reads them
+            counts.data[counts.data < MIN_GUIDE_COUNTS] = 0
+            counts.eliminate_zeros()
         order = sorted(range(len(names)), key=lambda k: names[k])
         sizes = pd.Series(np.diff(counts.indptr)[order], index=[names[k] for k in order])
         found.append(_read(key, names_key, sizes, None, counts[:, order], space, known))

@@ -19,8 +19,10 @@ from argen.read.normalised import counts_of_normalised
 from argen.read.opening import open_screen
 from argen.read.options import ReadOptions
 from argen.read.reading import read_perturbseq
+from argen.read.targets import MIN_GUIDE_COUNTS
 
 __all__ = [
+    "MIN_GUIDE_COUNTS",
     "ControlLabels",
     "GuideRule",
     "Joined",

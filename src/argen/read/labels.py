@@ -198,7 +198,7 @@ def guide_rule(labels: Iterable[str], genes: Collection[str]) -> GuideRule | Non
             best, most = (pattern, targets), len(targets)
     if best is None:
         return None
-    pattern, targets = best
+    pattern, targets = _plainly(*best, names, genes), best[1]
     return GuideRule(pattern, len(names), most, len(set(targets.values())), min(targets.items()))
 
 
@@ -217,6 +217,23 @@ def _targets(pattern: str, names: Sequence[str], genes: Collection[str]) -> dict
     matches = ((name, rule.match(name)) for name in names)
     read = ((name, found["target"]) for name, found in matches if found)
     return {name: target for name, target in read if target in genes}
+
+
+def _plainly(
+    pattern: str, targets: dict[str, str], names: Sequence[str], genes: Collection[str]
+) -> str:
+    """Write a rule as what these labels have before and after the target, if all have the same."""
+    ends = set()
+    for found in filter(None, map(re.compile(pattern).match, targets)):
+        label, (begin, end) = found.string, found.span("target")
+        before, after = (_any_number(part) for part in (label[:begin], label[end:]))
+        ends.add(f"^{before}(?P<target>.+){after}$")
+    plain = ends.pop()
+    return plain if not ends and _targets(plain, names, genes) == targets else pattern
+
+
+def _any_number(text: str) -> str:
+    return re.sub("[0-9]+", "[0-9]+", re.escape(text).replace(r"\-", "-"))
 
 
 def joined_labels(labels: Iterable[str], genes: Collection[str]) -> Joined | None:
