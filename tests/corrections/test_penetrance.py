@@ -11,13 +11,14 @@ import pytest
 import argen
 from argen.corrections import LoweredGenes, Penetrance, estimate_penetrance
 from argen.corrections.mixture import SHARES, MixtureEquations
-from argen.corrections.penetrance import (
+from argen.corrections.penetrance import _own_gene, with_pooled_knockdowns
+from argen.corrections.shares import (
     LEAST_SPREAD,
-    _own_gene,
+    interval,
     normal_by_moments,
-    with_pooled_knockdowns,
+    p_value_of_escape,
+    pooled_shares,
 )
-from argen.corrections.shares import interval, p_value_of_escape, pooled_shares
 from argen.corrections.working_model import LEAST_LEFT, MixedCells, balancing_weights
 from argen.simulate import ScreenModel
 from argen.steps import screen_descendants
