@@ -1,4 +1,4 @@
-"""Guides with rates of their own: strengths, shares, weights, and what uneven guides no longer do."""
+"""Guides with rates of their own: strengths, shares, weights, and no escape where they work."""
 
 from __future__ import annotations
 
