@@ -11,13 +11,14 @@ import pytest
 import argen
 from argen.corrections import LoweredGenes, Penetrance, estimate_penetrance
 from argen.corrections.mixture import SHARES, MixtureEquations
-from argen.corrections.penetrance import (
+from argen.corrections.penetrance import _own_gene, with_pooled_knockdowns
+from argen.corrections.shares import (
     LEAST_SPREAD,
-    _own_gene,
+    interval,
     normal_by_moments,
-    with_pooled_knockdowns,
+    p_value_of_escape,
+    pooled_shares,
 )
-from argen.corrections.shares import interval, p_value_of_escape, pooled_shares
 from argen.corrections.working_model import LEAST_LEFT, MixedCells, balancing_weights
 from argen.simulate import ScreenModel
 from argen.steps import screen_descendants
@@ -47,23 +48,27 @@ def hidden_means(n_cells: int, rng: np.random.Generator) -> np.ndarray:
 LEFT = np.array([0.1, 0.6, 0.3, 0.5])
 
 
+def mixed_cells(counts: np.ndarray, controls: np.ndarray) -> MixedCells:
+    """Cells without covariates, of a working model that is wrong."""
+    n_perturbed, expected = len(counts), controls.mean(axis=0)
+    return MixedCells(
+        counts=counts.astype(np.float64),
+        expected=np.tile(expected, (n_perturbed, 1)),
+        covariates=np.empty((n_perturbed, 0)),
+        control_counts=controls,
+        control_expected=np.tile(expected, (len(controls), 1)),
+        control_covariates=np.empty((len(controls), 0)),
+        dispersion=np.full(4, 1.0),
+    )
+
+
 def mixture(share: float, n_perturbed: int, seed: int) -> MixtureEquations:
     """Equations of cells in a share of which LEFT is left of four genes."""
     rng = np.random.default_rng(seed)
     controls = rng.poisson(hidden_means(3000, rng))
     works = rng.random((n_perturbed, 1)) < share
     counts = rng.poisson(hidden_means(n_perturbed, rng) * np.where(works, LEFT, 1.0))
-    expected, nothing = controls.mean(axis=0), np.empty((n_perturbed, 0))
-    cells = MixedCells(
-        counts=counts.astype(np.float64),
-        expected=np.tile(expected, (n_perturbed, 1)),
-        covariates=nothing,
-        control_counts=controls,
-        control_expected=np.tile(expected, (len(controls), 1)),
-        control_covariates=np.empty((len(controls), 0)),
-        dispersion=np.full(4, 1.0),
-    )
-    return MixtureEquations(cells, seed)
+    return MixtureEquations(mixed_cells(counts, controls), seed)
 
 
 def test_a_thinned_control_is_a_cell_in_which_the_guide_works():

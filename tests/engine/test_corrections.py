@@ -14,9 +14,11 @@ from argen.engine import (
     Corrections,
     Effects,
     ExactEngine,
+    Genes,
     LoweredRates,
     ParentJob,
     SharedEngine,
+    UnevenGuides,
 )
 from argen.engine.corrections import LEAST_LEFT
 from argen.engine.saddlepoint import SaddlepointTest
@@ -58,6 +60,20 @@ def made_up(
         by_chance = rng.uniform(1e-5, 1e-4, N_NODES) * (share < 1.0)
         found = replace(found, realised_variance=by_chance, lowered=made_up_rates(rng))
     return found
+
+
+def made_up_guides(data: argen.PerturbSeqData | None = None) -> UnevenGuides:
+    """Three guides of each gene but one, which has two; those of a cell at random."""
+    rng = np.random.default_rng(3)
+    part = rng.uniform(0.2, 0.4, (N_NODES, 3))
+    part[1, 2] = 0.0
+    part /= part.sum(axis=1, keepdims=True)
+    strength = rng.uniform(0.3, 1.8, (N_NODES, 3))
+    strength /= np.sum(part * strength, axis=1, keepdims=True)
+    weights = np.ones(1)
+    if data is not None:
+        weights = np.where(data.controls, 1.0, rng.uniform(0.3, 1.5, data.n_cells))
+    return UnevenGuides(strength, part, weights)
 
 
 def made_up_rates(rng: np.random.Generator) -> LoweredRates:
@@ -129,6 +145,55 @@ def test_total_effects_from_rates_and_back(escaping, rng):
     np.testing.assert_allclose(given.offset(some, others), offset[at], rtol=1e-14)
     part = given.corrected(rate[at], some, others).effect
     np.testing.assert_allclose(part, effect[at], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("escaping", [False, True])
+def test_total_effects_of_uneven_guides_and_back(escaping, rng):
+    """The mean over guides, each of its own strength, and Newton's way back."""
+    given = replace(made_up(escaping=escaping), guides=made_up_guides())
+    effect = rng.normal(0.0, 0.5, (N_NODES, N_GENES))
+    share, total = given.penetrance[:, None], effect + given.scores @ given.loadings.T
+    rate = np.zeros_like(total)
+    for k in NODES:
+        for part, strength in zip(given.guides.part[k], given.guides.strength[k], strict=True):
+            rate[k] += part * np.exp(strength * total[k])
+    rate = np.log((1.0 - share) + share * rate)
+    found = given.corrected(rate, NODES, GENES)
+    np.testing.assert_allclose(found.effect, effect, rtol=0, atol=1e-9)
+    log_rate, slope, by_share = given.mixed(effect, given.of_programs(NODES, GENES), NODES)
+    np.testing.assert_allclose(log_rate, rate, atol=1e-12)
+    np.testing.assert_allclose(slope, found.slope, rtol=1e-8)
+    h = 1e-6
+    above, below = (given.corrected(rate + step, NODES, GENES).effect for step in (h, -h))
+    np.testing.assert_allclose(found.slope, (above - below) / (2 * h), rtol=1e-5)
+    moved = [
+        replace(given, penetrance=given.penetrance + step * (share[:, 0] < 1)) for step in (h, -h)
+    ]
+    above, below = (other.corrected(rate, NODES, GENES).effect for other in moved)
+    np.testing.assert_allclose(by_share, (above - below) / (2 * h), rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(
+        given.offset(NODES, GENES),
+        given.mixed(np.zeros_like(effect), given.of_programs(NODES, GENES), NODES)[0],
+        atol=1e-12,
+    )
+
+
+def test_missing_and_infinite_rates_of_uneven_guides_stay():
+    rates = np.array([[np.nan, -np.inf, np.inf, 0.0, -8.0]])
+    found, _ = made_up_guides().of_mean_guide(rates, np.array([0]))
+    np.testing.assert_array_equal(found[0, :4], rates[0, :4])
+    back, _ = made_up_guides().joined(found[:, 4:], np.array([0]))
+    np.testing.assert_allclose(back, -8.0)
+
+
+def test_weighed_cells_are_worth_as_many_as_they_count_for():
+    guides = made_up_guides()
+    weighed = guides.weighed()
+    weight = guides.strength / np.sum(guides.part * guides.strength**2, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.sum(guides.part * weight, axis=1),
+                               np.sum(guides.part * weight**2, axis=1))  # fmt: skip
+    part = guides.part * weight
+    np.testing.assert_allclose(weighed.part, part / part.sum(axis=1, keepdims=True))
 
 
 def test_derivatives_are_those_of_finite_differences(rng):
@@ -252,13 +317,19 @@ def test_what_is_counted_with_the_share_leaves_some_variance():
 
 def test_bits_tell_corrections_from_each_other():
     given = made_up(escaping=True, together=True)
-    for name in (f.name for f in fields(given) if f.name != "lowered"):
+    for name in (f.name for f in fields(given) if f.name not in ("lowered", "guides")):
         other = replace(given, **{name: getattr(given, name) * 1.5})
         assert not same(given.bits(), other.bits()), name
     for name in ("log_left", "variance", "by_penetrance"):
         lowered = replace(given.lowered, **{name: getattr(given.lowered, name) * 1.5})
         assert not same(given.bits(), replace(given, lowered=lowered).bits()), name
     assert not same(given.bits(), replace(given, lowered=None).bits())
+    guides = made_up_guides()
+    assert not same(given.bits(), replace(given, guides=guides).bits())
+    for name in (f.name for f in fields(guides)):
+        other = replace(guides, **{name: getattr(guides, name) * 1.5})
+        of_both = (replace(given, guides=own).bits() for own in (guides, other))
+        assert not same(*of_both), name
     assert same(given.bits(), made_up(escaping=True, together=True).bits())
 
 
@@ -429,18 +500,21 @@ class SlowTwin:
 
     def __init__(self, data: argen.PerturbSeqData, given: Corrections, job: ParentJob) -> None:
         self.nodes, self.genes = job.candidates, np.append(job.candidates, job.target)
-        self.given = given
+        self.given = given.weighed()
         own = data.own_perturbation(job.target)
         instruments = [data.perturbed(k) for k in job.candidates]
         covariates = data.intercept_and_covariates()
         rates, noise = [], []
         for gene in self.genes:
-            offset = given.offset(NODES, np.array([gene]))[:, 0]
+            offset = self.given.offset(NODES, np.array([gene]))[:, 0]
             exposure = data.offset + np.append(offset, 0.0)[data.node_of_cell]
             extra = own if gene == job.target else own[:, :0]
             groups = np.column_stack(instruments).astype(np.float64)
             factors = np.vstack([data.regressors.factors, extra.T.astype(np.int64)])
             counts = data.counts.dense(np.array([gene]))
+            if given.guides is not None:
+                counts = counts * given.guides.weight_of_cell
+                exposure = exposure + np.log(given.guides.weight_of_cell)
             responses = prepare_responses(counts, offset=exposure, factors=factors, groups=groups)
             design = np.column_stack([covariates, extra, groups])
             fit, n = fit_regressions(responses, design, exposure), len(self.nodes)
@@ -504,9 +578,13 @@ class SlowTwin:
         return found / (2 * h)
 
 
-@pytest.mark.parametrize("kind", ["programs", "escaping", "together"])
+@pytest.mark.parametrize("kind", ["programs", "escaping", "together", "guides", "all"])
 def test_parent_search_and_regressions_with_offsets(kind, data):
-    given = made_up(escaping=kind != "programs", together=kind == "together")
+    given = made_up(
+        escaping=kind in ("escaping", "together", "all"), together=kind in ("together", "all")
+    )
+    if kind in ("guides", "all"):
+        given = replace(given, guides=made_up_guides(data))
     found = SharedEngine().parents(data, WALD, given).direct_effects(JOBS)
     assert found.fits == {"grouped": len(found.effects.effect), "exact": 0}
     assert (found.effects.status == FitStatus.OK).all()
@@ -520,6 +598,27 @@ def test_parent_search_and_regressions_with_offsets(kind, data):
     # What is taken out matters: by more than half an error somewhere.
     plain = SharedEngine().parents(data, WALD).direct_effects(JOBS).effects
     assert np.max(np.abs(plain.effect - effect) / np.sqrt(variance)) > 0.5
+
+
+def test_a_weighed_cell_has_a_weighed_part_in_score_and_sandwich(data):
+    """Against Poisson regression with weights, written out."""
+    guides = made_up_guides(data)
+    given = replace(Corrections.none(N_NODES, N_GENES), guides=guides)
+    w, own, target = guides.weight_of_cell, np.array([0, 2, 5]), 4
+    [gene] = Genes(data, given).prepare(np.array([target]))
+    fit = gene.fit(own, halved=3)
+    design = np.column_stack(
+        [data.intercept_and_covariates(), *(data.perturbed(k) for k in own.tolist())]
+    )
+    y, beta = data.counts.dense(np.array([target]))[0], np.zeros(design.shape[1])
+    for _ in range(50):
+        mu = data.library_size * np.exp(design @ beta)
+        bread = design.T @ (design * (w * mu)[:, None])
+        beta = beta + np.linalg.solve(bread, design.T @ (w * (y - mu)))
+    np.testing.assert_allclose(fit.coefficients, beta[-3:], atol=TOLERANCE)
+    scores = design * (w * (y - mu))[:, None]
+    slow = np.linalg.solve(bread, np.linalg.solve(bread, scores.T @ scores).T)
+    np.testing.assert_allclose(gene.covariance(fit), slow[-3:, -3:], rtol=1e-5, atol=1e-9)
 
 
 def test_knock_outs_without_counts_have_half_a_count_as_the_twin_has():
@@ -645,6 +744,16 @@ def test_pieces_without_the_counts_of_other_groups(data):
     packed = tester.packed(few)
     assert not packed.complete
     found = tester.bare().unpacked(packed).direct_effects(few)
+    assert not found.left
+    assert_equal(found.effects, tester.direct_effects(few).effects)
+
+
+def test_counts_of_weighed_cells_are_sent_as_they_are(data):
+    few = [ParentJob(6, np.array([0, 1])), ParentJob(3, np.array([0, 1, 2]))]
+    data = replace(data, covariates=data.covariates[["batch"]])
+    given = replace(made_up(escaping=True), guides=made_up_guides(data))
+    tester = SharedEngine().parents(data, WALD, given)
+    found = tester.bare().unpacked(tester.packed(few)).direct_effects(few)
     assert not found.left
     assert_equal(found.effects, tester.direct_effects(few).effects)
 

@@ -15,6 +15,7 @@ thinned controls. Which g is best depends on a model of the cells; that the equa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.special import expit, logit
@@ -66,6 +67,14 @@ class AtShare:
     log_left: FloatArray  # (n_low,) log rho
     gene_variance: FloatArray  # (n_low,) of log rho at this share, from the perturbed cells
     control_variance: FloatArray  # (n_low,) of log rho at this share, from the controls
+    guides: tuple[AtShare, ...] = ()  # where each guide has rates of its own
+
+    @property
+    def rates(self) -> FloatArray:
+        """What is left of genes: (n_low,); where guides have rates of their own, a row for each."""
+        if self.guides:
+            return np.stack([at.rates for at in self.guides])
+        return np.exp(self.log_left)
 
     @property
     def std_error(self) -> float:
@@ -88,28 +97,35 @@ class MixtureEquations:
     and 1 where pi is; that of pi has its score, ``(e^L - 1) / (p e^L + 1 - p)`` times 1 - p, with
     p = min(pi, .9), so that no cell counts too much. Few controls are thinned several times. Draws
     are the same whenever the same number seeds them. What equations of the same cells and seed had
-    ``prepared`` need not be found again.
+    ``prepared`` need not be found again. With ``all_genes`` also those of which much is left take
+    part.
     """
 
-    def __init__(self, cells: MixedCells, seed: int, prepared: Prepared | None = None) -> None:
+    def __init__(
+        self,
+        cells: MixedCells,
+        seed: int,
+        prepared: tuple[Prepared, ...] = (),
+        *,
+        all_genes: bool = False,
+    ) -> None:
         self.seed, self.n_controls = seed, len(cells.control_counts)
         self.n_copies = max(1, round(THINNED / self.n_controls))
         middle = cells.covariates.mean(axis=0)
         weights = (
-            balancing_weights(cells.control_covariates, middle)
-            if prepared is None
-            else prepared.weights
+            prepared[0].weights if prepared else balancing_weights(cells.control_covariates, middle)
         )
         self.effective_controls = float(1.0 / np.sum(weights**2))
         self.weights = np.tile(weights, self.n_copies) / self.n_copies
         balanced = np.maximum(weights @ cells.control_counts, TINY)
         left = cells.counts.mean(axis=0) / balanced
-        self.kept = np.flatnonzero(left < MOST_AT_ALL)
-        self.left, self.unit = np.maximum(left[self.kept], LEAST_LEFT), 1.0 / balanced[self.kept]
+        self.kept = np.flatnonzero((left < MOST_AT_ALL) | all_genes)
+        self.left = np.clip(left[self.kept], LEAST_LEFT, MOST_LEFT)
+        self.unit = 1.0 / balanced[self.kept]
         self.cells = cells = cells.of_genes(self.kept).repeated(self.n_copies)
         self._control_counts = cells.control_counts.astype(np.float64)
         self._thinning = Thinning(cells.control_counts)
-        self.prepared = prepared or Prepared(weights, self._honest_evidence())
+        self.prepared = prepared or (Prepared(weights, self._honest_evidence()),)
         shifted = cells.control_covariates - middle
         self._design = np.hstack([np.ones((len(shifted), 1)), shifted])
         self._information = (self._design * self.weights[:, None]).T @ self._design
@@ -128,7 +144,7 @@ class MixtureEquations:
 
     def solve(self, share: float, start: FloatArray, *, n_steps: int = 1) -> AtShare:
         """Solve the equations of the rates at a share, by steps from what is most likely there."""
-        cells, weights, b = self.cells, self.weights, self.prepared.b
+        cells, weights, b = self.cells, self.weights, self.prepared[0].b
         _, likely = most_likely(cells, share, start, b)
         own = Evidence.of(likely, cells.expected, cells.dispersion, b)
         other = Evidence.of(likely, cells.control_expected, cells.dispersion, b)
@@ -213,12 +229,27 @@ class MixtureEquations:
 
     def profile(self, shares: FloatArray = SHARES, at_one: AtShare | None = None) -> list[AtShare]:
         """Solve the equations at shares from 1 down, until they are out of the question."""
-        found = [self.solve(1.0, self.left) if at_one is None else at_one]
-        for share in shares[1:].tolist():
-            if found[-1].misfit > MOST_ERRORS * found[-1].std_error:
-                break
-            found.append(self.solve(share, np.exp(found[-1].log_left)))
-        return found
+        return profile_of(self, shares, at_one)
+
+
+class Equations(Protocol):
+    """Equations that can be solved at any share, from rates that are nearly right."""
+
+    left: FloatArray
+
+    def solve(self, share: float, start: FloatArray, *, n_steps: int = 1) -> AtShare:
+        """Solve the equations of the rates at a share."""
+        ...
+
+
+def profile_of(equations: Equations, shares: FloatArray, at_one: AtShare | None) -> list[AtShare]:
+    """Solve equations at shares from 1 down, until they are out of the question."""
+    found = [equations.solve(1.0, equations.left) if at_one is None else at_one]
+    for share in shares[1:].tolist():
+        if found[-1].misfit > MOST_ERRORS * found[-1].std_error:
+            break
+        found.append(equations.solve(share, found[-1].rates))
+    return found
 
 
 def _works(share: float, odds: FloatArray) -> FloatArray:

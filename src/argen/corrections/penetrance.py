@@ -9,14 +9,22 @@ import pandas as pd
 from scipy.special import ndtr
 
 from argen.arrays import BoolArray, FloatArray, IntArray
+from argen.corrections.by_guide import EquationsOfScreen, PerturbationEquations
+from argen.corrections.guides import GuidesOfCells, GuidesOfGene, GuideStrengths, measure_guides
 from argen.corrections.lowered import (
     LARGEST_RATIO,
     LEVEL_OF_GENES,
     CellsOfPerturbations,
     lowered_genes,
 )
-from argen.corrections.mixture import FEW_SHARES, SHARES, AtShare, MixtureEquations, Prepared
-from argen.corrections.shares import Shares, interval, p_value_of_escape, pooled_shares
+from argen.corrections.mixture import FEW_SHARES, SHARES, AtShare, Prepared
+from argen.corrections.shares import (
+    Shares,
+    interval,
+    normal_by_moments,
+    p_value_of_escape,
+    pooled_shares,
+)
 from argen.corrections.working_model import LEAST_LEFT
 from argen.data import PerturbSeqData
 from argen.engine import in_threads, using_threads
@@ -28,8 +36,8 @@ LEVEL_OF_ESCAPE = 0.02
 # Half the distance of the two shares that give the slope of an equation.
 _NEAR = 0.05
 _Z = critical_value(0.95)
-# Knock-downs that tell what they are like, and the least variance between them.
-FEWEST_KNOCKDOWNS, LEAST_SPREAD = 5, 0.01
+# Knock-downs that tell what they are like.
+FEWEST_KNOCKDOWNS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +77,7 @@ class Penetrance:
     n_genes: IntArray  # that are lowered, and tell
     screen_p_value: float  # of all shares being 1
     lowered: list[LoweredGenes | None]  # None where not corrected, or without such genes
+    guides: GuideStrengths | None = None  # where guides are known, and some gene has several
 
     @property
     def told(self) -> BoolArray:
@@ -138,12 +147,13 @@ def estimate_penetrance(
     if not data.one_per_cell or not found.n_genes.any():
         return found
     cells = CellsOfPerturbations(data, lowered)
+    of_screen = EquationsOfScreen(cells, seed, GuidesOfCells.of(data))
 
-    def solve_at_one(k: int) -> tuple[Prepared, AtShare] | None:
-        equations = MixtureEquations(cells.of(k), seed + k)
-        if not equations.tell:
-            return None
-        return equations.prepared, equations.solve(1.0, equations.left)
+    def solve_at_one(k: int) -> tuple[tuple[Prepared, ...], AtShare] | None:
+        equations = of_screen.of(k)
+        return (
+            (equations.prepared, equations.solve(1.0, equations.left)) if equations.tell else None
+        )
 
     some = np.flatnonzero(found.n_genes).tolist()
     solved = zip(some, in_threads(solve_at_one, some), strict=True)
@@ -154,45 +164,65 @@ def estimate_penetrance(
     escape = p_value < LEVEL_OF_ESCAPE
     shares = SHARES if escape else FEW_SHARES
 
-    def profile(k: int) -> FloatArray:
+    def profile(k: int) -> list[AtShare]:
         prepared, at_one = first[k]
-        equations = MixtureEquations(cells.of(k), seed + k, prepared)
-        return _filled(equations.profile(shares, at_one), shares)
+        return of_screen.of(k, prepared).profile(shares, at_one)
 
+    profiles = dict(zip(first, in_threads(profile, first), strict=True))
     told = np.array(list(first))
-    z = np.array(in_threads(profile, first))
+    z = np.array([_filled(profiles[k], shares) for k in first])
     found.p_value[told] = ndtr(z[:, 0])
     for k, row in zip(told, z, strict=True):
         found.ci_low[k], found.ci_high[k] = interval(row, _Z)
     found = replace(found, screen_p_value=p_value)
-    if not escape:
+    at = {k: at_one for k, (_, at_one) in first.items()}
+    if escape:
+        every = np.zeros((data.n_nodes, len(SHARES)))
+        every[told] = z
+        prepared = {k: own for k, (own, _) in first.items()}
+        found, called = _corrected(found, of_screen, prepared, pooled_shares(every), screen)
+        at |= called
+    guides = of_screen.guides
+    if guides is None:
         return found
-    every = np.zeros((data.n_nodes, len(SHARES)))
-    every[told] = z
-    prepared = {k: own for k, (own, _) in first.items()}
-    return _corrected(found, cells, prepared, pooled_shares(every), screen, seed)
+    genes = [_of_guides(k, profiles[k], shares, at[k], of_screen) for k in first if at[k].guides]
+    return replace(found, guides=measure_guides(genes, guides.names, escape=escape))
+
+
+def _of_guides(
+    node: int, profile: list[AtShare], shares: FloatArray, at: AtShare, screen: EquationsOfScreen
+) -> GuidesOfGene:
+    """Take what the equations of a perturbation say of its guides."""
+    n_guides = len(at.guides)
+    z = [_filled([here.guides[g] for here in profile], shares) for g in range(n_guides)]
+    codes, places = zip(*screen.guides_of(node), strict=True)
+    return GuidesOfGene(
+        node, np.array(codes), np.array([len(place) for place in places]), np.array(z), at
+    )
 
 
 def _corrected(
     found: Penetrance,
-    cells: CellsOfPerturbations,
-    prepared: dict[int, Prepared],
+    of_screen: EquationsOfScreen,
+    prepared: dict[int, tuple[Prepared, ...]],
     shares: Shares,
     screen: DescendantScreen,
-    seed: int,
-) -> Penetrance:
+) -> tuple[Penetrance, dict[int, AtShare]]:
     """Fill in the shares of the perturbations whose cells escape, and what depends on them.
+
+    Returns their equations, solved at these shares, too.
 
     Those of which nothing is told by themselves have what the others have.
     """
     called = shares.works < 0.5
     found.corrected[called], found.share[called] = True, shares.mean[called]
     found.std_error[called] = shares.std_error[called]
+    cells = of_screen.cells
     by_chance = found.share * (1.0 - found.share) / [len(cells) for cells in cells.members]
     found.realised_error[called] = np.sqrt(shares.std_error**2 + by_chance)[called]
 
-    def separated(k: int) -> tuple[float, LoweredGenes]:
-        equations = MixtureEquations(cells.of(k), seed + k, prepared[k])
+    def separated(k: int) -> tuple[float, LoweredGenes, AtShare]:
+        equations = of_screen.of(k, prepared[k])
         own = float(found.share[k]), float(shares.own_error[k])
         return _separated(equations, cells.lowered[k], *own)
 
@@ -200,12 +230,15 @@ def _corrected(
         if k not in prepared:
             found.lowered[k] = _own_gene(screen, k, float(found.share[k]))
     told = [k for k in prepared if called[k]]
-    for k, (together, lowered) in zip(told, in_threads(separated, told), strict=True):
-        found.lowered[k], own_error = lowered, float(shares.own_error[k])
+    at: dict[int, AtShare] = {}
+    for k, (together, own, at_share) in zip(told, in_threads(separated, told), strict=True):
+        at[k] = at_share
+        found.lowered[k], own_error = own, float(shares.own_error[k])
         most = own_error * by_chance[k] ** 0.5
         variance = found.realised_error[k] ** 2 - 2.0 * min(max(together, 0.0), most)
         found.realised_error[k] = np.sqrt(max(variance, 0.0))
-    return replace(found, lowered=with_pooled_knockdowns(found.lowered, found.realised_error))
+    lowered = with_pooled_knockdowns(found.lowered, found.realised_error)
+    return replace(found, lowered=lowered), at
 
 
 def _own_gene(screen: DescendantScreen, node: int, share: float) -> LoweredGenes | None:
@@ -266,18 +299,6 @@ def with_pooled_knockdowns(
     return pooled
 
 
-def normal_by_moments(effect: FloatArray, variance: FloatArray) -> tuple[float, float]:
-    """Mean and variance of normal effects that were estimated with errors."""
-    spread = max(float(np.var(effect, ddof=1) - np.mean(variance)), 0.0)
-    mean = float(np.mean(effect))
-    for _ in range(50):
-        weights = 1.0 / (spread + variance)
-        mean = float(weights @ effect / weights.sum())
-        excess = weights**2 @ ((effect - mean) ** 2 * len(effect) / (len(effect) - 1.0) - variance)
-        spread = max(float(excess / np.sum(weights**2)), 0.0)
-    return mean, max(spread, LEAST_SPREAD)
-
-
 def _screen_p_value(at_one: list[AtShare]) -> float:
     return p_value_of_escape(
         np.array([at.misfit for at in at_one]),
@@ -310,8 +331,8 @@ def _of_screen(data: PerturbSeqData, lowered: list[IntArray]) -> Penetrance:
 
 
 def _separated(
-    equations: MixtureEquations, genes: IntArray, share: float, own_error: float
-) -> tuple[float, LoweredGenes]:
+    equations: PerturbationEquations, genes: IntArray, share: float, own_error: float
+) -> tuple[float, LoweredGenes, AtShare]:
     """Return the covariance of a pooled share and the realised one, and the lowered genes at it.
 
     A posterior of variance v moves by v dz/dpi per unit of z, the standardized equation, and so do
@@ -324,9 +345,10 @@ def _separated(
     below, above = (equations.solve(pi, left) for pi in (low, high))
     slope = (below.misfit / below.std_error - above.misfit / above.std_error) / (high - low)
     parts = own_error**2 * max(slope, 0.0) / at.std_error * at.influence
-    return float(parts @ at.works), LoweredGenes(
+    lowered = LoweredGenes(
         genes=genes[equations.kept],
         effect=at.log_left,
         variance=at.gene_variance + at.control_variance,
         by_share=(above.log_left - below.log_left) / (high - low),
     )
+    return float(parts @ at.works), lowered, at

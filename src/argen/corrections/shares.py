@@ -18,6 +18,8 @@ PLACES = np.append(expit(np.linspace(logit(0.1), logit(0.985), 60)), 1.0)
 ALL_WORK = np.linspace(0.0, 0.98, 15)
 CENTRES = logit(np.linspace(0.15, 0.97, 42))
 SPREADS = np.array([0.05, 0.2, 0.4, 0.7, 1.0, 1.5])
+# Of effects that are pooled.
+LEAST_SPREAD = 0.01
 
 
 def p_value_of_escape(misfit: FloatArray, influence: FloatArray, own_variance: FloatArray) -> float:
@@ -110,3 +112,15 @@ def interval(z: FloatArray, most_errors: float) -> tuple[float, float]:
         return closest, closest
     low, high = float(allowed[0]), float(allowed[-1])
     return (0.0 if low <= SHARES.min() else low), high
+
+
+def normal_by_moments(effect: FloatArray, variance: FloatArray) -> tuple[float, float]:
+    """Mean and variance of normal effects that were estimated with errors."""
+    spread = max(float(np.var(effect, ddof=1) - np.mean(variance)), 0.0)
+    mean = float(np.mean(effect))
+    for _ in range(50):
+        weights = 1.0 / (spread + variance)
+        mean = float(weights @ effect / weights.sum())
+        excess = weights**2 @ ((effect - mean) ** 2 * len(effect) / (len(effect) - 1.0) - variance)
+        spread = max(float(excess / np.sum(weights**2)), 0.0)
+    return mean, max(spread, LEAST_SPREAD)

@@ -1,6 +1,6 @@
 """Engines: how the regressions of each step are computed."""
 
-from argen.engine.corrections import Corrections, LoweredRates
+from argen.engine.corrections import Corrections, LoweredRates, UnevenGuides
 from argen.engine.exact import CORRECTIONS_NEED, ExactEngine, ExactParentTester
 from argen.engine.grouped import Genes
 from argen.engine.joint import joint_design, without_counts
@@ -31,6 +31,7 @@ __all__ = [
     "ParentTester",
     "Screener",
     "SharedEngine",
+    "UnevenGuides",
     "Worker",
     "in_threads",
     "joint_design",

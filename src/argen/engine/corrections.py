@@ -11,11 +11,22 @@ they move j. A regression with the offset ``o_kj``, the logarithm of the same wi
 ``R_kj - o_kj``; from there::
 
     T_kj = log((exp(R_kj) - (1 - pi_k)) / pi_k) - s_k'v_j
+
+Where a gene has guides g of uneven strengths a_g, of mean 1 over its cells, of which each has the
+part c_g, T_kj is the effect of a guide of strength 1, and ``exp(T_kj + s_k'v_j)`` above becomes
+``sum_g c_g exp(a_g (T_kj + s_k'v_j))``, with an inverse by Newton's method. In regressions of
+direct effects cells are then weighed by::
+
+    w_g = a_g sum_g c_g a_g / sum_g c_g a_g^2
+
+as the best linear combination of instruments weighs them; c_g are parts of the weighed cells there.
+The factor makes the cells of a gene, weighed, count for as many as they are worth: the sums of w
+and of w^2 over them are alike, and so are the variances of Poisson counts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +39,8 @@ LEAST_LEFT = 0.01
 # Beyond such a total effect, which direct effects that are hardly identified can lead to, numbers
 # would overflow.
 MOST_TOTAL = 30.0
+# Steps of Newton's method that lead from rates to effects of uneven guides.
+MOST_STEPS, SURE_OF_EFFECT = 40, 1e-12
 # Errors of corrections can go with those of regressions, and leave at least such a part of these.
 LEAST_VARIANCE = 0.1
 
@@ -50,9 +63,53 @@ class LoweredRates:
     """
 
     place: ShortIntArray  # (n_nodes, n_genes): number of a pair in the arrays below; -1: none
-    log_left: FloatArray  # (n_pairs,): T + s'v
+    log_left: FloatArray  # (n_pairs,): T + s'v, where guides are uneven of one of strength 1
     variance: FloatArray  # (n_pairs,): at the same pi
     by_penetrance: FloatArray  # (n_pairs,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnevenGuides:
+    """Guides of one gene that differ in strength: (n_nodes, n_most), those missing of part 0.
+
+    Cells of guides of which nothing is known are a guide of strength 1.
+    """
+
+    strength: FloatArray  # of mean 1 over the cells of each node
+    part: FloatArray  # of the exposure of the cells of each node
+    weight_of_cell: FloatArray  # (n_cells,), 1 for controls
+
+    def weighed(self) -> UnevenGuides:
+        """Return the same with the parts that guides have of weighed cells."""
+        part = self.part * self.strength
+        return replace(self, part=part / part.sum(axis=1, keepdims=True))
+
+    def joined(self, effect: FloatArray, nodes: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the log rates of working cells of all guides, and their slopes by effects."""
+        shape = (len(nodes),) + (1,) * (effect.ndim - 1)
+        effect = np.clip(effect, -MOST_TOTAL, MOST_TOTAL)
+        rate, slope = np.zeros((2, *effect.shape))
+        for part, strength in zip(self.part[nodes].T, self.strength[nodes].T, strict=True):
+            own = part.reshape(shape) * np.exp(strength.reshape(shape) * effect)
+            rate += own
+            slope += strength.reshape(shape) * own
+        return np.log(rate), slope / rate
+
+    def of_mean_guide(self, log_rate: FloatArray, nodes: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the effects of a guide of strength 1, and their slopes by log rates.
+
+        ``joined`` is convex and increases, so that Newton's steps come from above after the first.
+        """
+        known = np.isfinite(log_rate)
+        wanted = np.where(known, np.clip(log_rate, -MOST_TOTAL, MOST_TOTAL), 0.0)
+        effect = wanted
+        for _ in range(MOST_STEPS):
+            found, slope = self.joined(effect, nodes)
+            before = effect
+            effect = np.clip(effect - (found - wanted) / slope, -MOST_TOTAL, MOST_TOTAL)
+            if np.abs(effect - before).max(initial=0.0) < SURE_OF_EFFECT:
+                break
+        return np.where(known, effect, log_rate), 1.0 / self.joined(effect, nodes)[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +131,7 @@ class Corrections:
     loadings: FloatArray  # (n_genes, n_programs): v
     loading_variance: FloatArray  # (n_genes, n_programs)
     lowered: LoweredRates | None = None
+    guides: UnevenGuides | None = None  # None: they are taken to be alike
 
     @classmethod
     def none(cls, n_nodes: int, n_genes: int) -> Corrections:
@@ -96,6 +154,8 @@ class Corrections:
         )  # fmt: skip
         if self.lowered is not None:
             parts += (self.lowered.log_left, self.lowered.variance, self.lowered.by_penetrance)
+        if self.guides is not None:
+            parts += (self.guides.strength, self.guides.part, self.guides.weight_of_cell)
         return [np.ascontiguousarray(part).view(np.int64).ravel() for part in parts]
 
     @property
@@ -103,20 +163,38 @@ class Corrections:
         """Whether the cells of some perturbation escape it."""
         return bool((self.penetrance < 1.0).any())
 
+    @property
+    def mixes(self) -> bool:
+        """Whether cells of one perturbation differ in what is done to them."""
+        return self.escapes or self.guides is not None
+
+    def weighed(self) -> Corrections:
+        """Return what holds where the cells of uneven guides are weighed."""
+        return self if self.guides is None else replace(self, guides=self.guides.weighed())
+
+    def _joined(self, effect: FloatArray, nodes: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return log rates of working cells, and their slopes by total effects with programs."""
+        if self.guides is None:
+            return effect, np.ones(effect.shape)
+        return self.guides.joined(effect, nodes)
+
     def of_programs(self, nodes: IntArray, genes: IntArray) -> FloatArray:
         """Return what programs add to log means of perturbed cells, s'v: (n_nodes, n_genes)."""
         return np.asarray(self.scores[nodes] @ self.loadings[genes].T)
 
     def offset(self, nodes: IntArray, genes: IntArray) -> FloatArray:
         """Return what R is without an effect over the network, o: (n_nodes, n_genes)."""
-        share, added = self.penetrance[nodes][:, None], self.of_programs(nodes, genes)
+        share = self.penetrance[nodes][:, None]
+        added, _ = self._joined(self.of_programs(nodes, genes), nodes)
         return np.asarray(np.where(share < 1.0, np.log1p(share * np.expm1(added)), added))
 
     def offset_variance(self, nodes: IntArray, genes: IntArray) -> FloatArray:
         """Variance of o: (n_nodes, n_genes)."""
-        share, working = self.penetrance[nodes][:, None], np.exp(self.of_programs(nodes, genes))
+        share = self.penetrance[nodes][:, None]
+        added, slope = self._joined(self.of_programs(nodes, genes), nodes)
+        working = np.exp(added)
         rate = 1.0 - share + share * working
-        of_programs = (share * working / rate) ** 2 * self.program_variance(nodes, genes)
+        of_programs = (share * working * slope / rate) ** 2 * self.program_variance(nodes, genes)
         of_share = ((working - 1.0) / rate) ** 2 * self.penetrance_variance[nodes][:, None]
         return np.asarray(of_programs + of_share)
 
@@ -134,13 +212,17 @@ class Corrections:
             working = np.maximum(np.exp(log_rate) - (1.0 - share), LEAST_LEFT * share)
         mixed = share < 1.0
         left = np.where(mixed, np.log(working / share), log_rate)
+        slope = np.where(mixed, 1.0 + (1.0 - share) / working, 1.0)
+        if self.guides is not None:
+            left, by_left = self.guides.of_mean_guide(left, nodes)
+            slope = slope * by_left
         is_low = np.zeros(left.shape, dtype=bool)
         if self.lowered is not None:
             place = self.lowered.place[np.ix_(nodes, genes)]
             is_low = place >= 0
             left = np.where(is_low, self.lowered.log_left[place], left)
         effect = left - added
-        slope = np.where(is_low, 0.0, np.where(mixed, 1.0 + (1.0 - share) / working, 1.0))
+        slope = np.where(is_low, 0.0, slope)
         return Corrected(effect, slope, *self.derivatives(effect, nodes, genes))
 
     def correct(self, coefficients: FloatArray, nodes: IntArray, genes: IntArray) -> FloatArray:
@@ -154,11 +236,12 @@ class Corrections:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return R, ``dT / dR`` and ``dT / d pi`` at T, where programs add s'v: (n_nodes, ...)."""
         share = self.penetrance[nodes].reshape((len(nodes),) + (1,) * (effect.ndim - 1))
-        total = effect + added
+        total, slope = self._joined(effect + added, nodes)
         left = np.exp(np.clip(total, -MOST_TOTAL, MOST_TOTAL))
         rate = 1.0 - share + share * left
-        by_share = np.where(share < 1.0, (1.0 / left - 1.0) / share, 0.0)
-        return np.where(share < 1.0, np.log(rate), total), rate / (share * left), by_share
+        by_share = np.where(share < 1.0, (1.0 / left - 1.0) / (share * slope), 0.0)
+        log_rate = np.where(share < 1.0, np.log(rate), total)
+        return log_rate, rate / (share * left * slope), by_share
 
     def derivatives(
         self, effect: FloatArray, nodes: IntArray, genes: IntArray

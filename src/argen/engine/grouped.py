@@ -56,18 +56,28 @@ PAIRS_OF_A_PIECE = 500_000
 
 
 class Genes:
-    """The genes of a screen, laid out for regressions on group intercepts."""
+    """The genes of a screen, laid out for regressions on group intercepts.
+
+    A cell of weight w has w times the counts and the exposure: its part in the equations of Poisson
+    regression, and in their sandwich, is that of a cell that is weighed.
+    """
 
     def __init__(self, data: PerturbSeqData, corrections: Corrections | None = None) -> None:
         self.data = data
         self.n_nodes = data.n_nodes
-        self.corrections = corrections
-        block = data.regressors
+        self.corrections = None if corrections is None else corrections.weighed()
+        block, offset = data.regressors, data.offset
         group = np.where(data.controls, data.n_nodes, data.node_of_cell)
+        self.weights: FloatArray | None = None
+        if corrections is not None and corrections.guides is not None:
+            self.weights = corrections.guides.weight_of_cell
+            offset = offset + np.log(self.weights)
         self.layout, cells = group_layout(
-            group, data.n_nodes + 1, data.offset, block.factors, block.numeric
+            group, data.n_nodes + 1, offset, block.factors, block.numeric
         )
         self.place = np.argsort(cells)
+        if self.weights is not None:
+            self.weights = self.weights[cells]
         self.known: dict[int, Gene] = {}
 
     def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:
@@ -76,6 +86,8 @@ class Genes:
         for row, gene in enumerate(genes.tolist()):
             counts = np.empty(len(self.place))
             block.scatter(row, self.place, counts)
+            if self.weights is not None:
+                counts *= self.weights
             prepared = GroupedGene(
                 self.layout, counts, self.known.get(gene), rates=self.rates(gene)
             )
@@ -101,7 +113,7 @@ class PackedGenes:
 
     known: dict[int, Gene]
     place: dict[int, UnsignedArray]  # of the counts that are not 0, in the sequence of the layout
-    count: dict[int, UnsignedArray]
+    count: dict[int, UnsignedArray | FloatArray]  # whole where cells are not weighed
     complete: bool  # the counts of all cells are there
 
 
@@ -110,7 +122,7 @@ class GenesElsewhere(Genes):
 
     def __init__(self, genes: Genes, packed: PackedGenes) -> None:
         self.layout, self.n_nodes, self.packed = genes.layout, genes.n_nodes, packed
-        self.corrections = genes.corrections
+        self.corrections, self.weights = genes.corrections, genes.weights
 
     def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:
         """Prepare some genes, one after another."""
@@ -202,7 +214,8 @@ class GroupedTester:
                 own = counts[there]
                 packed.known[gene] = prepared.gene
                 packed.place[gene] = np.flatnonzero(there).astype(np.uint32)
-                packed.count[gene] = own.astype(np.min_scalar_type(int(own.max(initial=0))))
+                smallest = np.min_scalar_type(int(own.max(initial=0)))
+                packed.count[gene] = own.astype(smallest if self.genes.weights is None else float)
 
         every = np.array(sorted(needed))
         in_threads(pack, np.split(every, range(GENES_OF_A_TURN, len(every), GENES_OF_A_TURN)))
@@ -283,24 +296,24 @@ class _Block:
 
     def _correct(self, corrections: Corrections) -> None:
         """Take total effects over the network from the coefficients, in place."""
-        if corrections.escapes:
+        if corrections.mixes:
             self.slopes = np.ones(len(self.coefficients))
             self.rates, self.single = np.empty((2, len(self.coefficients)))
         for number in range(len(self.n_candidates)):
             square, nodes = self._square(self.coefficients, number), self._candidates(number)
             slope = corrections.correct(square.T, nodes, nodes)
-            if corrections.escapes:
+            if corrections.mixes:
                 self._square(self.slopes, number)[:] = slope.T
         for job, target in enumerate(self.targets):
             nodes = self._candidates(self.set_of_job[job])
             vector = self.coefficients[self._places(job), None]
-            if corrections.escapes:
+            if corrections.mixes:
                 offset = corrections.offset(nodes, np.array([target]))
                 self.rates[self._places(job)] = (vector + offset)[:, 0]
             slope = corrections.correct(vector, nodes, np.array([target]))
-            if corrections.escapes:
+            if corrections.mixes:
                 self.slopes[self._places(job)] = slope[:, 0]
-        if corrections.escapes:
+        if corrections.mixes:
             self.totals = self.coefficients.copy()
 
     def _candidates(self, number: int) -> IntArray:
@@ -371,7 +384,7 @@ class _Block:
         of_proxies = self._square(self.variances, number).transpose(0, 2, 1)
         null = None
         corrections = self.genes.corrections
-        if corrections is not None and corrections.escapes:
+        if corrections is not None and corrections.mixes:
             more = self._of_escape(corrections, job, effect)
             own = np.maximum(own + more[0], LEAST_VARIANCE * own)
             of_proxies = np.maximum(of_proxies + more[1], LEAST_VARIANCE * of_proxies)

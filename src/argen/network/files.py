@@ -11,7 +11,8 @@ Format version 1 is a NumPy ``.npz`` archive without pickled objects:
 - ``order/order``, ``order/possible`` and ``order/sure``;
 - ``penetrance/<field>``, where it was looked for: vectors (n_nodes,), ``screen_p_value``, and of
   lowered genes, one after another, ``lowered_node``, ``lowered_genes``, ``lowered_effect``,
-  ``lowered_variance`` and ``lowered_by_share``;
+  ``lowered_variance`` and ``lowered_by_share``, and ``guides/<field>``, where guides are known:
+  vectors (n_guides,), and ``uneven_p_value``;
 - ``programs/<field>``, where response programs were looked for, and ``programs/genes``: the genes
   of the header, then those of the panel.
 """
@@ -29,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
-from argen.corrections import LoweredGenes, Penetrance, Programs
+from argen.corrections import GuideStrengths, LoweredGenes, Penetrance, Programs
 from argen.data import left_out_table
 from argen.engine import Effects
 from argen.errors import ArgenWarning, InputError, first_few
@@ -53,7 +54,10 @@ _SCREEN_FIELDS = tuple(
 )
 _ORDER_FIELDS = tuple(f.name for f in fields(CausalOrder))
 _EFFECT_FIELDS = tuple(f.name for f in fields(Effects))
-_PENETRANCE_FIELDS = tuple(f.name for f in fields(Penetrance) if f.name != "lowered")
+_PENETRANCE_FIELDS = tuple(
+    f.name for f in fields(Penetrance) if f.name not in ("lowered", "guides")
+)
+_GUIDE_FIELDS = tuple(f.name for f in fields(GuideStrengths))
 _LOWERED_FIELDS = tuple(f.name for f in fields(LoweredGenes))
 _PROGRAM_FIELDS = tuple(f.name for f in fields(Programs) if f.name != "genes")
 
@@ -188,6 +192,9 @@ def _of_penetrance(penetrance: Penetrance) -> dict[str, Any]:
         none = np.empty(0, dtype=np.int64 if name == "genes" else np.float64)
         parts = [getattr(own, name) for _, own in known]
         arrays[f"penetrance/lowered_{name}"] = np.concatenate([none, *parts])
+    if penetrance.guides is not None:
+        arrays |= {f"guides/{name}": getattr(penetrance.guides, name) for name in _GUIDE_FIELDS}
+        arrays["guides/names"] = np.array(penetrance.guides.names, dtype=str)
     return arrays
 
 
@@ -204,7 +211,17 @@ def _penetrance(arrays: dict[str, Any]) -> Penetrance | None:
         lowered[node] = LoweredGenes(
             **{name: arrays[f"penetrance/lowered_{name}"][rows] for name in _LOWERED_FIELDS}
         )
-    return Penetrance(**found, lowered=lowered)
+    return Penetrance(**found, lowered=lowered, guides=_guides(arrays))
+
+
+def _guides(arrays: dict[str, Any]) -> GuideStrengths | None:
+    """Return what is known of each guide; None where guides are not known."""
+    if "guides/names" not in arrays:
+        return None
+    found = {name: arrays[f"guides/{name}"] for name in _GUIDE_FIELDS}
+    found["names"] = tuple(found["names"].tolist())
+    found["uneven_p_value"] = float(found["uneven_p_value"])
+    return GuideStrengths(**found)
 
 
 def _programs(arrays: dict[str, Any]) -> Programs | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
-from argen.corrections import FEWEST_GENES, Penetrance, Programs, fewest_setting_off
+from argen.corrections import FEWEST_GENES, GuideStrengths, Penetrance, Programs, fewest_setting_off
 from argen.data import NOT_MEASURED
 from argen.errors import FitStatus, listed
 from argen.network.carriers import LARGEST_LIKENESS, program_carriers
@@ -108,11 +108,27 @@ def penetrance_line(penetrance: Penetrance | None, config: InferenceConfig) -> s
     if not penetrance.told.any():
         return "not known: too few genes are lowered, or too few controls are like perturbed cells"
     if not penetrance.corrected.any():
-        return f"all cells (no sign of escape, p = {penetrance.screen_p_value:.2g})"
-    share = 100.0 * penetrance.share[penetrance.corrected]
+        said = f"all cells (no sign of escape, p = {penetrance.screen_p_value:.2g})"
+    else:
+        share = 100.0 * penetrance.share[penetrance.corrected]
+        said = (
+            f"{np.median(share):.0f} % of the cells (median; {share.min():.0f} to "
+            f"{share.max():.0f} %), corrected in {len(share)} of "
+            f"{_many(len(penetrance.share), 'perturbation')}"
+        )
+    return said + _guides_said(penetrance.guides)
+
+
+def _guides_said(guides: GuideStrengths | None) -> str:
+    """Say whether the guides of a gene differ in strength; nothing where that is not known."""
+    if guides is None:
+        return ""
+    p_value = f"p = {guides.uneven_p_value:.2g}"
+    if not guides.uneven:
+        return f"; guides of one gene are alike as far as can be seen ({p_value})"
     return (
-        f"{np.median(share):.0f} % of the cells (median; {share.min():.0f} to {share.max():.0f} "
-        f"%), corrected in {len(share)} of {_many(len(penetrance.share), 'perturbation')}"
+        f"; guides of one gene differ in strength, and cells of strong ones count for more "
+        f"({p_value}; {guides.strength.min():.2f} to {guides.strength.max():.2f} times the mean)"
     )
 
 

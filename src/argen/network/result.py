@@ -103,6 +103,17 @@ class CausalNetwork:
             return own
         return pd.concat([own, self.penetrance.to_frame()], axis=1)
 
+    def guide_strengths(self) -> pd.DataFrame | None:
+        """Return how strong each guide is, and in what share of its cells it works.
+
+        Columns ``node``, ``guide``, ``n_cells``, ``strength`` (1 in the mean over the cells of a
+        node, and for all guides where they are not sure to differ), ``own_strength`` from the cells
+        of the guide alone, with ``own_strength_error``, ``penetrance``, its interval and test. None
+        where guides are not known, or no gene with several tells anything.
+        """
+        found = None if self.penetrance is None else self.penetrance.guides
+        return None if found is None else found.to_frame(self.nodes)
+
     def parents(self, gene: str) -> pd.DataFrame:
         """Return the selected edges into a gene, strongest evidence first."""
         return self._edges_at("target", gene)

@@ -56,6 +56,9 @@ def result_tables(network: CausalNetwork) -> dict[str, pd.DataFrame]:
         "left_out": network.left_out,
         "unusual_fits": network.unusual_fits(),
     }
+    guides = network.guide_strengths()
+    if guides is not None:
+        tables["guide_strengths"] = guides
     if network.programs is not None:
         tables["programs"] = network.programs.to_frame()
         tables["program_scores"] = network.programs.scores_frame()

@@ -88,7 +88,7 @@ def _penetrance(network: CausalNetwork, n_nodes: int, n_genes: int) -> None:
     if found is None:
         return
     for field in fields(found):
-        if field.name not in ("lowered", "screen_p_value"):
+        if field.name not in ("lowered", "guides", "screen_p_value"):
             kinds = _TRUTH if field.name == "corrected" else _NUMBER
             _fits(f"penetrance/{field.name}", getattr(found, field.name), kinds, (n_nodes,))
     for own in found.lowered:
@@ -97,6 +97,12 @@ def _penetrance(network: CausalNetwork, n_nodes: int, n_genes: int) -> None:
             for name in ("effect", "variance", "by_share"):
                 array = getattr(own, name)
                 _fits(f"penetrance/lowered_{name}", array, _NUMBER, (len(own.genes),))
+    if found.guides is not None:
+        _numbers_of("guides/node", found.guides.node, n_nodes)
+        shape = (len(found.guides.names),)
+        for field in fields(found.guides):
+            if field.name not in ("names", "uneven_p_value"):
+                _fits(f"guides/{field.name}", getattr(found.guides, field.name), _NUMBER, shape)
 
 
 def _programs(network: CausalNetwork, n_nodes: int) -> None:

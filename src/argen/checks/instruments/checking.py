@@ -33,7 +33,7 @@ def check_knockdowns(network: CausalNetwork) -> Diagnostics:
     found = Found()
     found.findings += network.findings()
     _add_programs(found, network)
-    _add_knockdown(found, _knockdowns(network), network.penetrance_line())
+    _add_knockdown(found, _knockdowns(network), network)
     return found.all()
 
 
@@ -51,7 +51,7 @@ def check_instruments(
     # Where it can be said which intervals hold, it need not be said that some may not.
     found.findings += [said for said in network.findings() if said.assumption != STRONG]
     _add_programs(found, network)
-    _add_knockdown(found, knockdown, network.penetrance_line())
+    _add_knockdown(found, knockdown, network)
     strength = strength_table(network, data)
     found.tables["strength"] = strength
     failed = set(knockdown.loc[knockdown["failed"], "node"])
@@ -131,7 +131,7 @@ def _knockdowns(network: CausalNetwork) -> pd.DataFrame:
     return knockdown_table(network.screen, confidence=confidence, penetrance=network.penetrance)
 
 
-def _add_knockdown(found: Found, knockdown: pd.DataFrame, penetrance: str) -> None:
+def _add_knockdown(found: Found, knockdown: pd.DataFrame, network: CausalNetwork) -> None:
     found.tables["knockdown"] = knockdown
     found.findings += knockdown_findings(knockdown)
     remaining = knockdown["percent_remaining"]
@@ -139,4 +139,7 @@ def _add_knockdown(found: Found, knockdown: pd.DataFrame, penetrance: str) -> No
         f"knock-down: {remaining.min():.0f} to {remaining.max():.0f} % of each gene's expression "
         f"left (median {remaining.median():.0f} %)"
     )
-    found.measured.append(f"penetrance: {penetrance}")
+    found.measured.append(f"penetrance: {network.penetrance_line()}")
+    guides = network.guide_strengths()
+    if guides is not None:
+        found.tables["guide_strengths"] = guides

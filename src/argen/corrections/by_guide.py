@@ -1,0 +1,162 @@
+"""The cells of a perturbation, guide by guide, in equations of one share.
+
+Where the guides of a gene differ in strength, their cells together are a mixture also when all of
+them work, which one set of rates for all would take for cells that escape. Here each guide g has
+rates rho_gj of its own, which solve the equations of its own cells, and the share pi is that of
+all of them: its equation is the sum of theirs, each guide with its part a_g of the cells. What a
+perturbation leaves of gene j in working cells is ``sum_g a_g rho_gj``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from argen.arrays import FloatArray, IntArray
+from argen.corrections.guides import GuidesOfCells
+from argen.corrections.lowered import CellsOfPerturbations
+from argen.corrections.mixture import SHARES, AtShare, MixtureEquations, Prepared, profile_of
+from argen.corrections.working_model import MixedCells
+
+# Guides of fewer cells have no rates of their own: they are taken together.
+FEWEST_CELLS = 20
+# Between the seeds of the guides of a perturbation.
+_NEXT_GUIDE = 1_000_003
+
+
+class GuideEquations:
+    """The equations of one perturbation with several guides; asked like ``MixtureEquations``.
+
+    Parameters
+    ----------
+    cells
+        Of all guides.
+    places
+        Which of them have each guide; see ``cells_by_guide``.
+    """
+
+    def __init__(
+        self,
+        cells: MixedCells,
+        places: list[IntArray],
+        seed: int,
+        prepared: tuple[Prepared, ...] = (),
+    ) -> None:
+        self.places = places
+        self.kept = np.arange(cells.counts.shape[1])
+        self.guides = [
+            MixtureEquations(
+                _some(cells, place),
+                seed + (g + 1) * _NEXT_GUIDE,
+                prepared[g : g + 1],
+                all_genes=True,
+            )
+            for g, place in enumerate(places)
+        ]
+        sizes = np.array([len(place) for place in places])
+        self.parts = sizes / sizes.sum()
+        self.left = np.stack([guide.left for guide in self.guides])
+        self.prepared = tuple(own for guide in self.guides for own in guide.prepared)
+
+    @property
+    def tell(self) -> bool:
+        """Whether the cells of every guide, and controls like them, say something."""
+        return all(guide.tell for guide in self.guides)
+
+    def solve(self, share: float, start: FloatArray, *, n_steps: int = 1) -> AtShare:
+        """Solve the equations of the rates of each guide at a share: (n_guides, n_low)."""
+        pairs = zip(self.guides, start, strict=True)
+        return self._joined([guide.solve(share, own, n_steps=n_steps) for guide, own in pairs])
+
+    def _joined(self, guides: list[AtShare]) -> AtShare:
+        """Add the equations of the share up, and take the mean of rates."""
+        parts, column = self.parts, self.parts[:, None]
+        influence, works = np.empty((2, sum(map(len, self.places))))
+        for part, place, at in zip(parts, self.places, guides, strict=True):
+            influence[place], works[place] = part * at.influence, at.works
+        misfit, own_variance, control_influence, log_left, of_genes, of_controls = (
+            np.stack([getattr(at, name) for at in guides])
+            for name in (
+                "misfit", "own_variance", "control_influence", "log_left", "gene_variance",
+                "control_variance",
+            )
+        )  # fmt: skip
+        left = column * np.exp(log_left)
+        mean = left.sum(axis=0)
+        left /= mean
+        return AtShare(
+            misfit=float(parts @ misfit),
+            influence=influence,
+            works=works,
+            control_influence=parts @ control_influence,
+            own_variance=float(parts**2 @ own_variance),
+            log_left=np.log(mean),
+            gene_variance=np.sum(left**2 * of_genes, axis=0),
+            # Guides are compared with the same controls.
+            control_variance=np.sum(left * np.sqrt(of_controls), axis=0) ** 2,
+            guides=tuple(guides),
+        )
+
+    def profile(self, shares: FloatArray = SHARES, at_one: AtShare | None = None) -> list[AtShare]:
+        """Solve the equations at shares from 1 down, until they are out of the question."""
+        return profile_of(self, shares, at_one)
+
+
+def _some(cells: MixedCells, place: IntArray) -> MixedCells:
+    return replace(
+        cells,
+        counts=cells.counts[place],
+        expected=cells.expected[place],
+        covariates=cells.covariates[place],
+    )
+
+
+def cells_by_guide(guide: IntArray) -> list[tuple[int, IntArray]]:
+    """Return the guides of a perturbation, and the places of their cells among its cells.
+
+    Those of too few cells come last, together, as guide -1; if all of them are too few for rates
+    of their own they go with the guide before.
+
+    Parameters
+    ----------
+    guide
+        (n_perturbed,) code of the guide of each cell; -1: unknown.
+    """
+    own, which, sizes = np.unique(guide, return_inverse=True, return_counts=True)
+    enough = (sizes >= FEWEST_CELLS) & (own >= 0)
+    found = [(int(own[k]), np.flatnonzero(which == k)) for k in np.flatnonzero(enough)]
+    rest = np.flatnonzero(~enough[which])
+    if len(rest) >= FEWEST_CELLS or (len(rest) and not found):
+        found.append((-1, rest))
+    elif len(rest):
+        last, place = found[-1]
+        found[-1] = last, np.sort(np.append(place, rest))
+    return found
+
+
+PerturbationEquations = MixtureEquations | GuideEquations
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EquationsOfScreen:
+    """The equations of all perturbations, by guide where guides are known and tell."""
+
+    cells: CellsOfPerturbations
+    seed: int
+    guides: GuidesOfCells | None
+
+    def guides_of(self, node: int) -> list[tuple[int, IntArray]]:
+        """Return the guides of a perturbation, and the places of their cells among its cells."""
+        if self.guides is None:
+            return []
+        return cells_by_guide(self.guides.code[self.cells.members[node]])
+
+    def of(self, node: int, prepared: tuple[Prepared, ...] = ()) -> PerturbationEquations:
+        """Set the equations of a perturbation up, of which something may be prepared."""
+        cells, seed, of_guides = self.cells.of(node), self.seed + node, self.guides_of(node)
+        if len(of_guides) > 1 and len(prepared) != 1:
+            by_guide = GuideEquations(cells, [place for _, place in of_guides], seed, prepared)
+            if by_guide.tell:
+                return by_guide
+        return MixtureEquations(cells, seed, prepared)
