@@ -153,6 +153,8 @@ def find_programs(
         Generator or seed of the random groups of controls.
     """
     n_nodes = data.n_nodes
+    # Sums have the same last bit in arrays of the same layout alone.
+    effect, std_error = np.ascontiguousarray(effect), np.ascontiguousarray(std_error)
     known = np.isfinite(effect) & (std_error > 0.0) & (std_error < LARGEST_ERROR)
     effect, std_error = np.where(known, effect, 0.0), np.where(known, std_error, 1.0)
     panel = panel_genes(known, std_error, n_nodes)
