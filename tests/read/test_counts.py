@@ -193,10 +193,7 @@ def test_format_and_type_do_not_matter(screen, read, as_matrix, dtype):
 
 @pytest.mark.parametrize("as_matrix", [sparse.csr_array, sparse.csc_array])
 def test_sparse_arrays(screen, read, as_matrix):
-    try:
-        given = with_matrix(screen, as_matrix(screen.X))
-    except ValueError:
-        pytest.skip("anndata before 0.11 holds no sparse arrays")
+    given = with_matrix(screen, as_matrix(screen.X))
     assert read(given).sha256 == read(screen).sha256
 
 

@@ -19,7 +19,7 @@ def write_archive(path: Path, arrays: Mapping[str, Any], *, compressed: bool) ->
 
     save = np.savez_compressed if compressed else np.savez
     with path.open("wb") as file:
-        save(file, allow_pickle=False, **arrays)
+        save(file, **arrays)
 
 
 def read_archive(path: Path) -> dict[str, Any]:

@@ -241,11 +241,9 @@ def _matrix(found: Any, name: str) -> Any:
 
 def read_element(element: Any, name: str = "A part of the file") -> Any:
     """Read a part of a file with anndata, if it can be what it says."""
+    from anndata.io import read_elem
+
     check_element(element, name)
-    try:
-        from anndata.io import read_elem
-    except ImportError:  # anndata before 0.11
-        from anndata.experimental import read_elem
     return read_elem(element)
 
 
