@@ -700,8 +700,11 @@ def test_the_sequence_of_genes_does_not_matter(escaping, data):
 
 
 @pytest.mark.parametrize("config", [argen.InferenceConfig(), WALD])
-def test_blocks_threads_and_places_do_not_matter(config, data):
+@pytest.mark.parametrize("uneven", [False, True])
+def test_blocks_threads_and_places_do_not_matter(config, uneven, data):
     given = made_up(escaping=True, together=True)
+    if uneven:
+        given = replace(made_up(), guides=made_up_guides(data))
 
     def screen(n_threads: int) -> Effects:
         with argen.engine.using_threads(n_threads):

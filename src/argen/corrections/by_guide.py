@@ -14,15 +14,36 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from argen.arrays import FloatArray, IntArray
-from argen.corrections.guides import GuidesOfCells
 from argen.corrections.lowered import CellsOfPerturbations
 from argen.corrections.mixture import SHARES, AtShare, MixtureEquations, Prepared, profile_of
 from argen.corrections.working_model import MixedCells
+from argen.data import PerturbSeqData
+from argen.engine import in_threads
 
 # Guides of fewer cells have no rates of their own: they are taken together.
 FEWEST_CELLS = 20
 # Between the seeds of the guides of a perturbation.
 _NEXT_GUIDE = 1_000_003
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GuidesOfCells:
+    """Which guide each cell carries; several of one gene together are one."""
+
+    names: tuple[str, ...]  # (n_guides,)
+    code: IntArray  # (n_cells,), -1: none that is known
+
+    @classmethod
+    def of(cls, data: PerturbSeqData) -> GuidesOfCells | None:
+        """Return the guides of the perturbed cells; None where they are not known."""
+        if data.guides is None or not data.one_per_cell:
+            return None
+        labels = data.guides.labels()
+        known = (labels != "") & ~data.controls
+        names, code = np.unique(labels[known].astype(str), return_inverse=True)
+        of_cell = np.full(data.n_cells, -1)
+        of_cell[known] = code
+        return cls(tuple(names.tolist()), of_cell)
 
 
 class GuideEquations:
@@ -136,6 +157,9 @@ def cells_by_guide(guide: IntArray) -> list[tuple[int, IntArray]]:
 
 
 PerturbationEquations = MixtureEquations | GuideEquations
+# What is prepared for equations, and what they are at share 1; by perturbation.
+AtOne = tuple[tuple[Prepared, ...], AtShare]
+AllAtOne = dict[int, AtOne]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,11 +176,28 @@ class EquationsOfScreen:
             return []
         return cells_by_guide(self.guides.code[self.cells.members[node]])
 
+    def by_guide(self, node: int, prepared: tuple[Prepared, ...] = ()) -> GuideEquations:
+        """Set the equations of a perturbation with several guides up."""
+        places = [place for _, place in self.guides_of(node)]
+        return GuideEquations(self.cells.of(node), places, self.seed + node, prepared)
+
     def of(self, node: int, prepared: tuple[Prepared, ...] = ()) -> PerturbationEquations:
         """Set the equations of a perturbation up, of which something may be prepared."""
-        cells, seed, of_guides = self.cells.of(node), self.seed + node, self.guides_of(node)
-        if len(of_guides) > 1 and len(prepared) != 1:
-            by_guide = GuideEquations(cells, [place for _, place in of_guides], seed, prepared)
-            if by_guide.tell:
-                return by_guide
-        return MixtureEquations(cells, seed, prepared)
+        if len(self.guides_of(node)) > 1 and len(prepared) != 1:
+            equations = self.by_guide(node, prepared)
+            if equations.tell:
+                return equations
+        return MixtureEquations(self.cells.of(node), self.seed + node, prepared)
+
+    def at_one(self, n_genes: IntArray) -> AllAtOne:
+        """Solve the equations of the perturbations that tell at share 1."""
+
+        def solve(k: int) -> AtOne | None:
+            equations = self.of(k)
+            if not equations.tell:
+                return None
+            return equations.prepared, equations.solve(1.0, equations.left)
+
+        some = np.flatnonzero(n_genes).tolist()
+        solved = zip(some, in_threads(solve, some), strict=True)
+        return {k: own for k, own in solved if own is not None}

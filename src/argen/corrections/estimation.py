@@ -12,14 +12,7 @@ from argen.corrections.guides import uneven_guides
 from argen.corrections.penetrance import LoweredGenes, Penetrance, estimate_penetrance
 from argen.corrections.programs import Programs, find_programs
 from argen.data import PerturbSeqData
-from argen.engine import (
-    CORRECTIONS_NEED,
-    Corrections,
-    Engine,
-    LoweredRates,
-    UnevenGuides,
-    using_threads,
-)
+from argen.engine import CORRECTIONS_NEED, Corrections, Engine, LoweredRates, using_threads
 from argen.errors import InputError
 from argen.run import Checkpoint, Executor, Progress
 from argen.steps import DescendantScreen, screen_panel
@@ -118,29 +111,12 @@ def _for_escape(
     """Correct for the cells of the perturbations that are called to escape."""
     if not penetrance.corrected.any():
         return corrections
-    lowered = lowered_rates(penetrance.lowered, data.n_genes)
-    if corrections.guides is not None:
-        lowered = of_mean_guides(lowered, corrections.guides)
     return replace(
         corrections,
         penetrance=penetrance.share,
         penetrance_variance=penetrance.realised_error**2,
         realised_variance=penetrance.share * (1.0 - penetrance.share) / data.n_perturbed,
-        lowered=lowered,
-    )
-
-
-def of_mean_guides(lowered: LoweredRates, guides: UnevenGuides) -> LoweredRates:
-    """Turn what is left in the working cells of all guides to that of a guide of strength 1."""
-    node, gene = np.nonzero(lowered.place >= 0)
-    of_pair = np.empty(len(node), dtype=np.int64)
-    of_pair[lowered.place[node, gene]] = node
-    log_left, slope = guides.of_mean_guide(lowered.log_left, of_pair)
-    return replace(
-        lowered,
-        log_left=log_left,
-        variance=slope**2 * lowered.variance,
-        by_penetrance=slope * lowered.by_penetrance,
+        lowered=lowered_rates(penetrance.lowered, data.n_genes),
     )
 
 

@@ -15,10 +15,16 @@ import pandas as pd
 from scipy.special import chdtrc, ndtr
 
 from argen.arrays import FloatArray, IntArray
-from argen.corrections.mixture import AtShare
-from argen.corrections.shares import interval, normal_by_moments, pooled_shares
+from argen.corrections.by_guide import (
+    AllAtOne,
+    EquationsOfScreen,
+    GuideEquations,
+    GuidesOfCells,
+)
+from argen.corrections.mixture import FEW_SHARES, SHARES, AtShare, filled
+from argen.corrections.shares import interval, normal_by_moments
 from argen.data import PerturbSeqData
-from argen.engine import UnevenGuides
+from argen.engine import UnevenGuides, in_threads
 from argen.pvalues import critical_value
 
 # Of the test that guides differ in strength at all.
@@ -29,32 +35,13 @@ _Z = critical_value(0.95)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GuidesOfCells:
-    """Which guide each cell carries; several of one gene together are one."""
-
-    names: tuple[str, ...]  # (n_guides,)
-    code: IntArray  # (n_cells,), -1: none that is known
-
-    @classmethod
-    def of(cls, data: PerturbSeqData) -> GuidesOfCells | None:
-        """Return the guides of the perturbed cells; None where they are not known."""
-        if data.guides is None or not data.one_per_cell:
-            return None
-        labels = data.guides.labels()
-        known = (labels != "") & ~data.controls
-        names, code = np.unique(labels[known].astype(str), return_inverse=True)
-        of_cell = np.full(data.n_cells, -1)
-        of_cell[known] = code
-        return cls(tuple(names.tolist()), of_cell)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class GuideStrengths:
     """What cells say of each guide of the genes with several: (n_guides,) each.
 
     ``strength`` is 1 in the mean over the cells of a gene. Where guides are not sure to differ, by
-    ``uneven_p_value``, it is 1 for all; ``own_strength`` is what the cells of the guide say
-    by themselves, with its standard error.
+    ``uneven_p_value``, or cells escape, it is 1 for all; ``own_strength`` is what the cells of the
+    guide say by themselves, with its standard error. ``penetrance`` is what the cells of the guide
+    say by themselves, and 1 where cells of the screen are not called to escape.
     """
 
     names: tuple[str, ...]
@@ -63,16 +50,16 @@ class GuideStrengths:
     strength: FloatArray
     own_strength: FloatArray
     std_error: FloatArray
-    penetrance: FloatArray  # 1 where the cells of the guide are not called to escape
+    penetrance: FloatArray
     ci_low: FloatArray
     ci_high: FloatArray
     p_value: FloatArray  # of a penetrance of 1, one-sided
-    uneven_p_value: float  # of all strengths of the screen being alike
+    uneven_p_value: float  # of all strengths of the screen being alike; NaN where cells escape
 
     @property
     def uneven(self) -> bool:
         """Whether guides differ, so that the strong ones count for more."""
-        return self.uneven_p_value < LEVEL_OF_UNEVEN
+        return bool((self.strength != 1.0).any())
 
     def to_frame(self, nodes: tuple[str, ...]) -> pd.DataFrame:
         """Return one row per guide, those of a node together."""
@@ -90,17 +77,6 @@ class GuideStrengths:
                 "penetrance_p_value": self.p_value,
             }
         )
-
-
-@dataclass(frozen=True, slots=True)
-class GuidesOfGene:
-    """The equations of one perturbation, solved with rates of their own for its guides."""
-
-    node: int
-    codes: IntArray  # (n_guides,), -1 for those of few cells together
-    n_cells: IntArray  # (n_guides,)
-    z: FloatArray  # (n_guides, len(SHARES)) standardized equations of each guide alone
-    at: AtShare  # at the share of the gene
 
 
 def strengths_of(
@@ -131,58 +107,92 @@ def deviation_variance(variance: FloatArray, parts: FloatArray) -> FloatArray:
 
 
 def measure_guides(
-    genes: list[GuidesOfGene], names: tuple[str, ...], *, escape: bool
+    screen: EquationsOfScreen, at_one: AllAtOne, *, escape: bool
 ) -> GuideStrengths | None:
     """Say how strong each guide is and in what share of its cells it works.
 
     That strengths are alike is tested by the sum of their squared deviations from 1, each over its
     variance. Where they are not, their variance between guides is found by moments, and each is
-    shrunk to 1 by what is left of it.
+    shrunk to 1 by what is left of it. Where cells escape, guides that work in fewer cells, if
+    only by chance, seem weaker: there is no test then, and all are taken to be alike.
 
     Parameters
     ----------
-    names
-        Of all guides of the screen, by code.
+    at_one
+        What the equations of guides are at share 1.
     escape
         Whether cells escape in this screen at all.
     """
-    if not genes:
+    genes = [k for k, (_, at) in at_one.items() if at.guides]
+    if screen.guides is None or not genes:
         return None
-    parts = [gene.n_cells / gene.n_cells.sum() for gene in genes]
+    carried = [screen.guides_of(k) for k in genes]
+    n_cells = [np.array([len(place) for _, place in own]) for own in carried]
+    parts = [own / own.sum() for own in n_cells]
     found = [
         strengths_of(
-            np.stack([at.log_left for at in gene.at.guides]),
-            np.stack([at.gene_variance for at in gene.at.guides]),
+            np.stack([at.log_left for at in at_one[k][1].guides]),
+            np.stack([at.gene_variance for at in at_one[k][1].guides]),
             part,
         )
-        for gene, part in zip(genes, parts, strict=True)
+        for k, part in zip(genes, parts, strict=True)
     ]
     deviation = [own - 1.0 for own, _ in found]
     unsure = [
         deviation_variance(variance, part) for (_, variance), part in zip(found, parts, strict=True)
     ]
     p_value, between = _between(np.concatenate(deviation), np.concatenate(unsure), len(genes))
-    strength = []
-    for off, variance, part in zip(deviation, unsure, parts, strict=True):
-        shrunk = np.maximum(1.0 + off * between / (between + variance), LEAST_STRENGTH)
-        strength.append(shrunk / (part @ shrunk))
-    code = np.concatenate([gene.codes for gene in genes])
+    strength = [np.ones(len(part)) for part in parts]
+    if between > 0.0 and not escape:
+        strength = [
+            _shrunken(off, variance, between, part)
+            for off, variance, part in zip(deviation, unsure, parts, strict=True)
+        ]
+    shares = SHARES if escape else FEW_SHARES
+
+    def profiles(k: int) -> FloatArray:
+        prepared, at = at_one[k]
+        return _profiles(screen.by_guide(k, prepared), at, shares)
+
+    z = np.concatenate(in_threads(profiles, genes))
+    low, high = np.array([interval(row, _Z) for row in z]).T
+    code = np.concatenate([[guide for guide, _ in own] for own in carried])
     named = code >= 0
-    mean, low, high, of_share = _penetrance(np.concatenate([gene.z for gene in genes]), escape)
-    node = np.repeat([gene.node for gene in genes], [len(gene.codes) for gene in genes])
     return GuideStrengths(
-        names=tuple(names[k] for k in code[named].tolist()),
-        node=node[named],
-        n_cells=np.concatenate([gene.n_cells for gene in genes])[named],
+        names=tuple(screen.guides.names[k] for k in code[named].tolist()),
+        node=np.repeat(genes, [len(own) for own in carried])[named],
+        n_cells=np.concatenate(n_cells)[named],
         strength=np.concatenate(strength)[named],
         own_strength=1.0 + np.concatenate(deviation)[named],
         std_error=np.sqrt(np.concatenate([variance for _, variance in found]))[named],
-        penetrance=mean[named],
+        penetrance=np.array([_likeliest(row) if escape else 1.0 for row in z])[named],
         ci_low=low[named],
         ci_high=high[named],
-        p_value=of_share[named],
-        uneven_p_value=p_value,
+        p_value=ndtr(z[:, 0])[named],
+        uneven_p_value=np.nan if escape else p_value,
     )
+
+
+def _profiles(equations: GuideEquations, at_one: AtShare, shares: FloatArray) -> FloatArray:
+    """Standardized equations of each guide alone, at ``SHARES``: (n_guides, len(SHARES))."""
+    pairs = zip(equations.guides, at_one.guides, strict=True)
+    return np.array([filled(guide.profile(shares, at), shares) for guide, at in pairs])
+
+
+def _likeliest(z: FloatArray) -> float:
+    """Share at which an equation holds, 1 if it is not contradicted by more cells."""
+    if z[0] >= 0.0:
+        return 1.0
+    below = int(np.argmax(z >= 0.0)) if (z >= 0.0).any() else len(z) - 1
+    return float(np.interp(0.0, z[below - 1 : below + 1], SHARES[below - 1 : below + 1]))
+
+
+def _shrunken(
+    deviation: FloatArray, variance: FloatArray, between: float, parts: FloatArray
+) -> FloatArray:
+    """Shrink the strengths of the guides of a gene to 1, by how unsure they are."""
+    strength = np.maximum(1.0 + deviation * between / (between + variance), LEAST_STRENGTH)
+    return np.asarray(strength / (parts @ strength))
 
 
 def _between(deviation: FloatArray, variance: FloatArray, n_genes: int) -> tuple[float, float]:
@@ -192,21 +202,6 @@ def _between(deviation: FloatArray, variance: FloatArray, n_genes: int) -> tuple
     if not p_value < LEVEL_OF_UNEVEN:
         return p_value, 0.0
     return p_value, normal_by_moments(deviation, variance)[1]
-
-
-def _penetrance(
-    z: FloatArray, escape: bool
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return shares, their intervals and p-values, from standardized equations of each guide."""
-    low, high = np.array([interval(row, _Z) for row in z]).T
-    mean = np.ones(len(z))
-    if escape:
-        shares = pooled_shares(z)
-        called, margin = shares.works < 0.5, _Z * shares.std_error
-        mean[called] = shares.mean[called]
-        low = np.where(called, np.maximum(mean - margin, 0.0), low)
-        high = np.where(called, np.minimum(mean + margin, 1.0), high)
-    return mean, low, high, np.asarray(ndtr(z[:, 0]))
 
 
 def uneven_guides(data: PerturbSeqData, found: GuideStrengths | None) -> UnevenGuides | None:

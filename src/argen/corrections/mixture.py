@@ -120,7 +120,7 @@ class MixtureEquations:
         balanced = np.maximum(weights @ cells.control_counts, TINY)
         left = cells.counts.mean(axis=0) / balanced
         self.kept = np.flatnonzero((left < MOST_AT_ALL) | all_genes)
-        self.left = np.clip(left[self.kept], LEAST_LEFT, MOST_LEFT)
+        self.left = np.clip(left[self.kept], LEAST_LEFT, MOST_LEFT if all_genes else None)
         self.unit = 1.0 / balanced[self.kept]
         self.cells = cells = cells.of_genes(self.kept).repeated(self.n_copies)
         self._control_counts = cells.control_counts.astype(np.float64)
@@ -250,6 +250,12 @@ def profile_of(equations: Equations, shares: FloatArray, at_one: AtShare | None)
             break
         found.append(equations.solve(share, found[-1].rates))
     return found
+
+
+def filled(profile: list[AtShare], shares: FloatArray) -> FloatArray:
+    """Standardize the equations at ``SHARES``; the last stands for what is out of the question."""
+    z = [at.misfit / at.std_error for at in profile]
+    return np.asarray(np.interp(-SHARES, -shares[: len(z)], z))
 
 
 def _works(share: float, odds: FloatArray) -> FloatArray:

@@ -9,15 +9,15 @@ import pandas as pd
 from scipy.special import ndtr
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.corrections.by_guide import EquationsOfScreen, PerturbationEquations
-from argen.corrections.guides import GuidesOfCells, GuidesOfGene, GuideStrengths, measure_guides
+from argen.corrections.by_guide import EquationsOfScreen, GuidesOfCells, PerturbationEquations
+from argen.corrections.guides import GuideStrengths, measure_guides
 from argen.corrections.lowered import (
     LARGEST_RATIO,
     LEVEL_OF_GENES,
     CellsOfPerturbations,
     lowered_genes,
 )
-from argen.corrections.mixture import FEW_SHARES, SHARES, AtShare, Prepared
+from argen.corrections.mixture import FEW_SHARES, SHARES, AtShare, Prepared, filled
 from argen.corrections.shares import (
     Shares,
     interval,
@@ -126,9 +126,11 @@ def estimate_penetrance(
     cells. Controls are weighed so that library sizes and covariates have the means that they have
     in the cells of k. One g for each gene and one for the share give as many equations as unknowns.
 
-    A test of the whole screen says whether cells escape at all; if not, all shares are 1. If they
-    do, the shares of a screen have a distribution of their own, with a part at 1, by which those
-    that few cells or genes tell are shrunken; a share is 1 where that is more likely than not.
+    A test of the whole screen says whether cells escape at all; if not, all shares are 1. Where
+    guides are known each has rates of its own in it, so that uneven guides that all work are not
+    taken for escape. If cells do, the shares of a screen have a distribution of their own, with a
+    part at 1, by which those that few cells or genes tell are shrunken; a share is 1 where that is
+    more likely than not.
 
     It is assumed that a guide works in a cell or does not: a knock-down that differs between cells
     looks like escape in part. Genes that are raised say nothing here.
@@ -146,59 +148,37 @@ def estimate_penetrance(
     found = _of_screen(data, lowered)
     if not data.one_per_cell or not found.n_genes.any():
         return found
-    cells = CellsOfPerturbations(data, lowered)
-    of_screen = EquationsOfScreen(cells, seed, GuidesOfCells.of(data))
-
-    def solve_at_one(k: int) -> tuple[tuple[Prepared, ...], AtShare] | None:
-        equations = of_screen.of(k)
-        return (
-            (equations.prepared, equations.solve(1.0, equations.left)) if equations.tell else None
-        )
-
-    some = np.flatnonzero(found.n_genes).tolist()
-    solved = zip(some, in_threads(solve_at_one, some), strict=True)
-    first = {k: own for k, own in solved if own is not None}
+    cells, guides = CellsOfPerturbations(data, lowered), GuidesOfCells.of(data)
+    of_screen = EquationsOfScreen(cells, seed, guides)
+    by_guide = first = of_screen.at_one(found.n_genes)
     if not first:
         return found
     p_value = _screen_p_value([at_one for _, at_one in first.values()])
     escape = p_value < LEVEL_OF_ESCAPE
+    if escape and guides is not None:
+        of_screen = replace(of_screen, guides=None)
+        first = of_screen.at_one(found.n_genes)
     shares = SHARES if escape else FEW_SHARES
 
-    def profile(k: int) -> list[AtShare]:
+    def profile(k: int) -> FloatArray:
         prepared, at_one = first[k]
-        return of_screen.of(k, prepared).profile(shares, at_one)
+        return filled(of_screen.of(k, prepared).profile(shares, at_one), shares)
 
-    profiles = dict(zip(first, in_threads(profile, first), strict=True))
-    told = np.array(list(first))
-    z = np.array([_filled(profiles[k], shares) for k in first])
+    told = np.array(list(first), dtype=np.int64)
+    z = np.array(in_threads(profile, first)).reshape(len(told), len(SHARES))
     found.p_value[told] = ndtr(z[:, 0])
     for k, row in zip(told, z, strict=True):
         found.ci_low[k], found.ci_high[k] = interval(row, _Z)
     found = replace(found, screen_p_value=p_value)
-    at = {k: at_one for k, (_, at_one) in first.items()}
-    if escape:
-        every = np.zeros((data.n_nodes, len(SHARES)))
-        every[told] = z
-        prepared = {k: own for k, (own, _) in first.items()}
-        found, called = _corrected(found, of_screen, prepared, pooled_shares(every), screen)
-        at |= called
-    guides = of_screen.guides
-    if guides is None:
+    if guides is not None:
+        measured = measure_guides(EquationsOfScreen(cells, seed, guides), by_guide, escape=escape)
+        found = replace(found, guides=measured)
+    if not escape:
         return found
-    genes = [_of_guides(k, profiles[k], shares, at[k], of_screen) for k in first if at[k].guides]
-    return replace(found, guides=measure_guides(genes, guides.names, escape=escape))
-
-
-def _of_guides(
-    node: int, profile: list[AtShare], shares: FloatArray, at: AtShare, screen: EquationsOfScreen
-) -> GuidesOfGene:
-    """Take what the equations of a perturbation say of its guides."""
-    n_guides = len(at.guides)
-    z = [_filled([here.guides[g] for here in profile], shares) for g in range(n_guides)]
-    codes, places = zip(*screen.guides_of(node), strict=True)
-    return GuidesOfGene(
-        node, np.array(codes), np.array([len(place) for place in places]), np.array(z), at
-    )
+    every = np.zeros((data.n_nodes, len(SHARES)))
+    every[told] = z
+    prepared = {k: own for k, (own, _) in first.items()}
+    return _corrected(found, of_screen, prepared, pooled_shares(every), screen)
 
 
 def _corrected(
@@ -207,10 +187,8 @@ def _corrected(
     prepared: dict[int, tuple[Prepared, ...]],
     shares: Shares,
     screen: DescendantScreen,
-) -> tuple[Penetrance, dict[int, AtShare]]:
+) -> Penetrance:
     """Fill in the shares of the perturbations whose cells escape, and what depends on them.
-
-    Returns their equations, solved at these shares, too.
 
     Those of which nothing is told by themselves have what the others have.
     """
@@ -221,7 +199,7 @@ def _corrected(
     by_chance = found.share * (1.0 - found.share) / [len(cells) for cells in cells.members]
     found.realised_error[called] = np.sqrt(shares.std_error**2 + by_chance)[called]
 
-    def separated(k: int) -> tuple[float, LoweredGenes, AtShare]:
+    def separated(k: int) -> tuple[float, LoweredGenes]:
         equations = of_screen.of(k, prepared[k])
         own = float(found.share[k]), float(shares.own_error[k])
         return _separated(equations, cells.lowered[k], *own)
@@ -230,15 +208,12 @@ def _corrected(
         if k not in prepared:
             found.lowered[k] = _own_gene(screen, k, float(found.share[k]))
     told = [k for k in prepared if called[k]]
-    at: dict[int, AtShare] = {}
-    for k, (together, own, at_share) in zip(told, in_threads(separated, told), strict=True):
-        at[k] = at_share
-        found.lowered[k], own_error = own, float(shares.own_error[k])
+    for k, (together, lowered) in zip(told, in_threads(separated, told), strict=True):
+        found.lowered[k], own_error = lowered, float(shares.own_error[k])
         most = own_error * by_chance[k] ** 0.5
         variance = found.realised_error[k] ** 2 - 2.0 * min(max(together, 0.0), most)
         found.realised_error[k] = np.sqrt(max(variance, 0.0))
-    lowered = with_pooled_knockdowns(found.lowered, found.realised_error)
-    return replace(found, lowered=lowered), at
+    return replace(found, lowered=with_pooled_knockdowns(found.lowered, found.realised_error))
 
 
 def _own_gene(screen: DescendantScreen, node: int, share: float) -> LoweredGenes | None:
@@ -307,12 +282,6 @@ def _screen_p_value(at_one: list[AtShare]) -> float:
     )
 
 
-def _filled(profile: list[AtShare], shares: FloatArray) -> FloatArray:
-    """Standardize the equations at ``SHARES``; the last stands for what is out of the question."""
-    z = [at.misfit / at.std_error for at in profile]
-    return np.asarray(np.interp(-SHARES, -shares[: len(z)], z))
-
-
 def _of_screen(data: PerturbSeqData, lowered: list[IntArray]) -> Penetrance:
     """Nothing is known of any perturbation, and all work."""
     n_nodes = data.n_nodes
@@ -332,7 +301,7 @@ def _of_screen(data: PerturbSeqData, lowered: list[IntArray]) -> Penetrance:
 
 def _separated(
     equations: PerturbationEquations, genes: IntArray, share: float, own_error: float
-) -> tuple[float, LoweredGenes, AtShare]:
+) -> tuple[float, LoweredGenes]:
     """Return the covariance of a pooled share and the realised one, and the lowered genes at it.
 
     A posterior of variance v moves by v dz/dpi per unit of z, the standardized equation, and so do
@@ -345,10 +314,9 @@ def _separated(
     below, above = (equations.solve(pi, left) for pi in (low, high))
     slope = (below.misfit / below.std_error - above.misfit / above.std_error) / (high - low)
     parts = own_error**2 * max(slope, 0.0) / at.std_error * at.influence
-    lowered = LoweredGenes(
+    return float(parts @ at.works), LoweredGenes(
         genes=genes[equations.kept],
         effect=at.log_left,
         variance=at.gene_variance + at.control_variance,
         by_share=(above.log_left - below.log_left) / (high - low),
     )
-    return float(parts @ at.works), lowered, at

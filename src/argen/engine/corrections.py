@@ -63,7 +63,7 @@ class LoweredRates:
     """
 
     place: ShortIntArray  # (n_nodes, n_genes): number of a pair in the arrays below; -1: none
-    log_left: FloatArray  # (n_pairs,): T + s'v, where guides are uneven of one of strength 1
+    log_left: FloatArray  # (n_pairs,): T + s'v
     variance: FloatArray  # (n_pairs,): at the same pi
     by_penetrance: FloatArray  # (n_pairs,)
 
@@ -99,15 +99,17 @@ class UnevenGuides:
         """Return the effects of a guide of strength 1, and their slopes by log rates.
 
         ``joined`` is convex and increases, so that Newton's steps come from above after the first.
+        Each effect ends by itself, whatever others are there.
         """
         known = np.isfinite(log_rate)
         wanted = np.where(known, np.clip(log_rate, -MOST_TOTAL, MOST_TOTAL), 0.0)
-        effect = wanted
+        effect, moves = wanted, np.ones(wanted.shape, dtype=bool)
         for _ in range(MOST_STEPS):
             found, slope = self.joined(effect, nodes)
-            before = effect
-            effect = np.clip(effect - (found - wanted) / slope, -MOST_TOTAL, MOST_TOTAL)
-            if np.abs(effect - before).max(initial=0.0) < SURE_OF_EFFECT:
+            after = np.clip(effect - (found - wanted) / slope, -MOST_TOTAL, MOST_TOTAL)
+            before, effect = effect, np.where(moves, after, effect)
+            moves &= np.abs(effect - before) >= SURE_OF_EFFECT
+            if not moves.any():
                 break
         return np.where(known, effect, log_rate), 1.0 / self.joined(effect, nodes)[1]
 
@@ -175,7 +177,7 @@ class Corrections:
     def _joined(self, effect: FloatArray, nodes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return log rates of working cells, and their slopes by total effects with programs."""
         if self.guides is None:
-            return effect, np.ones(effect.shape)
+            return effect, np.ones_like(effect)
         return self.guides.joined(effect, nodes)
 
     def of_programs(self, nodes: IntArray, genes: IntArray) -> FloatArray:

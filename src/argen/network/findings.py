@@ -121,7 +121,7 @@ def penetrance_line(penetrance: Penetrance | None, config: InferenceConfig) -> s
 
 def _guides_said(guides: GuideStrengths | None) -> str:
     """Say whether the guides of a gene differ in strength; nothing where that is not known."""
-    if guides is None:
+    if guides is None or np.isnan(guides.uneven_p_value):
         return ""
     p_value = f"p = {guides.uneven_p_value:.2g}"
     if not guides.uneven:

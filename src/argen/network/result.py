@@ -107,9 +107,10 @@ class CausalNetwork:
         """Return how strong each guide is, and in what share of its cells it works.
 
         Columns ``node``, ``guide``, ``n_cells``, ``strength`` (1 in the mean over the cells of a
-        node, and for all guides where they are not sure to differ), ``own_strength`` from the cells
-        of the guide alone, with ``own_strength_error``, ``penetrance``, its interval and test. None
-        where guides are not known, or no gene with several tells anything.
+        node, and for all guides where they are not sure to differ, or cells escape),
+        ``own_strength`` from the cells of the guide alone, with ``own_strength_error``,
+        ``penetrance`` from them too, its interval and test. None where guides are not known, or no
+        gene with several tells anything.
         """
         found = None if self.penetrance is None else self.penetrance.guides
         return None if found is None else found.to_frame(self.nodes)
