@@ -79,6 +79,8 @@ def test_mudata_gets_the_keys_in_the_modality_of_the_genes(paper_screen_file, tm
         argen.to_mudata(network, mdata, modality="gex")
 
 
+# Older anndata warns of an index without cells.
+@pytest.mark.filterwarnings("ignore:Transforming to str index")
 def test_without_a_screen_there_are_no_cells(paper_network, tmp_path):
     (path,) = argen.export(paper_network, "h5mu", tmp_path)
     assert mudata.read_h5mu(path)["rna"].shape == (0, len(paper_network.genes))

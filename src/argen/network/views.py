@@ -77,7 +77,6 @@ def to_anndata(network: CausalNetwork, adata: AnnData | None = None) -> AnnData:
     if adata is None:
         adata = AnnData(
             X=np.zeros((0, len(network.genes)), dtype=np.float32),
-            obs=pd.DataFrame(index=pd.Index([], dtype=str)),
             var=pd.DataFrame(index=list(network.genes)),
         )
     missing = [gene for gene in network.genes if gene not in adata.var_names]
