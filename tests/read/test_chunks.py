@@ -112,7 +112,7 @@ def test_a_damaged_chunk_is_what_hdf5_says_it_is(file, compression):
     _, stored = dataset.id.read_direct_chunk((500,))
     dataset.id.write_direct_chunk((500,), b"\xff" * 8 + stored[8:])
     np.testing.assert_array_equal(unlocked(dataset)[1000:], dataset[1000:])
-    with pytest.raises(OSError, match="filter returned failure|inflate|LZF"):
+    with pytest.raises(OSError, match=r"filter returned failure|inflate|LZF"):
         unlocked(dataset)[0:1000]
 
 
