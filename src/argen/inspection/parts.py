@@ -83,10 +83,16 @@ class Parts:
                 )
         if target.is_table and self.n_controls:
             n_empty = int((np.diff(target.values.tocsr().indptr) == 0).sum())
-            become = "left out; without a control they would be the" if own else "the"
+            become = (
+                "left out. Where cells carry many guides, of which few were recorded, do without "
+                "control and add keep_others=True (--keep-others): then a perturbation is compared "
+                "with every cell that is without it."
+                if own
+                else "the controls, although guides that were not recorded may be in them."
+            )
             notes.findings.append(
                 f"{n_empty:,} cells carry nothing that obsm[{target.name!r}] lists. They are "
-                f"{become} controls, although guides that were not recorded may be in them."
+                f"{become}"
             )
 
     def _depth(self) -> Column | None:
