@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := demo
 
-.PHONY: demo quick test lint types bench docs clean
+.PHONY: demo quick test oldest lint types bench docs clean
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("argen needs Python 3.11 or newer: name one, as in make demo PYTHON=python3.12")'
@@ -30,6 +30,17 @@ quick: .venv/.with-test ## after every edit: no rates over many screens, process
 test: .venv/.with-test
 	$(PYTEST)
 
+# Apart from .venv, and by uv, as pip cannot choose the oldest versions.
+OLDEST := .venv-oldest/bin/python
+.venv-oldest/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	$(OLDEST) -m pip install --quiet --disable-pip-version-check uv
+	$(OLDEST) -m uv pip install --quiet --python $(OLDEST) --resolution lowest-direct -e ".[test]"
+	touch $@
+
+oldest: .venv-oldest/.installed ## the tests of quick with the oldest versions of what argen depends on
+	$(OLDEST) -m pytest -n auto --dist loadscope -m "not rates and not process and not browser and not whole"
+
 lint: .venv/.with-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,4 +64,4 @@ docs: .venv/.with-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf .venv build dist docs/_build demo_results
+	rm -rf .venv .venv-oldest build dist docs/_build demo_results
