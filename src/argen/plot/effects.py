@@ -218,7 +218,8 @@ def draw_truth(network: CausalNetwork, truth: Truth, *, ax: Axes | None = None) 
         if len(rows):
             middle, low, high = (rows[name].to_numpy() for name in ("effect", "ci_low", "ci_high"))
             ax.errorbar(
-                rows["true"], middle, yerr=[middle - low, high - middle], fmt=marker, color=colour,
+                rows["true"], middle, fmt=marker, color=colour,
+                yerr=[[*(middle - low)], [*(high - middle)]],
                 markersize=4, linewidth=0.7, alpha=0.8, label=f"{label} ({len(rows)})",
             )  # fmt: skip
     missed = table[~table["candidate"] & (table["true"] != 0)]

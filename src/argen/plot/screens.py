@@ -73,7 +73,8 @@ def draw_knockdown(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
                 for name in ("effect", "ci_low", "ci_high")
             )
             ax.errorbar(
-                place[rows], middle, yerr=[middle - low, high - middle], fmt=marker, color=colour,
+                place[rows], middle, fmt=marker, color=colour,
+                yerr=[[*(middle - low)], [*(high - middle)]],  # lists, for older matplotlib
                 markersize=4 if len(table) <= 100 else 2, linewidth=0.8,
                 label=f"{label} ({int(rows.sum())})",
             )  # fmt: skip

@@ -101,7 +101,7 @@ def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | 
         covariance = prepared.covariance(fit, model_share=model_share)
         parts.append((fit.coefficients[:n], covariance[:n, :n]))
     coefficients = np.array([coefficients for coefficients, _ in parts])
-    if np.linalg.matrix_rank(coefficients[1:]) < n:
+    if n and np.linalg.matrix_rank(coefficients[1:]) < n:
         return None
     return TwoStages(coefficients[1:], coefficients[0], np.array([noise for _, noise in parts]))
 
