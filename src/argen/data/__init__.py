@@ -12,6 +12,7 @@ from argen.data.guides import Guides
 from argen.data.parts import only_cells, without_gene, without_perturbation
 from argen.data.perturbseq import (
     CONTROL,
+    ENOUGH_CONTROLS,
     NOT_MEASURED,
     Panel,
     PerturbSeqData,
@@ -24,6 +25,7 @@ from argen.data.stored import StoredArray
 
 __all__ = [
     "CONTROL",
+    "ENOUGH_CONTROLS",
     "GENES_AT_ONCE",
     "MOST_CELLS_OF_A_TILE",
     "NOT_MEASURED",

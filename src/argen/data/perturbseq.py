@@ -21,6 +21,8 @@ from argen.errors import InputError, first_few, listed
 CONTROL = -1
 # Why a perturbed gene has no node, in ``left_out``.
 NOT_MEASURED = "not a measured gene"
+# From so many on what they share is small by itself, however many cells a perturbation has.
+ENOUGH_CONTROLS = 100
 # Names that a summary lists of those read as others; the table has them all.
 MOST_NAMES_SHOWN = 20
 

@@ -11,7 +11,7 @@ import pandas as pd
 from argen.arrays import FloatArray, IntArray
 from argen.inspection import names
 from argen.inspection.candidates import Candidate, crossed
-from argen.read import kind_of_label
+from argen.read import is_number, kind_of_label
 
 _MOST_LEVELS = 100
 # Least correlation of a depth with the sums of rows of which genes may have been left out.
@@ -31,15 +31,6 @@ def _columns(obs: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     return ((str(name), values) for name, values in obs.items())
 
 
-def _is_number(values: pd.Series) -> bool:
-    is_type = pd.api.types
-    return bool(
-        is_type.is_numeric_dtype(values)
-        and not is_type.is_bool_dtype(values)
-        and not is_type.is_complex_dtype(values)
-    )
-
-
 def depths(obs: pd.DataFrame, row_sums: FloatArray | None) -> list[Column]:
     """Find columns of depth, the most likely first.
 
@@ -49,7 +40,7 @@ def depths(obs: pd.DataFrame, row_sums: FloatArray | None) -> list[Column]:
     graded = []
     for name, values in _columns(obs):
         place = names.rank(name, names.DEPTH)
-        if not _is_number(values) or (place is None and names.NO_DEPTH.search(names.plain(name))):
+        if not is_number(values) or (place is None and names.NO_DEPTH.search(names.plain(name))):
             continue
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
         if not np.isfinite(numbers).all() or (numbers < 0).any() or not numbers.any():
@@ -97,7 +88,7 @@ def mito_share(obs: pd.DataFrame) -> Column | None:
     found = []
     for name, values in _columns(obs):
         place = names.rank(name, names.MITO)
-        if place is None or not _is_number(values):
+        if place is None or not is_number(values):
             continue
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
         if (
@@ -134,7 +125,7 @@ def batches(
             why = f"is missing in {n_missing:,} cells"
         elif n_levels > _MOST_LEVELS or n_levels > n_controls / 3:
             why = f"has {n_levels:,} levels for {n_controls:,} control cells"
-        elif _is_number(values) and (values % 1 != 0).any():
+        elif is_number(values) and (values % 1 != 0).any():
             why = "holds fractions"
         own = np.asarray(pd.factorize(values)[0], dtype=np.int64)
         if not why and target is not None and target.codes is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from argen.checks import Finding, knockdown_findings
-from argen.data import PerturbSeqData
+from argen.data import ENOUGH_CONTROLS, PerturbSeqData
 from argen.errors import listed
 from argen.network import WORKS, Severity, left_out_findings
 from argen.qc.candidates import FEWEST_EXPECTED
@@ -15,8 +15,6 @@ from argen.qc.guides import GUIDE_ALPHA
 _CONTROLS = "controls (every perturbation has cells to be compared with)"
 _SINGLE = "cells (each droplet held one)"
 _AGREE = "guides (those of a gene do the same to it)"
-# From so many on what they share is small by itself, however many cells a perturbation has.
-ENOUGH_CONTROLS = 100
 # Share of cells that look like two from which it is worth a word.
 MANY_DOUBTFUL = 0.01
 _HIDDEN = "nodes (what is left out is hidden)"

@@ -1,6 +1,6 @@
 """Reading screens: from files and objects to checked input."""
 
-from argen.read.cells import in_query
+from argen.read.cells import in_query, is_number
 from argen.read.columns import read_columns, read_gene_column, read_labels
 from argen.read.files import OpenAnnData
 from argen.read.labels import (
@@ -34,6 +34,7 @@ __all__ = [
     "counts_of_normalised",
     "guide_rule",
     "in_query",
+    "is_number",
     "joined_labels",
     "kind_of_label",
     "look_at_matrices",

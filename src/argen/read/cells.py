@@ -92,7 +92,7 @@ def library_size(
         source = "row sums of all measured genes (none was named)"
     else:
         sizes, source = column_of(obs, name, "library size"), f"obs[{name!r}]"
-        if not _is_number(sizes):
+        if not is_number(sizes):
             raise InputError(f"The library size {source} is not numeric. Name a column of counts.")
     values = np.array(sizes.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
     bad = ~np.isfinite(values) | (values <= 0)
@@ -110,7 +110,8 @@ def library_size(
     return values, source
 
 
-def _is_number(values: pd.Series) -> bool:
+def is_number(values: pd.Series) -> bool:
+    """Whether a column holds real numbers, and not truth values."""
     is_type = pd.api.types
     return bool(
         is_type.is_numeric_dtype(values)

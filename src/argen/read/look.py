@@ -11,14 +11,12 @@ import pandas as pd
 
 from argen.arrays import FloatArray
 from argen.errors import InputError
-from argen.read.cells import cell_filter, covariate_table, library_size
+from argen.read.cells import covariate_table, library_size
 from argen.read.files import OpenAnnData
-from argen.read.genes import gene_names
 from argen.read.matrices import BlockMatrix, CompressedMatrix, block_matrix, is_real
-from argen.read.nodes import select_nodes
 from argen.read.options import ReadOptions
-from argen.read.raw_counts import MOST_DUST, find_matrix
-from argen.read.targets import carried_perturbations
+from argen.read.raw_counts import MOST_DUST
+from argen.read.selection import select_by_tables
 
 _CELLS_LOOKED_AT = 500
 
@@ -98,15 +96,8 @@ def _row_sums(blocks: BlockMatrix) -> FloatArray | None:
 def refusal(opened: OpenAnnData, options: ReadOptions) -> str | None:
     """Return what reading would say against options, as far as that is known without counts."""
     try:
-        _, gene_table, _ = find_matrix(opened, options.layer)
-        symbols = options.gene_symbols
-        if symbols is None and opened.symbols in gene_table.columns:
-            symbols = opened.symbols
-        genes = gene_names(gene_table, symbols, options)
-        passed = cell_filter(opened.obs, options.cells)
-        carried = carried_perturbations(opened, passed, options)
-        chosen = select_nodes(carried, genes, gene_table, options)
-        obs = opened.obs[passed][chosen.used]
+        chosen = select_by_tables(opened, options)
+        obs = opened.obs[chosen.passed][chosen.nodes.used]
         library_size(obs, options.library_size, np.ones(len(obs)))
         covariate_table(obs, options.covariates)
     except InputError as error:

@@ -215,15 +215,9 @@ def _mean(value: object, option: str) -> float:
     return float(value)
 
 
-def _folder(value: object, option: str) -> Path:
+def _path(value: object, option: str, *, of: str) -> Path:
     if not isinstance(value, str | os.PathLike):
-        raise InputError(f"{option} must be the path of a folder, not {value!r}.")
-    return Path(value)
-
-
-def _table(value: object, option: str) -> Path:
-    if not isinstance(value, str | os.PathLike):
-        raise InputError(f"{option} must be the path of a table, not {value!r}.")
+        raise InputError(f"{option} must be the path of a {of}, not {value!r}.")
     return Path(value)
 
 
@@ -278,7 +272,7 @@ _FORMS: dict[str, Callable[[object, str], object]] = {
     "min_sink_mean": _mean,
     "panel": partial(whole_number, least=0),
     "min_cells": partial(whole_number, least=1),
-    "obs": _table,
+    "obs": partial(_path, of="table"),
     "modality": _text,
     "aliases": _renaming,
     "match_genes": _match,
@@ -290,6 +284,6 @@ _FORMS: dict[str, Callable[[object, str], object]] = {
     "keep_others": _true_or_false,
     "target_names": _key_or_names,
     "memory": lambda value, _: most_bytes(value),
-    "scratch": _folder,
+    "scratch": partial(_path, of="folder"),
     "strict": _true_or_false,
 }

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from argen.arrays import IntArray
 from argen.data import (
+    ENOUGH_CONTROLS,
     PerturbSeqData,
     explained_columns,
     is_categorical,
@@ -29,8 +30,6 @@ from argen.read.selection import select_from
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-_ENOUGH_CONTROLS = 100
 
 
 def read_perturbseq(
@@ -122,7 +121,7 @@ def _report_few_controls(data: PerturbSeqData, *, strict: bool) -> None:
     knock-down to a half is a log ratio of 0.69.
     """
     n_typical = int(np.median(data.n_perturbed))
-    n_needed = min(n_typical, _ENOUGH_CONTROLS)
+    n_needed = min(n_typical, ENOUGH_CONTROLS)
     # Where cells carry several perturbations, those without one are compared with it.
     if data.n_controls >= n_needed or not data.one_per_cell:
         return

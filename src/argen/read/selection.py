@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
@@ -52,13 +53,21 @@ class Selected:
     read_as: list[ReadAs]
 
 
-def select_from(
-    opened: OpenAnnData, options: ReadOptions, store: TileStore, threads: int
-) -> Selected:
-    """Choose cells, nodes and sinks by the tables of a screen, then read the counts once.
+@dataclass(frozen=True, slots=True)
+class ByTables:
+    """What options choose of a screen by its tables alone, before counts are read."""
 
-    So are those of the panel, which a look at some of the cells has chosen.
-    """
+    matrix: BlockMatrix
+    name: str  # of the matrix
+    genes: GeneNames
+    gene_table: pd.DataFrame
+    passed: BoolArray  # (n_cells of the file,) the filter of cells
+    carried: Carried
+    nodes: NodeSelection
+
+
+def select_by_tables(opened: OpenAnnData, options: ReadOptions) -> ByTables:
+    """Choose matrix, genes, cells and nodes without reading a count."""
     matrix, gene_table, name = find_matrix(opened, options.layer)
     symbols = options.gene_symbols
     if symbols is None and opened.symbols in gene_table.columns:
@@ -66,16 +75,28 @@ def select_from(
     genes = gene_names(gene_table, symbols, options)
     passed = cell_filter(opened.obs, options.cells)
     carried = carried_perturbations(opened, passed, options)
-    first = select_nodes(carried, genes, gene_table, options)
+    nodes = select_nodes(carried, genes, gene_table, options)
+    return ByTables(matrix, name, genes, gene_table, passed, carried, nodes)
+
+
+def select_from(
+    opened: OpenAnnData, options: ReadOptions, store: TileStore, threads: int
+) -> Selected:
+    """Choose cells, nodes and sinks by the tables of a screen, then read the counts once.
+
+    So are those of the panel, which a look at some of the cells has chosen.
+    """
+    found = select_by_tables(opened, options)
+    genes, passed, carried, first = found.genes, found.passed, found.carried, found.nodes
     sinks = select_sinks(options.sinks, set(first.columns.values()), genes)
     columns = np.array([*first.columns.values(), *sinks], dtype=np.int64)
     wanted = Wanted(passed, _among(passed, first.used), columns)
-    check = RawCounts(opened, name, genes.identifiers, options.round)
-    counts, row_sums, panel = _read(matrix, wanted, options.panel, check, store, threads)
+    check = RawCounts(opened, found.name, genes.identifiers, options.round)
+    counts, row_sums, panel = _read(found.matrix, wanted, options.panel, check, store, threads)
     of_targets = counts.part(0, len(columns))
 
     nodes = _with_counts(first, of_targets, carried, genes, options)
-    check_enough(nodes, genes, gene_table, strict=options.strict)
+    check_enough(nodes, genes, found.gene_table, strict=options.strict)
     still = nodes.used[first.used]
     is_sink, left_out_sinks = _sinks_with_counts(
         sinks, of_targets, len(first.columns), still, genes, options.min_sink_mean
