@@ -117,6 +117,15 @@ STRUCTURES = {
                          dtype=h5py.string_dtype()),
         "obs is not a table: its column .* has 300 rows, and '_index' has 301",
     ),
+    "categories have two dimensions": (
+        lambda file: put(file["obs/perturbation"], "categories",
+                         file["obs/perturbation/categories"][...][:, None],
+                         dtype=h5py.string_dtype()),
+        "obs is not a table: its column 'perturbation' is no list of values",
+    ),
+    "a name has a line break": (
+        lambda file: file.move("obs", "obs\n"), r"but not AnnData: .* found .*obs\\n",
+    ),
 }  # fmt: skip
 
 
@@ -148,6 +157,23 @@ def test_tables_of_another_shape(screen, tmp_path, value, words):
         put(file["obsm"], "guides", value)
     with pytest.raises(argen.InputError, match=words):
         argen.read_perturbseq(path, argen.ReadOptions(**TABLE))
+
+
+@pytest.mark.parametrize("place", ["uns/names", "obsm/guides"])
+def test_a_store_with_a_part_that_zarr_does_not_know(screen, tmp_path, place):
+    screen.obsm["guides"] = np.tile(np.eye(3, 2, dtype=np.int8), (100, 1))
+    screen.uns["names"] = np.array(["STAT1", "STAT2"])
+    path = written(screen, tmp_path / "screen.zarr")
+    options = argen.ReadOptions(target="guides", target_names="names")
+    assert argen.read_perturbseq(path, options).n_nodes == 2
+    file = path / place / (".zarray" if (path / place / ".zarray").exists() else "zarr.json")
+    description = json.loads(file.read_text("utf-8"))
+    changed = {"order": "../.."} if "order" in description else {"data_type": "../.."}
+    file.write_text(json.dumps(description | changed), "utf-8")
+    for consolidated in path.glob(".zmetadata"):
+        consolidated.unlink()
+    with pytest.raises(argen.InputError, match=r"cannot be read as AnnData: .*\.\./\.\."):
+        argen.read_perturbseq(path, options)
 
 
 def test_a_table_of_other_cells(screen, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from argen.errors import InputError, first_line
+from argen.errors import InputError, first_line, listed
 from argen.read.guard import check_hdf5, check_kind, check_zarr
 from argen.read.matrices import native, read_element, stored_matrix
 
@@ -183,10 +183,11 @@ class _Parts(Mapping[str, Any]):
         return name in list(self)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(map(str, self._group))
+        with reading(self._path, Exception):  # zarr looks into each part to list them
+            return iter([str(name) for name in self._group])
 
     def __len__(self) -> int:
-        return len(self._group)
+        return len(list(iter(self)))
 
 
 def _check_rows(value: Any, cells: pd.Index, name: str) -> None:
@@ -274,8 +275,8 @@ def _check_groups(path: Path, groups: set[str]) -> None:
         kind = "a zarr store" if path.is_dir() else "HDF5"
         raise InputError(
             f"{str(path)!r} is {kind} but not AnnData: expected obs and var, found "
-            f"{', '.join(sorted(groups)[:5]) or 'nothing'}. Load it with scanpy and write it "
-            "with adata.write_h5ad(...)."
+            f"{listed(sorted(groups)) or 'nothing'}. Load it with scanpy and write it with "
+            "adata.write_h5ad(...)."
         )
 
 
