@@ -18,7 +18,7 @@ MODULES = [argen, argen.analysis, argen.method, argen.checks, argen.plot, argen.
 # Handed out to the rooms above, not to users.
 FOR_OTHER_ROOMS = {
     "FEEDBACK", "MEDIAN_CHI2", "NEGATIVE", "NEUTRAL", "OTHER", "POSITIVE", "compare_strength",
-    "check_balance", "check_knockdowns", "guide_effects", "intervention_table",
+    "check_cells", "check_knockdowns", "guide_effects", "intervention_table",
     "knockdown_findings", "knockdown_table", "Method", "method_of", "new_figure", "others_of",
     "shown_p", "slope_and_agreement", "stability_table", "write_grid_figure",
     "write_grid_page", "write_paper_figures",

@@ -18,8 +18,12 @@ FLOORS = (
 )  # fmt: skip
 # Rooms within a room, from the ground up; what else is in the room comes before or after them all.
 INNER_FLOORS = {
-    "checks": ("findings", "cells", "guides", "instruments", "null", "edges", "again", "checking")
-}
+    "read": (
+        "tables", "stored", "formats", "counts", "options", "choice", "selection", "look",
+        "reading", "columns",
+    ),
+    "checks": ("findings", "cells", "guides", "instruments", "null", "edges", "again", "checking"),
+}  # fmt: skip
 ROOT_FILES = {"__init__", "__main__", "arrays", "config", "errors", "iv", "machine"}
 FOREIGN_TO_KERNELS = {"anndata", "dask", "distributed", "matplotlib", "networkx", "pandas", "rich"}
 
@@ -45,7 +49,7 @@ def imports(source: str) -> list[tuple[str, str | None, bool]]:
 
 
 def room(module: str) -> tuple[str, ...]:
-    """The room that a module is in, and within ``checks`` the inner room too."""
+    """The room that a module is in, and the inner room where that has floors of its own."""
     outer, *rest = module.removesuffix(".__init__").split(".")
     return (outer, rest[0]) if outer in INNER_FLOORS and rest else (outer,)
 

@@ -32,7 +32,7 @@ from argen.data import GeneCounts
 from argen.engine import Effects, Fitted
 from argen.files import digest
 from argen.plot import stability_table
-from argen.read.scratch import Kept
+from argen.read.counts.scratch import Kept
 from argen.run.checkpoint import StageCheckpoint
 from argen.study import chosen_settings, chosen_variants
 from argen.study.grid import Replicate, complete, finished_rows

@@ -51,6 +51,20 @@ def test_fit_takes_what_is_recognised_and_says_so(path, tmp_path, capsys):
     assert one.provenance["input_sha256"] == other.provenance["input_sha256"]
 
 
+def test_other_commands_take_what_is_recognised(path, tmp_path, capsys):
+    said = f"Taken as recognised (argen inspect says why):\n{argen.inspect(path).command()}\n"
+    out = tmp_path / "out"
+    quick = {"check": ["--null-tests", "0"], "stability": ["--resamples", "2"], "qc": []}
+    for command, options in quick.items():
+        assert run(command, str(path), *options, "--out", str(out / command)) == 0
+        assert capsys.readouterr().out.startswith(said)
+    assert run("fit", str(path), "--out", str(out / "fit"), "--quiet", "--no-report") == 0
+    first, second = argen.load(out / "fit").nodes[:2]
+    ends = ["--result", str(out / "fit"), "--parent", first, "--child", second]
+    assert run("expression", str(path), *ends, "--out", str(out / "expression")) == 0
+    assert capsys.readouterr().out.startswith(said)
+
+
 def test_fit_with_some_options_wants_the_target(path, tmp_path, capsys):
     assert run("fit", str(path), "--covariates", "batch", "--out", str(tmp_path / "out")) == 2
     assert "--target requires an argument. argen inspect FILE says" in capsys.readouterr().err

@@ -18,9 +18,9 @@ from scipy import sparse
 
 import argen
 from argen.data.counts import StoredArray, Tile
-from argen.read import matrices
-from argen.read.at_once import AtOnce, read_at_once
-from argen.read.scratch import TileStore, most_bytes
+from argen.read.counts.at_once import AtOnce, read_at_once
+from argen.read.counts.scratch import TileStore, most_bytes
+from argen.read.stored import matrices
 
 HERE = Path(__file__).parent
 FORMATS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.asarray}

@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from argen.read import chunks
-from argen.read.chunks import ChunkedDataset, unlocked
+from argen.read.stored import chunks
+from argen.read.stored.chunks import ChunkedDataset, unlocked
 
 LENGTH = 5000
 FILTERS = {

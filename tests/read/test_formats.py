@@ -116,7 +116,7 @@ def test_cell_ranger_without_guides(parts, expected, tmp_path):
 
 
 def test_a_file_of_cell_ranger_is_read_in_blocks(expected, outs, cell_table, monkeypatch):
-    from argen.read import matrices
+    from argen.read.stored import matrices
 
     monkeypatch.setattr(matrices, "MOST_ENTRIES_OF_A_BLOCK", 300)
     path = outs / "filtered_feature_bc_matrix.h5"

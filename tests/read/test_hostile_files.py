@@ -284,7 +284,7 @@ def test_what_says_that_it_is_huge(screen, tmp_path, change, words, options):
 
 def test_a_table_that_does_not_fit_in_memory(screen, read, tmp_path, monkeypatch):
     path = written(screen, tmp_path / "screen.h5ad")
-    monkeypatch.setattr("argen.read.guard.free_memory", lambda: 20_000)
+    monkeypatch.setattr("argen.read.stored.guard.free_memory", lambda: 20_000)
     with pytest.raises(argen.InputError, match=r"obs takes .* kB of memory, which this machine"):
         read(path)
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from argen.read.labels import (
+from argen.read.choice.labels import (
     close_names,
     control_labels,
     guide_rule,

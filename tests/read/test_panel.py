@@ -8,10 +8,11 @@ from anndata import AnnData
 from scipy import sparse
 
 import argen
-from argen.read import matrices, panel
-from argen.read.panel import choose_panel
-from argen.read.scratch import TileStore
-from argen.read.tiling import tile_counts
+from argen.read.counts import panel
+from argen.read.counts.panel import choose_panel
+from argen.read.counts.scratch import TileStore
+from argen.read.counts.tiling import tile_counts
+from argen.read.stored import matrices
 
 NODES = ["n0", "n1", "n2"]
 N_CELLS = 600

@@ -1,7 +1,7 @@
 """Whether the assumptions behind a network hold, with the evidence."""
 
 from argen.checks.again import held_out, sensitivity, stability
-from argen.checks.cells import check_balance, others_of
+from argen.checks.cells import check_cells, others_of
 from argen.checks.checking import check
 from argen.checks.edges import intervention_table, slope_and_agreement
 from argen.checks.findings import Diagnostics
@@ -13,7 +13,7 @@ __all__ = [
     "Diagnostics",
     "Finding",
     "check",
-    "check_balance",
+    "check_cells",
     "check_knockdowns",
     "guide_effects",
     "held_out",

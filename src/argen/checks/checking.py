@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from argen.checks.cells import check_balance, others_of, refuse_others_network
+from argen.checks.cells import check_cells, others_of, refuse_others_network
 from argen.checks.edges import check_edges
 from argen.checks.findings import Diagnostics
 from argen.checks.guides import check_guides
@@ -85,7 +85,7 @@ def check(
     rng = np.random.default_rng(rng)
     return check_null_screens(network, data, n_null_tests, rng).joined(
         check_instruments(network, data, every_edge=every_edge),
-        check_balance(data, others),
+        check_cells(data, others),
         check_guides(network, data, rng),
         check_edges(network),
     )

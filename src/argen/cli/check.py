@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import pandas as pd
 from cyclopts import Parameter, validators
@@ -13,7 +13,7 @@ from argen import checks
 from argen.cli import console
 from argen.cli.findings import show_findings
 from argen.cli.options import CHECKS, INPUT, METHOD, OUTPUT
-from argen.cli.reading import announce_compiling, read_screen, split_list
+from argen.cli.reading import announce_compiling, read_screen, recognised, split_list
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
@@ -90,8 +90,8 @@ def check(
             show_findings(checks.check(network), network, out)
         return
     options.refuse_alone()
-    screen = screen or _refuse_screen(file)
     with console.results_in(out):
+        screen = screen or recognised(file)
         announce_compiling()
         data = read_screen(file, screen, config.threads)
         if options.held_out == "guides" and data.guides is None:
@@ -195,13 +195,6 @@ def _refuse_for_result(
             f"{str(result)!r} is a result, whose options of the method are what they are: check "
             "it without others, or infer again with argen fit."
         )
-
-
-def _refuse_screen(file: Path) -> NoReturn:
-    raise InputError(
-        f"{str(file)!r} is no result of argen fit: to check a screen, add --target and the other "
-        "options of argen fit."
-    )
 
 
 def _refuse_unknown(names: list[str], labels: pd.Series) -> None:

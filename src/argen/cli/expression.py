@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from argen.cli import console
 from argen.cli.options import INPUT, OUTPUT, Format
-from argen.cli.reading import read_screen
+from argen.cli.reading import read_screen, recognised
 from argen.network import load
 from argen.plot import write_expression
 from argen.read import ReadOptions
@@ -19,7 +19,7 @@ def expression(
     file: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    screen: Annotated[ReadOptions, Parameter(name="*", group=INPUT)],
+    screen: Annotated[ReadOptions | None, Parameter(name="*", group=INPUT)] = None,
     result: Path,
     parent: str,
     child: str,
@@ -45,6 +45,6 @@ def expression(
     """
     network = load(result)
     with console.results_in(out):
-        data = read_screen(file, screen)
+        data = read_screen(file, screen or recognised(file))
         paths = write_expression(network, data, parent, child, out, file_format=format_)
     console.out.print(f"{paths[0].name} and its table (.tsv) are in {out}")

@@ -13,11 +13,10 @@ from cyclopts import Parameter
 
 from argen.cli import console
 from argen.cli.options import INPUT, METHOD, OUTPUT, RunOptions
-from argen.cli.reading import announce_compiling, read_screen, recognised
+from argen.cli.reading import announce_compiling, as_typed, read_screen, recognised
 from argen.config import InferenceConfig
 from argen.errors import InputError, WriteError
 from argen.files import writing
-from argen.inspection import flags
 from argen.method import Method, infer_by
 from argen.network import CausalNetwork, write_results
 from argen.read import ReadOptions
@@ -40,9 +39,6 @@ def fit(
     quiet: Annotated[bool, Parameter(group=OUTPUT)] = False,
 ) -> None:
     """Infer the causal network of a screen and write the results folder.
-
-    Without options of the input, what ``argen inspect`` recognises is taken, if nothing is
-    ambiguous.
 
     Parameters
     ----------
@@ -82,8 +78,7 @@ def _fitted(
         command = shlex.join(sys.argv)
         if screen is None:
             screen = recognised(file, quiet=quiet)
-            typed = [word for pair in flags(screen) for word in pair if word]
-            command = shlex.join([*sys.argv, *typed])
+            command = shlex.join([*sys.argv, *as_typed(screen)])
         data = read_screen(file, screen, config.threads)
         if not quiet:
             console.out.print(f"{data.summary()}\n")

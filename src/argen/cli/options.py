@@ -13,8 +13,9 @@ from cyclopts import Group, Parameter, Token, convert
 INPUT = Group(
     "Input columns",
     help=(
-        "Lists are typed as A,B; genes also as a file with one a line. For several labels of the "
-        "controls, repeat --control."
+        "Without any of these, what argen inspect recognises is taken and printed, if nothing is "
+        "ambiguous. Lists are typed as A,B; genes also as a file with one a line. For several "
+        "labels of the controls, repeat --control."
     ),
     sort_key=1,
 )

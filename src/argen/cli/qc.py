@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from argen.analysis import read_gmt
 from argen.cli import console
 from argen.cli.options import CHOICE, INPUT, METHOD, OUTPUT
-from argen.cli.reading import announce_compiling, read_screen, split_list
+from argen.cli.reading import announce_compiling, as_typed, read_screen, recognised, split_list
 from argen.config import InferenceConfig
 from argen.errors import InputError, first_few, nearest
 from argen.qc import NODES_FILE, NodeChoice, QualityControl, quality_control
@@ -56,7 +56,7 @@ def qc(
     file: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    screen: Annotated[ReadOptions, Parameter(name="*", group=INPUT)],
+    screen: Annotated[ReadOptions | None, Parameter(name="*", group=INPUT)] = None,
     config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
     choice: Annotated[NodeChoice, Parameter(name="*", group=CHOICE)] = NodeChoice(),
     groups: GroupOptions = GroupOptions(),
@@ -72,6 +72,10 @@ def qc(
         Folder for candidates.tsv, the list of chosen nodes (nodes.txt), the summary, and the table
         of each check; files of an earlier run are replaced.
     """
+    typed = sys.argv[1:]
+    if screen is None:
+        screen = recognised(file)
+        typed += as_typed(screen)
     among = _among(file, screen, groups)
     with console.results_in(out):
         announce_compiling()
@@ -88,7 +92,7 @@ def qc(
     if len(found.nodes) >= 2:
         console.out.print(
             f"{len(found.nodes)} nodes leave {found.n_cells:,} of {data.n_cells:,} cells. "
-            f"To infer their network:\n  {fit_command(sys.argv[1:], out / NODES_FILE)}"
+            f"To infer their network:\n  {fit_command(typed, out / NODES_FILE)}"
         )
 
 

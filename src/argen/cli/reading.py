@@ -15,7 +15,7 @@ from argen.data import PerturbSeqData
 from argen.errors import InputError
 from argen.files import reading
 from argen.glm import on_compiling
-from argen.inspection import inspect, visible
+from argen.inspection import flags, inspect, visible
 from argen.network import CausalNetwork
 from argen.read import ReadOptions, read_perturbseq
 from argen.simulate import Truth
@@ -56,6 +56,11 @@ def recognised(file: Path, *, quiet: bool = False) -> ReadOptions:
     if not quiet:
         console.out.print(f"Taken as recognised (argen inspect says why):\n{found.command()}\n")
     return found.options
+
+
+def as_typed(options: ReadOptions) -> list[str]:
+    """Options of the input as the words of a command."""
+    return [word for pair in flags(options) for word in pair if word]
 
 
 def announce_compiling(*, quiet: bool = False) -> None:

@@ -11,7 +11,7 @@ from argen import checks
 from argen.cli import console
 from argen.cli.findings import show_findings
 from argen.cli.options import INPUT, METHOD, OUTPUT
-from argen.cli.reading import announce_compiling, read_screen
+from argen.cli.reading import announce_compiling, read_screen, recognised
 from argen.config import InferenceConfig
 from argen.method import infer_network
 from argen.read import ReadOptions
@@ -21,7 +21,7 @@ def stability(
     file: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    screen: Annotated[ReadOptions, Parameter(name="*", group=INPUT)],
+    screen: Annotated[ReadOptions | None, Parameter(name="*", group=INPUT)] = None,
     config: Annotated[InferenceConfig, Parameter(name="*", group=METHOD)] = InferenceConfig(),
     resamples: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 100,
     scheme: Literal["subsample", "bootstrap"] = "subsample",
@@ -49,7 +49,7 @@ def stability(
     """
     with console.results_in(out):
         announce_compiling()
-        data = read_screen(file, screen, config.threads)
+        data = read_screen(file, screen or recognised(file), config.threads)
         network = infer_network(data, config)
         with console.progress() as shown:
             found = checks.stability(

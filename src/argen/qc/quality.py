@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.checks import Diagnostics, check_balance, knockdown_table, others_of
+from argen.checks import Diagnostics, check_cells, knockdown_table, others_of
 from argen.config import InferenceConfig
 from argen.corrections import Penetrance, estimate_penetrance
 from argen.data import PerturbSeqData, require_screen
@@ -123,7 +123,7 @@ def quality_control(
     )
     penetrance = _penetrance(data, screen, config)
     knockdown = knockdown_table(screen, confidence=config.confidence, penetrance=penetrance)
-    balance = check_balance(data, others)
+    balance = check_cells(data, others)
     guides, of_guides = guide_knockdowns(data)
     doubtful = doublet_like(data, others)
     table = measured_candidates(data, screen, knockdown)

@@ -1,25 +1,25 @@
 """Reading screens: from files and objects to checked input."""
 
-from argen.read.cells import in_query, is_number
-from argen.read.columns import read_columns, read_gene_column, read_labels
-from argen.read.files import OpenAnnData
-from argen.read.labels import (
+from argen.read.choice import (
+    MIN_GUIDE_COUNTS,
     ControlLabels,
     GuideRule,
     Joined,
     close_names,
     control_labels,
     guide_rule,
+    in_query,
+    is_number,
     joined_labels,
     kind_of_label,
     shell_patterns,
 )
+from argen.read.columns import read_columns, read_gene_column, read_labels
+from argen.read.counts import counts_of_normalised
+from argen.read.formats import OpenAnnData, open_screen
 from argen.read.look import MatrixLook, look_at_matrices, refusal
-from argen.read.normalised import counts_of_normalised
-from argen.read.opening import open_screen
 from argen.read.options import ReadOptions
 from argen.read.reading import read_perturbseq
-from argen.read.targets import MIN_GUIDE_COUNTS
 
 __all__ = [
     "MIN_GUIDE_COUNTS",

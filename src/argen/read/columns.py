@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from argen.read.cells import cell_filter, column_of
-from argen.read.opening import open_screen
+from argen.read.choice import carried_perturbations, cell_filter, column_of
+from argen.read.formats import open_screen
 from argen.read.options import ReadOptions
-from argen.read.targets import carried_perturbations
 
 
 def read_columns(given: object, names: list[str], options: ReadOptions) -> pd.DataFrame:

@@ -11,12 +11,12 @@ import pandas as pd
 
 from argen.arrays import FloatArray
 from argen.errors import InputError
-from argen.read.cells import covariate_table, library_size
-from argen.read.files import OpenAnnData
-from argen.read.matrices import BlockMatrix, CompressedMatrix, block_matrix, is_real
+from argen.read.choice import covariate_table, library_size
+from argen.read.counts import MOST_DUST
+from argen.read.formats import OpenAnnData
 from argen.read.options import ReadOptions
-from argen.read.raw_counts import MOST_DUST
 from argen.read.selection import select_by_tables
+from argen.read.stored import BlockMatrix, CompressedMatrix, block_matrix, is_real
 
 _CELLS_LOOKED_AT = 500
 

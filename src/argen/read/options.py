@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from argen.errors import InputError, first_few
-from argen.read.scratch import most_bytes
+from argen.read.counts import most_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,12 +20,10 @@ from argen.data import (
 )
 from argen.errors import ArgenWarning, InputError, first_few
 from argen.machine import usable_cores
-from argen.read.cells import covariate_table, library_size
-from argen.read.guides import named_guides
-from argen.read.nodes import report_dropped
-from argen.read.opening import open_screen
+from argen.read.choice import covariate_table, library_size, named_guides, report_dropped
+from argen.read.counts import TileStore
+from argen.read.formats import open_screen
 from argen.read.options import ReadOptions, whole_number
-from argen.read.scratch import TileStore
 from argen.read.selection import select_from
 
 if TYPE_CHECKING:

@@ -11,27 +11,36 @@ from scipy import sparse
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import GeneCounts, Guides, Panel
 from argen.errors import InputError
-from argen.read.cells import cell_filter
-from argen.read.files import OpenAnnData
-from argen.read.genes import GeneNames, gene_names
-from argen.read.guides import carried_guides
-from argen.read.matrices import BlockMatrix
-from argen.read.names import ReadAs, genes_read, names_read
-from argen.read.nodes import (
+from argen.read.choice import (
     NO_COUNT,
+    Carried,
     Fate,
+    GeneNames,
     NodeSelection,
+    ReadAs,
+    carried_guides,
+    carried_perturbations,
+    cell_filter,
     check_enough,
     drop_nodes,
+    gene_names,
+    genes_read,
+    names_read,
     select_nodes,
     select_sinks,
 )
+from argen.read.counts import (
+    Kept,
+    RawCounts,
+    TileStore,
+    Wanted,
+    choose_panel,
+    find_matrix,
+    tile_counts,
+)
+from argen.read.formats import OpenAnnData
 from argen.read.options import ReadOptions
-from argen.read.panel import choose_panel
-from argen.read.raw_counts import RawCounts, find_matrix
-from argen.read.scratch import Kept, TileStore
-from argen.read.targets import Carried, carried_perturbations
-from argen.read.tiling import Wanted, tile_counts
+from argen.read.stored import BlockMatrix
 
 NO_GUIDE = "no guide was found in them, which is not a guide that targets nothing"
 

@@ -1,12 +1,12 @@
-"""Columns of the cells: whether chance decided which cell got which guide."""
+"""Columns of the cells: whether chance decided which cell got which guide; and their sizes."""
 
 from argen.checks.cells.balance import LIBRARY_SIZE
-from argen.checks.cells.checking import check_balance
+from argen.checks.cells.checking import check_cells
 from argen.checks.cells.columns import others_of, refuse_others_network, rows_of
 
 __all__ = [
     "LIBRARY_SIZE",
-    "check_balance",
+    "check_cells",
     "others_of",
     "refuse_others_network",
     "rows_of",

@@ -10,7 +10,7 @@ import pandas as pd
 from argen.arrays import BoolArray, FloatArray
 from argen.data import formula_columns
 from argen.errors import InputError, first_few, first_line, nearest
-from argen.read.query import evaluated
+from argen.read.choice.query import evaluated
 
 _HOW_TO_QUOTE = (
     " Put text in quotes, as in lane == 'L1', and names with spaces or dots between backticks."

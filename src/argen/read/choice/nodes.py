@@ -13,10 +13,10 @@ import pandas as pd
 from argen.arrays import BoolArray, IntArray
 from argen.data import NOT_MEASURED
 from argen.errors import ArgenWarning, InputError, first_few, nearest
-from argen.read.genes import GeneNames
-from argen.read.labels import close_names, guide_rule, joined_labels
+from argen.read.choice.genes import GeneNames
+from argen.read.choice.labels import close_names, guide_rule, joined_labels
+from argen.read.choice.targets import Carried
 from argen.read.options import ReadOptions
-from argen.read.targets import Carried
 
 # Kind, name, number of cells and reason of what is left out.
 Fate: TypeAlias = tuple[str, str, int, str]

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from argen.errors import InputError, first_few
-from argen.read.files import OpenAnnData, version_of
+from argen.read.formats.anndata import OpenAnnData, version_of
 from argen.read.tables import is_parquet, read_table
 
 GZIP = b"\x1f\x8b"

@@ -12,17 +12,17 @@ from typing import Any
 import pandas as pd
 
 from argen.errors import InputError, first_few
-from argen.read.cell_ranger import cell_ranger_of_store, is_cell_ranger
-from argen.read.files import (
+from argen.read.formats.anndata import (
     OpenAnnData,
     anndata_of_object,
     anndata_of_store,
     check_path,
     open_store,
 )
-from argen.read.matrix_market import matrix_market
-from argen.read.mudata import is_mudata_object, mudata_of_object, mudata_of_store
-from argen.read.text import cell_table, is_matrix_market, is_table, table_of_counts
+from argen.read.formats.cell_ranger import cell_ranger_of_store, is_cell_ranger
+from argen.read.formats.matrix_market import matrix_market
+from argen.read.formats.mudata import is_mudata_object, mudata_of_object, mudata_of_store
+from argen.read.formats.text import cell_table, is_matrix_market, is_table, table_of_counts
 
 # The matrix in a folder of Cell Ranger, the first that is there: of a run, a sample, or alone.
 _MATRICES = (

@@ -13,9 +13,9 @@ from scipy import sparse
 
 from argen.errors import InputError
 from argen.files import reading
-from argen.read.features import Features, of_features
-from argen.read.files import OpenAnnData, version_of
-from argen.read.text import is_compressed
+from argen.read.formats.anndata import OpenAnnData, version_of
+from argen.read.formats.features import Features, of_features
+from argen.read.formats.text import is_compressed
 
 _LONGEST = 10_000  # characters of a line of the header
 

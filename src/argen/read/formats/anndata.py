@@ -15,8 +15,14 @@ import pandas as pd
 from scipy import sparse
 
 from argen.errors import InputError, first_line, listed
-from argen.read.guard import check_hdf5, check_kind, check_zarr
-from argen.read.matrices import native, read_element, stored_matrix
+from argen.read.stored import (
+    check_hdf5,
+    check_kind,
+    check_zarr,
+    native,
+    read_element,
+    stored_matrix,
+)
 
 
 @dataclass(frozen=True, slots=True)

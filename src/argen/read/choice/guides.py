@@ -9,8 +9,8 @@ from scipy import sparse
 from argen.arrays import BoolArray
 from argen.data import CONTROL, Guides
 from argen.errors import InputError, first_few
-from argen.read.cells import column_of, in_query
-from argen.read.targets import Carried
+from argen.read.choice.cells import column_of, in_query
+from argen.read.choice.targets import Carried
 
 
 def carried_guides(carried: Carried, nodes: list[str], used: BoolArray) -> Guides | None:

@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import InputError
-from argen.read.chunks import unlocked
-from argen.read.features import Features, of_features
-from argen.read.files import OpenAnnData, reading, version_of
-from argen.read.guard import check_element, check_stored
-from argen.read.matrices import CompressedMatrix
+from argen.read.formats.anndata import OpenAnnData, reading, version_of
+from argen.read.formats.features import Features, of_features
+from argen.read.stored import CompressedMatrix, check_element, check_stored, unlocked
 
 # The group with everything, and what is in it.
 _GROUP, _PARTS = "matrix", ("barcodes", "data", "features", "indices", "indptr", "shape")

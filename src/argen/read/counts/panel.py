@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
-from argen.read.at_once import AtOnce, read_at_once
-from argen.read.matrices import BlockMatrix, CompressedMatrix, bytes_of_a_block
-from argen.read.scratch import TileStore
+from argen.read.counts.at_once import AtOnce, read_at_once
+from argen.read.counts.scratch import TileStore
+from argen.read.stored import BlockMatrix, CompressedMatrix, bytes_of_a_block
 
 # Cells that are looked at, all when there are no more, else in runs spread over the file.
 MOST_CELLS, N_RUNS = 5000, 20

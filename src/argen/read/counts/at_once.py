@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from argen.read.scratch import TileStore
+from argen.read.counts.scratch import TileStore
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

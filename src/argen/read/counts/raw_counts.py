@@ -11,8 +11,8 @@ from scipy import sparse
 
 from argen.arrays import IntArray
 from argen.errors import InputError, first_few, nearest
-from argen.read.files import OpenAnnData
-from argen.read.matrices import BlockMatrix, block_matrix, is_real
+from argen.read.formats import OpenAnnData
+from argen.read.stored import BlockMatrix, block_matrix, is_real
 
 # Enough of a matrix to tell counts from anything else when looking for the raw one.
 _ROWS_LOOKED_AT = 500

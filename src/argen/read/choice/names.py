@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from argen.read.genes import GeneNames
+from argen.read.choice.genes import GeneNames
+from argen.read.choice.targets import Carried
 from argen.read.options import ReadOptions
-from argen.read.targets import Carried
 
 # Kind, name, what it was read as, number of cells, and reason.
 ReadAs: TypeAlias = tuple[str, str, str, int, str]

@@ -14,15 +14,15 @@ import pandas as pd
 from scipy import sparse
 
 from argen.errors import InputError, first_few, nearest
-from argen.read.features import Tables, sparse_table
-from argen.read.files import (
+from argen.read.formats.anndata import (
     OpenAnnData,
     anndata_of_object,
     anndata_of_store,
     reading,
     version_of,
 )
-from argen.read.matrices import block_matrix, read_element
+from argen.read.formats.features import Tables, sparse_table
+from argen.read.stored import block_matrix, read_element
 from argen.read.tables import TARGET_COLUMNS, column_among
 
 # Names by which pipelines call the modality with the counts of genes.

@@ -18,7 +18,7 @@ import numpy as np
 
 from argen.errors import InputError, first_line
 from argen.machine import free_memory
-from argen.read.heaps import check_heaps, check_texts
+from argen.read.stored.heaps import check_heaps, check_texts
 
 # What compression may have made small. Counts never are by more than some hundred times.
 _SMALL = 2**26

@@ -12,11 +12,11 @@ from scipy import sparse
 
 from argen.arrays import BoolArray
 from argen.errors import InputError, first_few, nearest
-from argen.read.cells import column_of, in_query
-from argen.read.files import OpenAnnData
-from argen.read.matrices import is_real
-from argen.read.meaning import Meaning
+from argen.read.choice.cells import column_of, in_query
+from argen.read.choice.meaning import Meaning
+from argen.read.formats import OpenAnnData
 from argen.read.options import ReadOptions
+from argen.read.stored import is_real
 
 # A guide with so many counts in a cell is called, as by sceptre's thresholding (Barry et al. 2024).
 MIN_GUIDE_COUNTS = 5

@@ -11,9 +11,9 @@ from scipy import sparse
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data import MOST_CELLS_OF_A_TILE, GeneCounts, Tile
-from argen.read import matrices
-from argen.read.at_once import AtOnce, read_at_once
-from argen.read.scratch import TileStore
+from argen.read.counts.at_once import AtOnce, read_at_once
+from argen.read.counts.scratch import TileStore
+from argen.read.stored import matrices
 
 # Tiles from a matrix by genes are put together with so many entries in memory, or about.
 _BLOCKS_OF_A_TILE = 2

@@ -10,7 +10,7 @@ import pandas as pd
 
 from argen.data import NOT_MEASURED
 from argen.errors import InputError, first_few
-from argen.read.cells import column_of
+from argen.read.choice.cells import column_of
 from argen.read.options import ReadOptions
 from argen.read.tables import ALIAS_COLUMNS, GENE_COLUMNS, renaming
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from argen.errors import InputError
 from argen.glm import compiled
-from argen.read.chunks import decompressed, filters_undone
+from argen.read.stored.chunks import decompressed, filters_undone
 
 _SIGNATURE = b"GCOL\1\0\0\0"
 _HEAD = _REFERENCE = 16

@@ -14,8 +14,8 @@ from scipy import sparse
 
 from argen.arrays import IntArray
 from argen.errors import InputError, first_few
-from argen.read.files import OpenAnnData
-from argen.read.matrices import SomeColumns, block_matrix
+from argen.read.formats.anndata import OpenAnnData
+from argen.read.stored import SomeColumns, block_matrix
 from argen.read.tables import TARGET_COLUMNS, column_among, read_table
 
 GENES, GUIDES = "Gene Expression", "CRISPR Guide Capture"

@@ -11,8 +11,8 @@ from scipy import sparse
 from argen.arrays import IntArray
 from argen.data import MOST_CELLS_OF_A_TILE
 from argen.errors import InputError, first_line
-from argen.read.chunks import unlocked
-from argen.read.guard import check_element, check_sparse, check_stored, damaged
+from argen.read.stored.chunks import unlocked
+from argen.read.stored.guard import check_element, check_sparse, check_stored, damaged
 
 MOST_ENTRIES_OF_A_BLOCK = 2**21
 # What a block takes for each entry while it is checked and transposed, or about.
