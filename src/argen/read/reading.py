@@ -78,7 +78,7 @@ def read_perturbseq(
     store = TileStore.of(options.memory, options.scratch)
     with open_screen(path_or_anndata, modality=options.modality, obs=options.obs) as opened:
         selected = select_from(opened, options, store, threads)
-        report_dropped(selected.nodes.dropped)
+        report_dropped(selected.nodes.dropped, cells_stay=options.keep_others)
         obs = opened.obs[selected.kept]
         sizes, size_source = library_size(obs, options.library_size, selected.row_sums)
         table, formula = covariate_table(obs, options.covariates)

@@ -118,7 +118,7 @@ def select_from(
     order = [carried.labels.get_loc(label) for label in nodes.columns]
     perturbations = sparse.csc_array(carried.matrix[:, order][np.flatnonzero(nodes.used)])
     perturbations.sort_indices()
-    left_out = [*check.fates(), *nodes.left_out, *nodes.dropped, *left_out_sinks]
+    left_out = [*check.fates(), *nodes.fates(cells_stay=options.keep_others), *left_out_sinks]
     if not passed.all():
         n_filtered = int((~passed).sum())
         left_out.insert(0, ("cells", "filtered", n_filtered, f"not in {options.cells!r}"))

@@ -40,6 +40,12 @@ class NodeSelection:
     left_out: list[Fate]
     dropped: list[Fate]
 
+    def fates(self, *, cells_stay: bool) -> list[Fate]:
+        """Return what is no node, and why; whether its cells are used all the same."""
+        more = "; its cells stay" if cells_stay else ""
+        fates = [*self.left_out, *self.dropped]
+        return [(kind, name, n_cells, why + more) for kind, name, n_cells, why in fates]
+
     def among(self, carried: Carried, options: ReadOptions) -> NodeSelection:
         """Choose the cells that are used with these nodes."""
         if options.keep_others:
@@ -112,11 +118,12 @@ def check_enough(
         )
 
 
-def report_dropped(dropped: list[Fate]) -> None:
+def report_dropped(dropped: list[Fate], *, cells_stay: bool) -> None:
     """Warn of genes that cannot be nodes."""
     if dropped:
+        and_cells = "" if cells_stay else ", their cells too"
         warnings.warn(
-            f"{_cannot_be_nodes(dropped)} They were dropped, their cells too; left_out lists them.",
+            f"{_cannot_be_nodes(dropped)} They were dropped{and_cells}; left_out lists them.",
             ArgenWarning,
             stacklevel=3,
         )
