@@ -22,7 +22,10 @@ INNER_FLOORS = {
         "tables", "stored", "formats", "counts", "options", "choice", "selection", "look",
         "reading", "columns",
     ),
-    "checks": ("findings", "cells", "guides", "instruments", "null", "edges", "again", "checking"),
+    "checks": (
+        "findings", "cells", "guides", "instruments", "null", "edges", "again", "weak_points",
+        "checking",
+    ),
 }  # fmt: skip
 ROOT_FILES = {"__init__", "__main__", "arrays", "config", "errors", "iv", "machine"}
 FOREIGN_TO_KERNELS = {"anndata", "dask", "distributed", "matplotlib", "networkx", "pandas", "rich"}

@@ -52,6 +52,9 @@ def test_fit_writes_the_results_of_the_library_call(screen, tmp_path, capsys, pa
     pd.testing.assert_frame_equal(written.candidates, paper_network.candidates)
     edges = pd.read_csv(tmp_path / "edges.tsv", sep="\t", converters={"effect": float})
     np.testing.assert_array_equal(edges["effect"], paper_network.edges["effect"])
+    points = pd.read_csv(tmp_path / "weak_points.tsv", sep="\t")
+    assert points["source"].tolist() == edges["source"].tolist()
+    assert points["sentence"].str.endswith("would convince.").all()
 
 
 def test_options_of_the_method_reach_it(screen, tmp_path):
@@ -187,6 +190,7 @@ def test_check_under_other_choices(screen, tmp_path, capsys):
     assert run("check", *quick) == 0
     assert "edges are called under all of" in capsys.readouterr().out
     assert (tmp_path / "survival.tsv").is_file()
+    assert (tmp_path / "weak_points.tsv").is_file()
     assert (tmp_path / "off_target_needed.tsv").is_file()
     sized = ["--other-sizes", "library_size"]
     assert run("check", *quick, *sized) == 0

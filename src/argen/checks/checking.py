@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,7 @@ from argen.checks.findings import Diagnostics
 from argen.checks.guides import check_guides
 from argen.checks.instruments import check_instruments, check_knockdowns
 from argen.checks.null import check_null_screens
+from argen.checks.weak_points import NONE, weak_points
 from argen.data import PerturbSeqData
 from argen.errors import InputError
 from argen.network import CausalNetwork
@@ -29,6 +32,7 @@ def check(
     every_edge: bool = False,
     n_null_tests: int = 10_000,
     rng: np.random.Generator | int = 1,
+    further: Sequence[Diagnostics] = (),
 ) -> Diagnostics:
     """Check what a network rests on: findings, and the tables behind them.
 
@@ -37,7 +41,7 @@ def check(
     they hardly do. Exogeneity: balance of covariates, library size and other columns over the
     perturbations. Exclusion: whether the guides of a gene agree. Direction: feedback, and edges
     that might point the other way. Validation: whether the edges add up to the total effects, and
-    agree with interventions on the right end alone.
+    agree with interventions on the right end alone. Last, the weakest point of each edge.
 
     Parameters
     ----------
@@ -56,6 +60,9 @@ def check(
         About how many null tests of each kind to make; 0: no calibration.
     rng
         Generator or seed of the null screens and of permuted guides.
+    further
+        Of ``sensitivity``, ``stability`` and ``held_out``: joined with the rest, so that the
+        weakest point of each edge (table ``weak_points``) takes them into account.
 
     Raises
     ------
@@ -79,13 +86,26 @@ def check(
                 "network was inferred from, as check(network, data, ...)."
             )
         found = check_knockdowns(network).joined(check_edges(network))
-        return found.joined(Diagnostics.of([], {}, [NEED_CELLS]))
+        found = found.joined(Diagnostics.of([], {}, [NEED_CELLS]), *further)
+        return _with_weak_points(network, found)
     others = others_of(pd.DataFrame(index=data.cells) if others is None else others, data.cells)
     refuse_others_network(network, data)
     rng = np.random.default_rng(rng)
-    return check_null_screens(network, data, n_null_tests, rng).joined(
+    found = check_null_screens(network, data, n_null_tests, rng).joined(
         check_instruments(network, data, every_edge=every_edge),
         check_cells(data, others),
         check_guides(network, data, rng),
         check_edges(network),
+        *further,
     )
+    return _with_weak_points(network, found)
+
+
+def _with_weak_points(network: CausalNetwork, found: Diagnostics) -> Diagnostics:
+    """Add the weakest point of each edge, and count them."""
+    table = weak_points(network, found)
+    counts = table.sort_values("rank", kind="stable")["weak_point"].value_counts(sort=False)
+    said = ", ".join(f"{name} {n}" for name, n in counts.items() if name != NONE)
+    line = f"weakest points of {len(table)} edges: none found in {counts.get(NONE, 0)}"
+    line += f"; {said}" if said else ""
+    return found.joined(Diagnostics.of([], {"weak_points": table}, [line]))

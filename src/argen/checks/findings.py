@@ -1,16 +1,19 @@
-"""What a check says: findings in words, and the tables behind them."""
+"""What a check says: findings in words, the tables behind them, and weak points of edges."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from argen.errors import printable
 from argen.files import write_table, writing
-from argen.network import Finding, Severity
+from argen.network import CausalNetwork, Finding, Severity
 
+Tables = Mapping[str, pd.DataFrame]
 _SEVERITIES: tuple[Severity, ...] = ("serious", "warning", "note")
 
 
@@ -73,3 +76,37 @@ class Found:
     def all(self) -> Diagnostics:
         """Return it, the findings sorted by severity."""
         return Diagnostics.of(self.findings, self.tables, self.measured)
+
+
+@dataclass(frozen=True, slots=True)
+class WeakPoint:
+    """What speaks against one edge, and what would settle it."""
+
+    source: str
+    target: str
+    value: float
+    """The number that shows it."""
+    shows: str
+    """What is the matter, with the number: continues "source -> target"."""
+    settles: str
+    """Which experiment or check would convince: continues with "would convince"."""
+    unless: str = ""
+    """A scenario of ``argen.sensitivity``: there is no doubt when it has the edge too."""
+
+
+def edge_rows(network: CausalNetwork, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table that are about an edge, in the sequence of the edges.
+
+    Parameters
+    ----------
+    table
+        With source and target, or with one of them: then its rows are about each edge at the gene.
+    """
+    on = [end for end in ("source", "target") if end in table]
+    rows = network.edges[["source", "target"]].merge(table, on=on).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def p_of(value: float) -> str:
+    """Return a p-value in words."""
+    return f"p = {value:.2g}" if value > 0.0 else "p < 1e-300"

@@ -143,13 +143,10 @@ def _check(
     further: list[checks.Diagnostics],
 ) -> checks.Diagnostics:
     """Run all other checks: last, as null screens take the longest, and names may be wrong."""
-    found = checks.check(
-        network, data, others=columns.others,
-        every_edge=options.every_edge, n_null_tests=options.null_tests, rng=options.seed,
+    return checks.check(
+        network, data, others=columns.others, every_edge=options.every_edge,
+        n_null_tests=options.null_tests, rng=options.seed, further=further,
     )  # fmt: skip
-    for more in further:
-        found = found.joined(more)
-    return found
 
 
 def _leave_out(

@@ -11,12 +11,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from argen.checks import weak_points
 from argen.cli import console
 from argen.cli.options import INPUT, METHOD, OUTPUT, RunOptions
 from argen.cli.reading import announce_compiling, as_typed, read_screen, recognised
 from argen.config import InferenceConfig
 from argen.errors import InputError, WriteError
-from argen.files import writing
+from argen.files import write_table, writing
 from argen.method import Method, infer_by
 from argen.network import CausalNetwork, write_results
 from argen.read import ReadOptions
@@ -95,6 +96,7 @@ def _fitted(
             )
             with writing(out, "results") as beside:
                 write_results(network, beside)
+                write_table(weak_points(network), beside / "weak_points.tsv")
                 if report:
                     write_report(network, beside / "report.html")
     checkpoint.remove()

@@ -158,6 +158,8 @@ def test_checks_of_a_result_need_no_cells(tmp_path):
     found = argen.check(argen.load(argen.save(network, tmp_path / "n")))
     whole = argen.check(network, data, n_null_tests=0)
     for name, table in found.tables.items():
+        if name == "weak_points":  # which knows more with the cells
+            continue
         pd.testing.assert_frame_equal(table, whole.tables[name][table.columns])
     assert "not checked, as they need the cells" in found.summary()
 

@@ -26,20 +26,19 @@ from argen.network import CausalNetwork
 def check_edges(network: CausalNetwork) -> Diagnostics:
     """Say which edges might point the other way, and whether the edges add up."""
     found = Found()
-    _add_direction(found, network)
     _add_validation(found, network)
-    return found.all()
+    return check_direction(network).joined(found.all())
 
 
-def _add_direction(found: Found, network: CausalNetwork) -> None:
+def check_direction(network: CausalNetwork) -> Diagnostics:
+    """Say which edges might point the other way."""
     tables = {
         "feedback": feedback_table(network),
         "direction": direction_table(network),
         "groups": groups_table(network),
     }
-    found.tables |= tables
-    found.findings += direction_findings(*tables.values())
-    found.measured.append(direction_line(*tables.values()))
+    findings = direction_findings(*tables.values())
+    return Diagnostics.of(findings, tables, [direction_line(*tables.values())])
 
 
 def _add_validation(found: Found, network: CausalNetwork) -> None:

@@ -11,6 +11,11 @@ from argen.checks.guides.group_effects import (
     regress_effects,
 )
 from argen.checks.guides.joint_effects import JointFits
+from argen.checks.guides.weak_points import (
+    disagreeing_guides,
+    needed_guide_points,
+    unexplained_targets,
+)
 
 __all__ = [
     "FEWEST_CELLS",
@@ -20,7 +25,10 @@ __all__ = [
     "GroupFits",
     "JointFits",
     "check_guides",
+    "disagreeing_guides",
     "group_effects",
     "guide_effects",
+    "needed_guide_points",
     "regress_effects",
+    "unexplained_targets",
 ]

@@ -260,7 +260,10 @@ def exclusion_findings(
                 "warning",
             )
         )
-    fragile = _fragile_edges(left_out)
+    fragile = [
+        f"{source} to {target} (without {listed(rows['left_out'], 2)})"
+        for (source, target), rows in needed_guides(left_out).items()
+    ]
     n_edges = int((left_out["left_out"] == "").sum())
     if fragile:
         findings.append(
@@ -275,13 +278,13 @@ def exclusion_findings(
     return findings
 
 
-def _fragile_edges(left_out: pd.DataFrame) -> list[str]:
-    """Edges that are significant with all guides, and not without one of them."""
-    fragile = []
+def needed_guides(left_out: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Rows of the guides without which an edge, significant with all of them, does not hold."""
+    needed = {}
     for (source, target), rows in left_out.groupby(["source", "target"], sort=False):
         whole, others = rows[rows["left_out"] == ""].iloc[0], rows[rows["left_out"] != ""]
         turns = np.sign(others["effect"]) != np.sign(whole["effect"])
-        needed = others.loc[turns | (others["p_value"] > 0.05), "left_out"]
-        if whole["p_value"] < 0.05 and len(needed):
-            fragile.append(f"{source} to {target} (without {listed(needed, 2)})")
-    return fragile
+        lost = others[turns | (others["p_value"] > 0.05)]
+        if whole["p_value"] < 0.05 and len(lost):
+            needed[str(source), str(target)] = lost
+    return needed

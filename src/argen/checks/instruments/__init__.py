@@ -2,5 +2,30 @@
 
 from argen.checks.instruments.checking import check_instruments, check_knockdowns
 from argen.checks.instruments.strength import knockdown_findings, knockdown_table
+from argen.checks.instruments.weak_points import (
+    at_carriers,
+    escaping_cells,
+    few_cells,
+    hidden_effects,
+    mostly_program,
+    small_knockdowns,
+    uncertain_sizes,
+    unseen_knockdowns,
+    weak_perturbations,
+)
 
-__all__ = ["check_instruments", "check_knockdowns", "knockdown_findings", "knockdown_table"]
+__all__ = [
+    "at_carriers",
+    "check_instruments",
+    "check_knockdowns",
+    "escaping_cells",
+    "few_cells",
+    "hidden_effects",
+    "knockdown_findings",
+    "knockdown_table",
+    "mostly_program",
+    "small_knockdowns",
+    "uncertain_sizes",
+    "unseen_knockdowns",
+    "weak_perturbations",
+]

@@ -69,6 +69,7 @@ class NullScreens:
         for level in LARGEST_SHARES[self.tests]:
             share, error = self._share(level)
             row |= {f"share_below_{level:g}": share, f"error_below_{level:g}": error}
+        row["inflation_needed"] = self.inflation_needed() if self.inflated() else 1.0
         with_any = float(np.mean(np.array(self.n_found) > 0))
         return row | {"false_discoveries": sum(self.n_found), "screens_with_any": with_any}
 

@@ -1,0 +1,103 @@
+"""Weak points of edges that the screen and the parent tests show by themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
+from argen.errors import FitStatus
+from argen.network import CausalNetwork
+
+# A p-value within that factor of its bar is near it.
+NEAR = 10.0
+
+
+def both_directions(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose target surely acts on the source too, or that rest on a near-tie."""
+    feedback = tables["feedback"].query("sure")
+    sure = {frozenset(pair) for pair in zip(feedback["first"], feedback["second"], strict=True)}
+    points = []
+    for row in tables["direction"].to_dict("records"):
+        source, target = row["source"], row["target"]
+        log10_p = float(row["reverse_log10_p"])
+        if frozenset((source, target)) in sure:
+            shows = (
+                f"may run the other way too: perturbing {target} changes {source} by "
+                f"{row['reverse_effect']:.2g} (natural log, {p_of(10.0**log10_p)})"
+            )
+        elif row["in_doubt"]:
+            shows = (
+                f"may point the other way: the screen speaks for both directions (|z| = "
+                f"{row['z']:.1f}, and {row['reverse_z']:.1f} in reverse)"
+            )
+        else:
+            continue
+        settles = f"a time course after a fast perturbation, in which {target} follows {source},"
+        points.append(WeakPoint(source, target, 10.0**log10_p, shows, settles))
+    return points
+
+
+def loops(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges within a group of genes that surely all reach each other."""
+    groups = tables["groups"].query("sure")
+    of_target = groups.set_index("gene")["group"]
+    return [
+        WeakPoint(
+            row["source"], row["target"], float(row["size"]),
+            f"is within a group of {row['size']} genes that all reach each other in the screen, "
+            "whose order the strongest pairs decide",
+            "a time course after a fast perturbation, in which "
+            f"{row['target']} follows {row['source']},",
+        )
+        for row in edge_rows(network, groups.rename(columns={"gene": "source"}))
+        if of_target.get(row["target"]) == row["group"]
+    ]  # fmt: skip
+
+
+def opposing_totals(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose effect has not the sign of what perturbing the source does to the target."""
+    number = {gene: k for k, gene in enumerate(network.genes)}
+    own, total = network.screen.knockdown.effect, network.screen.effect
+    points = []
+    for row in network.edges.to_dict("records"):
+        k, j = number[row["source"]], number[row["target"]]
+        if row["effect"] * own[k] * total[k, j] < 0.0:
+            shows = (
+                f"opposes what perturbing {row['source']} does to {row['target']} "
+                f"({total[k, j]:.2g}, natural log), and so rests on the other candidates"
+            )
+            settles = "the same edge in cells in which these candidates cannot respond"
+            points.append(
+                WeakPoint(row["source"], row["target"], float(total[k, j]), shows, settles)
+            )
+    return points
+
+
+def unusual_fits(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose fit needed help."""
+    return [
+        WeakPoint(
+            row["source"], row["target"], float(FitStatus[row["status"]]),
+            f"rests on a fit that needed help ({row['status'].lower().replace('_', ' ')})",
+            f"more cells that carry {row['source']}, or deeper ones,",
+        )
+        for row in network.edges.to_dict("records")
+        if row["status"] != FitStatus.OK.name
+    ]  # fmt: skip
+
+
+def near_bars(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose p-value is within a factor of ten of what it had to be."""
+    points = []
+    for row in network.edges.to_dict("records"):
+        adjusted = np.isfinite(row["p_adjusted"])
+        p_value, bar = row["p_adjusted" if adjusted else "p_value"], row["level"]
+        if not NEAR * p_value > bar > 0.0:
+            continue
+        shows = (
+            f"passed narrowly ({'adjusted ' if adjusted else ''}{p_of(p_value)}, where "
+            f"{bar:.2g} was needed)"
+        )
+        settles = "the same edge in a replicate of the screen"
+        points.append(WeakPoint(row["source"], row["target"], p_value, shows, settles))
+    return points

@@ -1,0 +1,79 @@
+"""Weak points of edges that the guides of their source show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
+from argen.checks.guides.agreement import needed_guides
+from argen.errors import listed
+from argen.network import CausalNetwork
+
+# Below it a guide is seen to change the target by itself.
+GUIDE_ALPHA = 0.05
+
+
+def needed_guide_points(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges that are not there without one of their source's guides."""
+    points = []
+    for (source, target), rows in needed_guides(tables["leave_one_guide_out"]).items():
+        guides, p_value = rows["left_out"].tolist(), float(rows["p_value"].max())
+        at_work = _at_work(network, tables, source, target)
+        if (
+            at_work["works"].sum() == 1
+            and guides == at_work.loc[at_work["works"], "guide"].tolist()
+        ):
+            shows = f"rests on guide {guides[0]} alone"
+        else:
+            shows = f"does not hold without {'any of ' if len(guides) > 1 else ''}{listed(guides)}"
+        shows += f" ({p_of(p_value)} from the other guides of {source}{_said(at_work, target)})"
+        settles = f"another guide of {source} that does the same"
+        points.append(WeakPoint(source, target, p_value, shows, settles))
+    return points
+
+
+def disagreeing_guides(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges about which the guides of the source disagree."""
+    points = []
+    for row in edge_rows(network, tables["guide_agreement"].query("disagree")):
+        source, target, odd = row["source"], row["target"], row["odd_guide"]
+        shows = (
+            f"comes from guides of {source} that disagree about {target} beyond their strength "
+            f"(adjusted {p_of(row['p_adjusted'])}{f', {odd} against the others' if odd else ''}"
+            f"{_said(_at_work(network, tables, source, target), target)})"
+        )
+        settles = f"a further guide of {source} that sides with one of them"
+        if odd:
+            settles = f"the same edge without {odd}, and from a new guide of {source},"
+        points.append(WeakPoint(source, target, row["p_adjusted"], shows, settles))
+    return points
+
+
+def unexplained_targets(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges into genes whose candidates do not explain what all guides do to them."""
+    return [
+        WeakPoint(
+            row["source"], row["target"], row["p_adjusted"],
+            "is into a gene whose candidates do not explain what their guides do to it "
+            f"(adjusted {p_of(row['p_adjusted'])})",
+            f"the same edge with the missing parent of {row['target']} on the panel, or without "
+            "the guide that acts elsewhere,",
+        )
+        for row in edge_rows(network, tables["overidentification"].query("rejected"))
+    ]  # fmt: skip
+
+
+def _at_work(network: CausalNetwork, tables: Tables, source: str, target: str) -> pd.DataFrame:
+    """Guides of the source, and whether each changes the target by itself, as all of them do."""
+    table = tables.get("guides", pd.DataFrame(columns=["source", "target", "effect", "p_value"]))
+    own = table[(table["source"] == source) & (table["target"] == target)]
+    effect = network.screen.effect[network.nodes.index(source), network.genes.index(target)]
+    same = np.sign(own["effect"]) == np.sign(effect)
+    return own.assign(works=same & (own["p_value"] < GUIDE_ALPHA))
+
+
+def _said(guides: pd.DataFrame, target: str) -> str:
+    n = int(guides["works"].sum())
+    change = f"changes {target} by itself" if n == 1 else f"change {target} by themselves"
+    return f"; {n} of {len(guides)} guides {change}" if len(guides) else ""

@@ -1,0 +1,213 @@
+"""Weak points of edges that lie in the perturbation of their source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from argen.checks.findings import Tables, WeakPoint, edge_rows
+from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
+
+# Fewer effective cells than that leave tests in which single cells decide; the null screens of
+# docs/trust.md begin with 60 cells.
+FEWEST_EFFECTIVE_CELLS = 30.0
+# A guide that changes the target by itself by less would let the interval reach 0.
+SMALLEST_HIDDEN_EFFECT = float(np.log(1.1))
+# A knock-down that leaves more is small: effects per unit of the source are extrapolated from it.
+MOST_PERCENT_LEFT = 75.0
+
+
+def unseen_knockdowns(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges out of genes that their own perturbation is not seen to change."""
+    return [
+        WeakPoint(
+            row["source"], row["target"], row["p_adjusted"],
+            f"starts from a perturbation that is not seen to change {row['source']} itself "
+            f"({row['percent_remaining']:.0f} % left, adjusted p = {row['p_adjusted']:.2g})",
+            f"the same edge from guides that are seen to lower {row['source']}",
+        )
+        for row in _of_sources(network, tables)
+        if row["failed"]
+    ]  # fmt: skip
+
+
+def _of_sources(network: CausalNetwork, tables: Tables) -> list[dict[str, Any]]:
+    """Return what is known of the perturbation of each edge's source."""
+    return edge_rows(network, tables["knockdown"].rename(columns={"node": "source"}))
+
+
+def weak_perturbations(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges of which nothing is left when the errors of the first stage are allowed for."""
+    points, looked_at = [], set()
+    strength = _strengths(tables)
+    for row in tables.get("weak_instruments", pd.DataFrame()).to_dict("records"):
+        source, target = row["source"], row["target"]
+        looked_at.add((source, target))
+        if not row["one_sign"] and row["shape"] != "not computed":
+            f_value = strength.get((source, target), np.nan)
+            beyond = " and values beyond" if row["shape"] == "gap" else ""
+            shows = (
+                f"is undone when the weakness of the perturbation of {source} is allowed for "
+                f"(conditional F = {f_value:.1f}; interval {_interval(row)}{beyond})"
+            )
+            points.append(WeakPoint(source, target, f_value, shows, _stronger(source)))
+    if network.config.test_of_parents == "wald":  # whose p-values say the same as intervals
+        return points
+    for row in network.edges.to_dict("records"):
+        source, target, low, high = (row[n] for n in ("source", "target", "ci_low", "ci_high"))
+        if low <= 0.0 <= high and (source, target) not in looked_at:
+            shows = f"has an interval that holds 0 ({low:.2g} to {high:.2g}), as the perturbation "
+            shows += f"of {source} is weak"
+            points.append(WeakPoint(source, target, row["z"], shows, _stronger(source)))
+    return points
+
+
+def uncertain_sizes(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose source the other candidates all but explain, and whose sign holds."""
+    strength = _strengths(tables)
+    return [
+        WeakPoint(
+            row["source"], row["target"], f_value,
+            "has a size that is hardly known, as the perturbations tell its source and the other "
+            f"candidates hardly apart (conditional F = {f_value:.1f}; interval {_interval(row)})",
+            _stronger(row["source"]),
+        )
+        for row in tables["weak_instruments"].to_dict("records")
+        for f_value in [strength.get((row["source"], row["target"]), np.inf)]
+        if row["one_sign"] and f_value < np.inf
+    ]  # fmt: skip
+
+
+def _strengths(tables: Tables) -> dict[tuple[str, str], float]:
+    """Conditional F of weak candidates."""
+    if "strength" not in tables:
+        return {}
+    weak = tables["strength"][tables["strength"]["weak"].astype(bool)]
+    return dict(
+        zip(zip(weak["source"], weak["target"], strict=True), weak["conditional_f"], strict=True)
+    )
+
+
+def _interval(row: dict[Any, Any]) -> str:
+    low, high = row["ar_low"], row["ar_high"]
+    if np.isinf(low) and np.isinf(high):
+        return "without ends"
+    if np.isinf(low) or np.isinf(high):
+        return f"all below {high:.2g}" if np.isinf(low) else f"all above {low:.2g}"
+    return f"{low:.2g} to {high:.2g}"
+
+
+def _stronger(source: str) -> str:
+    return f"stronger guides of {source}, or more cells that carry them,"
+
+
+def at_carriers(network: CausalNetwork, _: Tables) -> list[WeakPoint]:
+    """Edges at a node whose own effects may have been taken out as a response program."""
+    if network.programs is None:
+        return []
+    most = program_carriers(network.programs, network.screen).groupby("program").head(1)
+    edges = network.edges
+    carriers = most[most["likeness"] > LARGEST_LIKENESS].to_dict("records")
+    return [
+        WeakPoint(
+            source, target, row["likeness"],
+            f"is at {row['node']}, whose own effects look like response program {row['program']}, "
+            f"which was taken out (cosine {row['likeness']:.2f})",
+            "the same edge with programs left in (programs=0)",
+            unless="without programs",
+        )
+        for row in carriers
+        for source, target in zip(edges["source"], edges["target"], strict=True)
+        if row["node"] in (source, target)
+    ]  # fmt: skip
+
+
+def mostly_program(network: CausalNetwork, _: Tables) -> list[WeakPoint]:
+    """Edges of whose total effect response programs were the larger part."""
+    programs = network.programs
+    if programs is None or not programs.n_programs:
+        return []
+    number = {gene: k for k, gene in enumerate(network.genes)}
+    points = []
+    edges = network.edges
+    for source, target in zip(edges["source"], edges["target"], strict=True):
+        k, j = number[source], number[target]
+        taken = float(programs.scores[k] @ programs.loadings[j])
+        left = float(network.screen.effect[k, j])
+        if abs(taken) > abs(left):
+            shows = (
+                "is what was left when response programs were taken out of what perturbing "
+                f"{source} does to {target} ({left:.2g}; {left + taken:.2g} with them, natural log)"
+            )
+            settles = "the same edge with programs left in (programs=0)"
+            points.append(
+                WeakPoint(source, target, taken, shows, settles, unless="without programs")
+            )
+    return points
+
+
+def hidden_effects(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges that a small effect of the guides past their own gene would explain."""
+    agree = set()
+    if "guide_agreement" in tables:  # different guides hardly share an effect elsewhere
+        same = tables["guide_agreement"].query("not disagree")
+        agree = set(zip(same["source"], same["target"], strict=True))
+    return [
+        WeakPoint(
+            source, target, row["needed_for_interval_percent"],
+            f"would be explained by a guide that changes {target} past {source} by "
+            f"{abs(row['needed_for_interval_percent']):.2g} %, as its interval would reach 0",
+            f"a second, independent guide of {source} that does the same",
+        )
+        for row in tables["off_target_needed"].to_dict("records")
+        for source, target in [(row["source"], row["target"])]
+        if abs(row["needed_for_interval"]) < SMALLEST_HIDDEN_EFFECT
+        and (source, target) not in agree
+    ]  # fmt: skip
+
+
+def few_cells(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose source few cells carry, or that are compared with few controls."""
+    return [
+        WeakPoint(
+            row["source"], row["target"], row["effective_cells"],
+            f"rests on few cells (those that carry {row['source']}, and the controls like them, "
+            f"are worth {row['effective_cells']:.0f})",
+            f"more cells that carry {row['source']}, or more controls,",
+        )
+        for row in _of_sources(network, tables)
+        if row.get("effective_cells", np.inf) < FEWEST_EFFECTIVE_CELLS
+    ]  # fmt: skip
+
+
+def small_knockdowns(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose source its perturbation changes, but by little."""
+    return [
+        WeakPoint(
+            row["source"], row["target"], row["percent_remaining"],
+            f"is extrapolated from a small knock-down ({row['percent_remaining']:.0f} % of "
+            f"{row['source']} left)",
+            f"guides that lower {row['source']} further",
+        )
+        for row in _of_sources(network, tables)
+        if MOST_PERCENT_LEFT < row["percent_remaining"] < 100.0**2 / MOST_PERCENT_LEFT
+        and not row["failed"]
+    ]  # fmt: skip
+
+
+def escaping_cells(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose size was corrected for cells in which the guide does nothing."""
+    return [
+        WeakPoint(
+            row["source"], row["target"], row["penetrance"],
+            "has a size that rests on the share of cells in which the guide of "
+            f"{row['source']} works ({100 * row['penetrance']:.0f} %, "
+            f"{100 * row['penetrance_low']:.0f} to {100 * row['penetrance_high']:.0f} %)",
+            f"a guide of {row['source']} that works in every cell, or the same edge with "
+            'penetrance="full",',
+        )
+        for row in _of_sources(network, tables)
+        if row.get("escape_corrected", False)
+    ]  # fmt: skip
