@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import argen
+from argen.checks import Diagnostics
 from tests.networks import HOSTILE, made_up_network
 from tests.report.browser import chromium
 
@@ -31,9 +32,13 @@ def network():
 @pytest.fixture(scope="module")
 def path(network, tmp_path_factory):
     """Its report, with stability."""
-    stability = network.edges[["source", "target"]].assign(frequency=np.linspace(0, 1, 120))
     file = tmp_path_factory.mktemp("report") / "report.html"
-    return argen.write_report(network, file, stability=stability)
+    return argen.write_report(network, file, stability=again(network))
+
+
+def again(network) -> pd.DataFrame:
+    """How often each edge comes back, made up."""
+    return network.edges[["source", "target"]].assign(frequency=np.linspace(0, 1, 120))
 
 
 @pytest.fixture
@@ -68,8 +73,10 @@ def visit(page, path) -> None:
     page.wait_for_function("document.body.dataset.ready === 'all'")
 
 
-def column(page, number: int) -> list[str]:
+def column(page, name: str) -> list[str]:
     """Texts of a column of the table of edges."""
+    names = page.locator("#table th").evaluate_all("all => all.map((th) => th.dataset.column)")
+    number = names.index(name) + 1
     return page.locator(f"#table tbody td:nth-child({number})").all_text_contents()
 
 
@@ -144,21 +151,21 @@ def test_search_says_when_there_is_none(page):
 
 def test_filters_act_on_graph_and_table(page, network):
     edges = network.edges
-    assert drawn_edges(page) == len(column(page, 1)) == len(edges)
+    assert drawn_edges(page) == len(column(page, "source")) == len(edges)
     page.locator("#sign").select_option("-1")
     n_lowering = int((edges["effect"] < 0).sum())
-    assert drawn_edges(page) == len(column(page, 1)) == n_lowering
+    assert drawn_edges(page) == len(column(page, "source")) == n_lowering
     page.locator("#clear").click()
     slide(page, "#effect", 50)
     n_large = int((edges["effect"].abs() >= edges["effect"].abs().max() / 2).sum())
     assert 0 < n_large < len(edges)
-    assert drawn_edges(page) == len(column(page, 1)) == n_large
+    assert drawn_edges(page) == len(column(page, "source")) == n_large
     page.locator("#clear").click()
     slide(page, "#stability", 0.5)
     assert drawn_edges(page) == 60
     page.locator("#clear").click()
     slide(page, "#q", -6)
-    q = [float(value) for value in column(page, 7)]
+    q = [float(value) for value in column(page, "q")]
     assert 0 < len(q) < len(edges)
     assert max(q) <= 1e-6
     assert page.locator("#count").text_content().startswith(f"{len(q)} of 120 edges")
@@ -167,13 +174,13 @@ def test_filters_act_on_graph_and_table(page, network):
 def test_the_table_sorts_both_ways(page, network):
     by_effect = page.locator("#table th[data-column=effect] button")
     by_effect.click()
-    effects = [float(value) for value in column(page, 3)]
+    effects = [float(value) for value in column(page, "effect")]
     assert effects == sorted(effects)
     assert page.locator("th[data-column=effect]").get_attribute("aria-sort") == "ascending"
     by_effect.press("Enter")
-    assert [float(value) for value in column(page, 3)] == sorted(effects, reverse=True)
+    assert [float(value) for value in column(page, "effect")] == sorted(effects, reverse=True)
     page.locator("#table th[data-column=source] button").click()
-    assert sorted(column(page, 1)) == sorted(network.edges["source"])
+    assert sorted(column(page, "source")) == sorted(network.edges["source"])
 
 
 def test_p_values_that_round_up_to_ten_get_the_next_power(browser, tmp_path):
@@ -184,7 +191,7 @@ def test_p_values_that_round_up_to_ten_get_the_next_power(browser, tmp_path):
     page = browser.new_page()
     wrong = watch(page)
     visit(page, argen.write_report(network, tmp_path / "report.html"))
-    assert set(column(page, 6)) == {"1.0", "1.0e-3", "9.9e-6", "1.0e-5", "1.0e-200", "0"}
+    assert set(column(page, "log10_p")) == {"1.0", "1.0e-3", "9.9e-6", "1.0e-5", "1.0e-200", "0"}
     assert wrong == []
     page.close()
 
@@ -195,7 +202,7 @@ def test_the_table_is_searched_and_downloaded(page, network):
     is_found = [
         "gene1" in f"{s} {t}".lower() for s, t in zip(found["source"], found["target"], strict=True)
     ]
-    assert len(column(page, 1)) == sum(is_found)
+    assert len(column(page, "source")) == sum(is_found)
     page.locator("#search").fill("")
     with page.expect_download() as waiting:
         page.locator("#download").click()
@@ -217,11 +224,41 @@ def test_long_tables_come_in_parts(browser, tmp_path):
     page = browser.new_page()
     wrong = watch(page)
     visit(page, argen.write_report(made_up_network(100, 300), tmp_path / "long.html"))
-    assert len(column(page, 1)) == 200
+    assert len(column(page, "source")) == 200
     page.get_by_role("button", name="Show all 300 rows").click()
-    assert len(column(page, 1)) == 300
+    assert len(column(page, "source")) == 300
     assert wrong == []
     page.close()
+
+
+def test_the_weakest_point_of_an_edge_is_opened_chosen_and_sorted(page, network):
+    points = argen.checks.weak_points(
+        network, Diagnostics.of([], {"stability": again(network)}, [])
+    )
+    points = points.set_index(["source", "target"])
+    best = network.edges.sort_values("log10_p").iloc[0]
+    row = points.loc[(best["source"], best["target"])]
+    first = page.locator("#table tbody details").first
+    sentence = first.get_by_text(row["sentence"], exact=True)
+    assert not sentence.is_visible()
+    first.locator("summary").press("Enter")
+    assert sentence.is_visible()
+    assert first.locator("summary").text_content() == row["weak_point"]
+    counts = points["weak_point"].value_counts()
+    assert len(counts) > 1
+    options = page.locator("#weak option").all_text_contents()
+    assert options[0] == "any"
+    assert set(options[1:]) == {f"{name}: {n}" for name, n in counts.items()}
+    page.locator("#weak").select_option(str(counts.index[-1]))
+    assert len(column(page, "rank")) == counts.iloc[-1]
+    page.locator("#weak").select_option("")
+    page.locator("#table th[data-column=rank] button").click()
+    shown = page.locator("#table tbody summary").all_text_contents()
+    assert shown == points.sort_values("rank")["weak_point"].tolist()
+    # Beside the selected gene too.
+    page.locator("#gene").fill(best["source"])
+    page.locator("#gene").press("Enter")
+    assert row["sentence"] in page.locator("#panel li p").all_text_contents()
 
 
 def test_the_graph_answers_to_the_keyboard(page):
@@ -281,6 +318,43 @@ def test_the_page_prints(page):
     page.emulate_media(media="print")
     assert not page.locator("#controls").is_visible()
     assert page.locator("#table").is_visible()
+
+
+def test_on_paper_all_sentences_are_open_and_figures_keep_apart(page):
+    closed = page.locator("#table details:not([open])")
+    assert closed.count() == 120
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert closed.count() == 0
+    page.set_viewport_size({"width": 720, "height": 1000})
+    boxes = [each.bounding_box() for each in page.locator(".figures figure").all()]
+    assert len(boxes) > 1
+    for number, a in enumerate(boxes):
+        assert a["x"] + a["width"] <= 720
+        for b in boxes[:number]:
+            apart = a["x"] >= b["x"] + b["width"] - 1 or b["x"] >= a["x"] + a["width"] - 1
+            assert apart or a["y"] >= b["y"] + b["height"] - 1
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert closed.count() == 120
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_have_the_colours_of_the_page(browser, path, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    wrong = watch(page)
+    visit(page, path)
+    drawn, raises, lowers = page.evaluate(
+        """() => {
+          const plot = Bokeh.documents.map((d) => d.get_model_by_name("knockdown")).find(Boolean);
+          const style = getComputedStyle(document.documentElement);
+          const of = plot.renderers.find((part) => part.data_source && part.data_source.data.colour);
+          return [of.data_source.data.colour, style.getPropertyValue("--raises").trim(),
+            style.getPropertyValue("--lowers").trim()];
+        }"""
+    )
+    assert set(drawn) == {raises, lowers}
+    assert wrong == []
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -18,7 +18,7 @@ from argen.plot.network import draw_network, draw_networks
 from argen.plot.penetrance import draw_penetrance, penetrance_table
 from argen.plot.programs import draw_programs, programs_table
 from argen.plot.screens import draw_expression, draw_knockdown, draw_qq, knockdown_table, shown_p
-from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, new_figure
+from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, new_figure, shown_name
 
 __all__ = [
     "FEEDBACK",
@@ -50,6 +50,7 @@ __all__ = [
     "new_figure",
     "penetrance_table",
     "programs_table",
+    "shown_name",
     "shown_p",
     "stability_table",
     "write_expression",

@@ -14,6 +14,7 @@ from argen.network import CausalNetwork
 from argen.plot.style import (
     DIVERGING,
     INK,
+    MOST_LABELS,
     NEGATIVE,
     NEUTRAL,
     OTHER,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 Effects = Literal["total", "direct"]
 PAIR = ["source", "target"]
-# More names along an axis could not be read.
-MOST_LABELS = 70
 
 
 def forest_table(

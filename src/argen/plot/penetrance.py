@@ -9,20 +9,10 @@ import pandas as pd
 
 from argen.errors import InputError
 from argen.network import CausalNetwork
-from argen.plot.style import (
-    NEGATIVE,
-    NEUTRAL,
-    POSITIVE,
-    axes_or_new,
-    label_ticks,
-    show_legend,
-)
+from argen.plot.style import NEGATIVE, POSITIVE, axes_of_names, dress_percents, name_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# More names along the axis could not be read.
-MOST_LABELS = 70
 
 
 def penetrance_table(network: CausalNetwork) -> pd.DataFrame:
@@ -56,7 +46,7 @@ def draw_penetrance(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
     taken to work, and the interval says which shares the perturbation's own cells allow.
     """
     table = penetrance_table(network)
-    ax = axes_or_new(ax, float(np.clip(1.5 + 0.16 * len(table), 4.5, 11)), 3.6)
+    ax = axes_of_names(ax, len(table))
     place, escaped = np.arange(len(table)), table["escape_corrected"].to_numpy()
     for rows, colour, marker, label in (
         (escaped, NEGATIVE, "s", "cells escape"),
@@ -70,14 +60,10 @@ def draw_penetrance(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
             ax.vlines(place[rows], low, high, color=colour, linewidth=0.8)
             ax.plot(
                 place[rows], middle, marker, color=colour,
-                markersize=4 if len(table) <= 100 else 2, label=f"{label} ({int(rows.sum())})",
+                markersize=name_size(len(table)), label=f"{label} ({int(rows.sum())})",
             )  # fmt: skip
-    ax.axhline(100, color=NEUTRAL, linewidth=0.8)
     ax.set_ylim(0, 105)
     ax.yaxis.set_major_formatter("{x:g} %")
-    label_ticks(ax, "x", list(table["node"]), most=MOST_LABELS, rotation=90)
-    ax.set_ylabel("cells in which the guide works")
-    if len(table) > MOST_LABELS:
-        ax.set_xlabel(f"{len(table)} perturbations, the smallest share first")
-    show_legend(ax)
+    what = "perturbations, the smallest share first"
+    dress_percents(ax, list(table["node"]), "cells in which the guide works", what)
     return ax

@@ -22,8 +22,10 @@ from argen.plot.style import (
     NEUTRAL,
     OTHER,
     POSITIVE,
+    axes_of_names,
     axes_or_new,
-    label_ticks,
+    dress_percents,
+    name_size,
     name_style,
     plain_log_scale,
     show_legend,
@@ -34,8 +36,6 @@ from argen.pvalues import critical_value
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# More names along an axis could not be read.
-MOST_LABELS = 70
 CONFIDENCE = 0.95
 
 
@@ -58,7 +58,7 @@ def draw_knockdown(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
     A gene without a count left is a triangle at the lower edge.
     """
     table = knockdown_table(network)
-    ax = axes_or_new(ax, float(np.clip(1.5 + 0.16 * len(table), 4.5, 11)), 3.6)
+    ax = axes_of_names(ax, len(table))
     place = np.arange(len(table))
     finite = np.isfinite(table["effect"]).to_numpy()
     weak = (~(table["ci_high"] < 0) & finite).to_numpy()
@@ -75,7 +75,7 @@ def draw_knockdown(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
             ax.errorbar(
                 place[rows], middle, fmt=marker, color=colour,
                 yerr=[[*(middle - low)], [*(high - middle)]],  # lists, for older matplotlib
-                markersize=4 if len(table) <= 100 else 2, linewidth=0.8,
+                markersize=name_size(len(table)), linewidth=0.8,
                 label=f"{label} ({int(rows.sum())})",
             )  # fmt: skip
     if (~finite).any():
@@ -83,13 +83,9 @@ def draw_knockdown(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
             place[~finite], np.full(int((~finite).sum()), least / 2), "v", color=INK,
             markersize=4, label=f"no count left ({int((~finite).sum())})",
         )  # fmt: skip
-    ax.axhline(100, color=NEUTRAL, linewidth=0.8)
     plain_log_scale(ax.yaxis, "{x:g} %")
-    label_ticks(ax, "x", list(table["node"]), most=MOST_LABELS, rotation=90)
-    ax.set_ylabel("own expression left")
-    if len(table) > MOST_LABELS:
-        ax.set_xlabel(f"{len(table)} genes, the strongest knock-down first")
-    show_legend(ax)
+    what = "genes, the strongest knock-down first"
+    dress_percents(ax, list(table["node"]), "own expression left", what)
     return ax
 
 

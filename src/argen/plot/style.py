@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from argen.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ NEUTRAL, INK = "#8C8C8C", "#222222"
 # Blue for positive and orange to red for negative effects, as everywhere.
 DIVERGING = "RdBu"
 LONGEST_NAME = 24
+# More names along an axis could not be read.
+MOST_LABELS = 70
 # Tried in turn, where installed, for letters that the first font lacks.
 _MORE_FONTS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Noto Sans Devanagari", "Noto Sans Thai",
@@ -89,6 +93,34 @@ def label_ticks(ax: Axes, axis: str, names: list[str], *, most: int, **options: 
     places = range(len(shown))
     set_ticks = ax.set_xticks if axis == "x" else ax.set_yticks
     set_ticks(places, shown, fontsize=size, **name_style(), **options)
+
+
+def axes_of_names(ax: Axes | None, n_names: int) -> Axes:
+    """Return the axes, or new ones as wide as so many names along them need."""
+    return axes_or_new(ax, float(np.clip(1.5 + 0.16 * n_names, 4.5, 11)), 3.6)
+
+
+def name_size(n_names: int) -> int:
+    """Return the size of the points above so many names."""
+    return 4 if n_names <= 100 else 2
+
+
+def dress_percents(ax: Axes, names: list[str], label: str, what: str) -> None:
+    """Dress axes of percents, one for each of some genes.
+
+    Parameters
+    ----------
+    label
+        Of the percents.
+    what
+        What the names are, and their sequence; said where they are too many to be written.
+    """
+    ax.axhline(100, color=NEUTRAL, linewidth=0.8)
+    label_ticks(ax, "x", names, most=MOST_LABELS, rotation=90)
+    ax.set_ylabel(label)
+    if len(names) > MOST_LABELS:
+        ax.set_xlabel(f"{len(names)} {what}")
+    show_legend(ax)
 
 
 def show_legend(ax: Axes) -> None:

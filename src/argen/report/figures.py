@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from argen.arrays import FloatArray
 from argen.checks import Diagnostics, intervention_table, slope_and_agreement
 from argen.network import CausalNetwork
 from argen.plot import (
@@ -17,6 +19,8 @@ from argen.plot import (
     POSITIVE,
     knockdown_table,
     penetrance_table,
+    programs_table,
+    shown_name,
 )
 
 if TYPE_CHECKING:
@@ -30,19 +34,30 @@ GRAPH_SOURCES = {
     "names": ("x", "y", "name", "colour", "alpha"),
 }
 
+# The paper of the page is seen through every figure, so that its colour leaves no edges.
+CLEAR: dict[str, Any] = {
+    "background_fill_alpha": 0, "border_fill_alpha": 0, "outline_line_color": None,
+}  # fmt: skip
+
 # Names along an axis, and names of the points that tell most, where they can be read.
 MOST_NAMES, N_TELLING = 30, 5
+# Inner size of the narrowest figure, that of a phone, and of a letter and a line of a name, in
+# pixels; the longest name in it.
+FIGURE_WIDTH, FIGURE_HEIGHT, LETTER, LINE, LONGEST_LABEL = 270.0, 190.0, 6.0, 13.0, 36
 
-# Tables of quantiles: the column that tells tests apart, and what a figure of them shows.
+# Tables of quantiles: the column that tells tests apart, what a figure of them asks, and shows.
 QUANTILES = {
     "calibration_qq": (
         "kind",
-        "P-values of null screens: points should follow the line; above it they are too small.",
+        "Is nothing found where there is nothing?",
+        "P-values of screens in which no effect is real: points should follow the line; above it "
+        "p-values are too small.",
     ),
     "balance_qq": (
         "role",
-        "Whether columns go with perturbations (likelihood ratio): points above the line say that "
-        "assignment was not left to chance alone.",
+        "Did chance decide which cell got which guide?",
+        "P-values of columns of the cells against perturbations (likelihood ratio): points should "
+        "follow the line; above it cells of a perturbation differ from the controls.",
     ),
 }
 
@@ -66,7 +81,7 @@ def graph_figure() -> Figure:
     plot = figure(
         name="graph", tools="pan,wheel_zoom", active_scroll="wheel_zoom",
         toolbar_location=None, sizing_mode="stretch_both", x_range=Range1d(0, 1),
-        y_range=Range1d(0, 1),
+        y_range=Range1d(0, 1), **CLEAR,
     )  # fmt: skip
     plot.axis.visible, plot.grid.visible = False, False
     sources = {
@@ -107,10 +122,19 @@ def graph_figure() -> Figure:
     return plot
 
 
+@dataclass(frozen=True)
+class Panel:
+    """A figure, what it asks, and how it is read."""
+
+    question: str
+    said: str
+    plot: Figure
+
+
 def diagnostic_figures(
     network: CausalNetwork, diagnostics: Diagnostics | None = None
-) -> dict[str, tuple[str, Figure]]:
-    """Return captions and figures by name.
+) -> dict[str, Panel]:
+    """Return figures by name.
 
     Knock-downs, shares of working cells, edges against interventions, quantiles.
     """
@@ -122,63 +146,85 @@ def diagnostic_figures(
         table = table[np.isfinite(table["intervention"]) & np.isfinite(table["effect"])]
         if len(table):
             figures[name] = _interventions(table, reverse=reverse)
-    for name, (by, caption) in QUANTILES.items():
+    for name, (by, question, said) in QUANTILES.items():
         table = diagnostics.tables.get(name, pd.DataFrame()) if diagnostics else pd.DataFrame()
         if len(table):
-            figures[name] = caption, _quantiles(name, table, by)
+            figures[name] = Panel(question, said, _quantiles(name, table, by))
     return figures
 
 
-def _knockdown(network: CausalNetwork) -> tuple[str, Figure]:
+def program_figures(network: CausalNetwork, number: int, most: int) -> dict[str, Panel]:
+    """Return who sets a response program off most, and what it moves most: up to so many each."""
+    table = programs_table(network, number, n_perturbations=most, n_genes=most)
+    figures = {}
+    for what, axis, question in (
+        ("perturbation", "score", "Which perturbations set it off most?"),
+        ("gene", "loading, natural log", "Which genes does it move most?"),
+    ):
+        rows = table[table["what"] == what]
+        rows = rows.sort_values("value", ascending=False, ignore_index=True)
+        points = pd.DataFrame(
+            {
+                "name": rows["name"],
+                "value": rows["value"],
+                "low": rows["ci_low"],
+                "high": rows["ci_high"],
+                "colour": np.where(rows["value"] > 0, POSITIVE, NEGATIVE),
+            }
+        )
+        name, others = f"program-{number}-{what}", "genes" if what == "gene" else "perturbations"
+        plot = _along_names(name, points, axis, f"{others}, the most positive first", whole=0)
+        figures[name] = Panel(question, "", plot)
+    return figures
+
+
+def _knockdown(network: CausalNetwork) -> Panel:
     table = knockdown_table(network)
     n_infinite = int((~np.isfinite(table["effect"])).sum())
-    table = table[np.isfinite(table["effect"])].assign(
-        percent=lambda t: 100 * t["remaining"],
-        low=lambda t: 100 * np.exp(t["ci_low"]),
-        high=lambda t: 100 * np.exp(t["ci_high"]),
-        colour=lambda t: np.where(t["ci_high"] < 0, POSITIVE, NEGATIVE),
-        place=lambda t: np.arange(len(t)),
+    table = table[np.isfinite(table["effect"])].reset_index(drop=True)
+    points = pd.DataFrame(
+        {
+            "name": table["node"],
+            "value": 100 * table["remaining"],
+            "low": 100 * np.exp(table["ci_low"]),
+            "high": 100 * np.exp(table["ci_high"]),
+            "colour": np.where(table["ci_high"] < 0, POSITIVE, NEGATIVE),
+        }
     )
-    columns = ["node", "percent", "low", "high", "colour", "place"]
-    plot, source = _plot("knockdown", table[columns], [("gene", "@node"), ("left", "@percent %")])
-    plot.segment("place", "low", "place", "high", source=source, line_color="colour")
-    plot.scatter("place", "percent", source=source, size=6, color="colour")
-    plot.hspan(y=100, line_color=NEUTRAL)
-    plot.yaxis.axis_label = "own expression left, %"
-    _name_places(plot, table, "high", "genes, the strongest knock-down first")
+    what = "genes, the strongest knock-down first"
+    plot = _along_names("knockdown", points, "own expression left, %", what, whole=100)
     left_out = f" {n_infinite} without an estimate or without a count left are not drawn."
-    return (
-        "What is left of each gene's expression under its own perturbation, with intervals. "
-        f"Orange: not surely below 100 %.{left_out if n_infinite else ''}",
+    return Panel(
+        "Does each perturbation lower its gene?",
+        "What is left of each gene's expression under its own perturbation, with intervals: the "
+        "lower the better. Orange: not surely below 100 %; do not trust edges out of these genes."
+        f"{left_out if n_infinite else ''}",
         plot,
     )
 
 
-def _penetrance(network: CausalNetwork) -> tuple[str, Figure]:
-    table = penetrance_table(network)
-    table = table.assign(
-        percent=100 * table["penetrance"],
-        low=100 * table["penetrance_low"],
-        high=100 * table["penetrance_high"],
-        colour=np.where(table["escape_corrected"], NEGATIVE, POSITIVE),
-        place=np.arange(len(table)),
+def _penetrance(network: CausalNetwork) -> Panel:
+    table = penetrance_table(network).iloc[::-1].reset_index(drop=True)
+    points = pd.DataFrame(
+        {
+            "name": table["node"],
+            "value": 100 * table["penetrance"],
+            "low": 100 * table["penetrance_low"],
+            "high": 100 * table["penetrance_high"],
+            "colour": np.where(table["escape_corrected"], NEGATIVE, POSITIVE),
+        }
     )
-    columns = ["node", "percent", "low", "high", "colour", "place"]
-    tips = [("gene", "@node"), ("works in", "@percent %")]
-    plot, source = _plot("penetrance", table[columns], tips)
-    plot.segment("place", "low", "place", "high", source=source, line_color="colour")
-    plot.scatter("place", "percent", source=source, size=6, color="colour")
-    plot.hspan(y=100, line_color=NEUTRAL)
-    plot.yaxis.axis_label = "cells in which the guide works, %"
-    _name_places(plot, table.iloc[::-1], "high", "perturbations, the smallest share first")
-    return (
-        "In what share of the cells that carry it each guide works, with 95 % intervals. Orange: "
-        "cells escape, and effects are corrected for it.",
+    what = "perturbations, the largest share first"
+    plot = _along_names("penetrance", points, "cells in which the guide works, %", what, whole=100)
+    return Panel(
+        "In how many cells does it work?",
+        "Share of the cells with a guide in which it works, with 95 % intervals: the higher the "
+        "better. Orange: cells escape, and effects are corrected for it.",
         plot,
     )
 
 
-def _interventions(table: pd.DataFrame, *, reverse: bool) -> tuple[str, Figure]:
+def _interventions(table: pd.DataFrame, *, reverse: bool) -> Panel:
     x, y = (table[name].to_numpy(dtype=np.float64) for name in ("intervention", "effect"))
     slope, agreement = slope_and_agreement(x, y)
     colour = NEUTRAL if reverse else POSITIVE
@@ -191,7 +237,8 @@ def _interventions(table: pd.DataFrame, *, reverse: bool) -> tuple[str, Figure]:
     away = np.abs(x) if reverse else np.abs(y - slope * x)
     telling = table.iloc[np.argsort(-away, kind="stable")[:N_TELLING]]
     names = [f"{source} → {target}" for source, target in telling[["source", "target"]].to_numpy()]
-    _name_points(plot, telling["intervention"], telling["effect"], names, x)
+    at = pd.DataFrame({"x": telling["intervention"], "y": telling["effect"]})
+    _name_points(plot, at, names, xs=x, ys=y)
     plot.xaxis.axis_label = (
         f"minus the effect of perturbing the {'target' if reverse else 'source'}"
     )
@@ -205,7 +252,10 @@ def _interventions(table: pd.DataFrame, *, reverse: bool) -> tuple[str, Figure]:
     )
     numbers = f"Slope {slope:.2f}, same sign for {100 * agreement:.0f} % of {len(table)} edges."
     named = "farthest from 0" if reverse else "farthest from that line"
-    return f"{said} {numbers} Named: {named}.", plot
+    asked = "Does perturbing the source move the target?"
+    if reverse:
+        asked = "Does perturbing the target spare the source?"
+    return Panel(asked, f"{said} {numbers} Named: {named}.", plot)
 
 
 def _quantiles(name: str, table: pd.DataFrame, by: str) -> Figure:
@@ -233,26 +283,72 @@ def _quantiles(name: str, table: pd.DataFrame, by: str) -> Figure:
     return plot
 
 
-def _name_places(plot: Figure, table: pd.DataFrame, top: str, label: str) -> None:
-    """Say which gene is where: all along the axis, or the last of a table above their points."""
-    plot.xaxis.axis_label = label
+def _along_names(name: str, table: pd.DataFrame, axis: str, what: str, *, whole: float) -> Figure:
+    """Draw values with intervals, one beside another, with their names.
+
+    Parameters
+    ----------
+    table
+        name, value, low, high and colour, in the sequence of the drawing.
+    axis, what
+        Labels of the axes: of the values, and what the names are.
+    whole
+        The value at which nothing was done, drawn as a line.
+    """
+    table = table.assign(place=np.arange(len(table)))
+    tips = [("", "@name"), (axis, "@value"), ("interval", "@low to @high")]
+    plot, source = _plot(name, table, tips)
+    plot.hspan(y=whole, line_color=NEUTRAL)
+    plot.segment("place", "low", "place", "high", source=source, line_color="colour")
+    plot.scatter("place", "value", source=source, size=6, color="colour")
+    plot.yaxis.axis_label, plot.xaxis.axis_label = axis, what
     plot.xgrid.visible = False
     if len(table) <= MOST_NAMES:
         plot.xaxis.ticker = table["place"].tolist()
-        plot.xaxis.major_label_overrides = dict(zip(table["place"], table["node"], strict=True))
+        shown = [shown_name(each) for each in table["name"]]
+        plot.xaxis.major_label_overrides = dict(zip(table["place"], shown, strict=True))
         plot.xaxis.major_label_orientation = np.pi / 2
     else:
         plot.xaxis.ticker = []
-        last = table.iloc[-N_TELLING:]
-        _name_points(plot, last["place"], last[top], last["node"].tolist(), table["place"])
+        last = table.iloc[::-1].head(N_TELLING)
+        at = pd.DataFrame({"x": last["place"], "y": last["high"]})
+        ends = table[["low", "high"]].to_numpy().ravel()
+        _name_points(plot, at, last["name"].tolist(), xs=table["place"].to_numpy(), ys=ends)
+    return plot
 
 
-def _name_points(plot: Figure, x: pd.Series, y: pd.Series, names: list[str], within: Any) -> None:
-    """Write names above points, towards the middle of all points ``within`` the axes."""
+def _name_points(
+    plot: Figure, at: pd.DataFrame, names: list[str], *, xs: FloatArray, ys: FloatArray
+) -> None:
+    """Write names above points, towards the middle, but for those that would hide another.
+
+    Parameters
+    ----------
+    at
+        Columns x and y of the points to be named, the most telling first.
+    xs, ys
+        All that is drawn, from which the size of the axes follows.
+    """
     plot.y_range.range_padding = 0.2
-    is_right = (x > (np.min(within) + np.max(within)) / 2).tolist()
+    x, y = (at[side].to_numpy(dtype=np.float64) for side in ("x", "y"))
+    is_right = x > (xs.min() + xs.max()) / 2
+    # In pixels of the narrowest figure.
+    across, up = (
+        size * (values - drawn.min()) / max(np.ptp(drawn), 1e-300)
+        for values, drawn, size in ((x, xs, FIGURE_WIDTH), (y, ys, FIGURE_HEIGHT))
+    )
+    shown = [shown_name(name, LONGEST_LABEL) for name in names]
+    taken: list[tuple[float, float, float]] = []
+    for i, name in enumerate(shown):
+        left = across[i] - (len(name) * LETTER if is_right[i] else 0.0)
+        right = left + len(name) * LETTER
+        if all(right < a or left > b or abs(up[i] - c) > LINE for a, b, c in taken):
+            taken.append((left, right, up[i]))
+        else:
+            shown[i] = ""
     plot.text(
-        x.tolist(), y.tolist(), text=names, text_font_size="11px", y_offset=-4, name="names",
+        x.tolist(), y.tolist(), text=shown, text_font_size="11px", y_offset=-4, name="names",
+        background_fill_color="white", background_fill_alpha=0.7,
         text_align=["right" if right else "left" for right in is_right],
     )  # fmt: skip
 
@@ -263,6 +359,6 @@ def _plot(name: str, table: pd.DataFrame, tooltips: Any) -> tuple[Figure, Any]:
 
     plot = figure(
         name=name, height=300, sizing_mode="stretch_width", tools="hover", tooltips=tooltips,
-        toolbar_location=None,
+        toolbar_location=None, **CLEAR,
     )  # fmt: skip
     return plot, ColumnDataSource(table)

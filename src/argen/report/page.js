@@ -18,7 +18,7 @@
   const drawn = all(genes.name.length).filter((g) => genes.x[g] !== null);
   const byDegree = [...drawn].sort((a, b) => degree[b] - degree[a] || a - b);
   const largest = Math.max(...effect.map(Math.abs).filter(Number.isFinite), 1e-9);
-  const state = { gene: null, search: "", sort: "log10_p", down: false, shown: 200 };
+  const state = { gene: null, search: "", weak: "", sort: "log10_p", down: false, shown: 200 };
 
   // Texts. Names are set as textContent, never as markup.
   const element = (tag, text, className) => {
@@ -213,12 +213,14 @@
     if (edges.stability) more.push(`stability ${shownNumber(edges.stability[i], 2)}`);
     if (edges.status[i] !== "OK") more.push(edges.status[i]);
     item.append(element("br"), element("span", more.join("; "), "quiet"));
+    item.append(element("p", edges.sentence[i]));
     return item;
   };
   const showPanel = () => {
     const panel = byId("panel");
     panel.replaceChildren();
     const g = state.gene;
+    panel.classList.toggle("no-print", g === null);
     if (g === null) {
       panel.append(element("h3", "No gene selected"), element("p", "Click a gene or search it. The genes with most edges:"));
       const list = element("ul");
@@ -268,15 +270,16 @@
 
   // The table.
   const columns = [
-    ["source", "source"], ["target", "target"], ["effect", "effect"], ["ci_low", "low"], ["ci_high", "high"],
+    ["source", "source"], ["target", "target"], ["rank", "weakest point"], ["effect", "effect"], ["ci_low", "low"], ["ci_high", "high"],
     ["log10_p", "p"], ["q", "q"], ["forward", "perturbed"], ["backward", "reverse"],
     ...(edges.stability ? [["stability", "stability"]] : []), ["status", "status"],
   ];
   const isText = new Set(["source", "target", "status"]);
+  const isLeft = new Set([...isText, "rank"]);
   const rows = () => {
     const wanted = state.search.toLowerCase();
-    const found = kept.filter((i) => !wanted ||
-      edges.source[i].toLowerCase().includes(wanted) || edges.target[i].toLowerCase().includes(wanted));
+    const found = kept.filter((i) => (!state.weak || edges.weak_point[i] === state.weak) && (!wanted ||
+      edges.source[i].toLowerCase().includes(wanted) || edges.target[i].toLowerCase().includes(wanted)));
     const values = edges[state.sort];
     const text = isText.has(state.sort);
     const direction = state.down ? -1 : 1;
@@ -292,6 +295,23 @@
     if (name === "q") return shownQ(edges.q[i]);
     return shownNumber(edges[name][i]);
   };
+  const weakPoint = (i) => {
+    const details = element("details", undefined, "in-print");
+    details.append(element("summary", edges.weak_point[i]), element("p", edges.sentence[i]));
+    if (edges.also[i]) details.append(element("p", `Also: ${edges.also[i]}.`, "quiet"));
+    return details;
+  };
+  const showWeakPoints = () => {
+    const counts = new Map();
+    for (const i of [...all(nEdges)].sort((a, b) => edges.rank[a] - edges.rank[b])) {
+      counts.set(edges.weak_point[i], (counts.get(edges.weak_point[i]) || 0) + 1);
+    }
+    for (const [name, n] of counts) {
+      const option = element("option", `${name}: ${n}`);
+      option.value = name;
+      byId("weak").append(option);
+    }
+  };
   const showTable = () => {
     const found = rows();
     const body = document.createElement("tbody");
@@ -301,6 +321,7 @@
         const td = row.insertCell();
         if (name === "source") td.append(geneButton(ends[i][0]));
         else if (name === "target") td.append(geneButton(ends[i][1]));
+        else if (name === "rank") td.append(weakPoint(i));
         else if (name === "status") td.textContent = edges.status[i];
         else {
           td.className = name === "effect" ? `number ${sign(effect[i])}` : "number";
@@ -320,7 +341,7 @@
   const makeHead = () => {
     const row = byId("table").tHead.insertRow();
     for (const [name, label] of columns) {
-      const th = element("th", undefined, isText.has(name) ? "" : "number");
+      const th = element("th", undefined, isLeft.has(name) ? "" : "number");
       th.scope = "col";
       th.dataset.column = name;
       const button = element("button", label);
@@ -364,6 +385,24 @@
     drawGraph();
   };
   let colours = {};
+  // Blue and orange of the page; what a figure came with is kept, as paper and print change them.
+  const came = new Map();
+  const tinted = (value) => ({ "#0072b2": colours.raises, "#d55e00": colours.lowers })[String(value).toLowerCase()] || value;
+  const tint = (part) => {
+    if (!part.glyph) return;
+    const source = part.data_source;
+    if (source && source.data.colour) {
+      if (!came.has(source.id)) came.set(source.id, [...source.data.colour]);
+      source.data = { ...source.data, colour: came.get(source.id).map(tinted) };
+    }
+    for (const key of ["fill_color", "line_color"]) {
+      const now = part.glyph[key];
+      if (!now || now.value === undefined) continue;
+      const own = `${part.id}-${key}`;
+      if (!came.has(own)) came.set(own, now.value);
+      part.glyph[key] = { value: tinted(came.get(own)) };
+    }
+  };
   const paint = (forPrint) => {
     const shades = ["paper", "ink", "quiet", "line", "raises", "lowers", "serious"];
     colours = Object.fromEntries(shades.map((name) => [name, colour(name)]));
@@ -371,14 +410,16 @@
     for (const name of ["graph", ...Object.keys(data.figures)]) {
       const plot = model(name);
       if (!plot) continue;
-      plot.setv({ background_fill_alpha: 0, border_fill_alpha: 0, outline_line_color: null });
       for (const axis of [...plot.below, ...plot.left]) {
         axis.setv({
           axis_label_text_color: colours.ink, major_label_text_color: colours.ink, axis_line_color: colours.quiet,
           major_tick_line_color: colours.quiet, minor_tick_line_color: null,
         });
       }
-      for (const part of plot.renderers) if (part.name === "names") part.glyph.text_color = colours.ink;
+      for (const part of plot.renderers) {
+        tint(part);
+        if (part.name === "names") part.glyph.setv({ text_color: colours.ink, background_fill_color: colours.paper });
+      }
       for (const part of plot.center) {
         if (part.grid_line_color !== undefined) part.grid_line_color = colours.line;
         if (part.label_text_color !== undefined) part.label_text_color = colours.ink; // of a legend
@@ -388,6 +429,17 @@
     drawGraph();
   };
 
+  // Paper cannot be clicked: all that is in words is open on it, and drawings, which do not follow
+  // its width, keep the size that they have on the screen.
+  let opened = [];
+  const unfold = (forPrint) => {
+    if (forPrint) opened = [...document.querySelectorAll("details.in-print:not([open])")];
+    for (const details of opened) details.open = forPrint;
+    for (const box of document.querySelectorAll(".figure, #graph-box")) {
+      box.style.width = forPrint ? `${box.offsetWidth}px` : "";
+      box.style.height = forPrint ? `${box.offsetHeight}px` : "";
+    }
+  };
   const listen = () => {
     for (const id of ["q", "effect", "stability", "sign"]) if (byId(id)) byId(id).addEventListener("input", filter);
     byId("clear").addEventListener("click", () => {
@@ -405,6 +457,7 @@
       else byId("count").textContent = `No gene is called ${wanted}.`;
     });
     byId("search").addEventListener("input", () => { state.search = byId("search").value.trim(); showTable(); });
+    byId("weak").addEventListener("change", () => { state.weak = byId("weak").value; showTable(); });
     byId("more").addEventListener("click", () => { state.shown = Infinity; showTable(); });
     byId("download").addEventListener("click", download);
     byId("zoom-in").addEventListener("click", () => move(0, 0, 1 / 1.5));
@@ -430,8 +483,8 @@
     document.addEventListener("graph-moved", () => later(drawGraph, 120));
     document.addEventListener("graph-resized", () => requestAnimationFrame(fit));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => paint(false));
-    addEventListener("beforeprint", () => { document.querySelectorAll("details").forEach((d) => { d.open = true; }); paint(true); });
-    addEventListener("afterprint", () => paint(false));
+    addEventListener("beforeprint", () => { unfold(true); paint(true); });
+    addEventListener("afterprint", () => { unfold(false); paint(false); });
     byId("copy").addEventListener("click", async () => {
       const range = document.createRange();
       range.selectNodeContents(byId("methods-text"));
@@ -450,6 +503,7 @@
     Bokeh.set_log_level("error");
     byId("genes").append(...genes.name.map((name) => { const o = element("option"); o.value = name; return o; }));
     makeHead();
+    showWeakPoints();
     listen();
     filter();
     await Bokeh.embed.embed_item(data.graph, "graph");

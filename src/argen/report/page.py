@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.checks import Diagnostics
+from argen.checks import Diagnostics, weak_points
 from argen.errors import InputError
 from argen.files import writing_file
 from argen.network import CausalNetwork
@@ -25,7 +25,13 @@ from argen.report.content import (
     provenance_of,
     summary_of,
 )
-from argen.report.figures import bokeh_script, diagnostic_figures, graph_figure
+from argen.report.figures import (
+    QUANTILES,
+    bokeh_script,
+    diagnostic_figures,
+    graph_figure,
+    program_figures,
+)
 
 # A page with more edges would be slow; those with the strongest evidence are kept.
 MOST_EDGES = 5000
@@ -88,20 +94,23 @@ def report_html(
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    edges = edge_columns(network, stability)
-    figures = diagnostic_figures(network, diagnostics)
+    edges = edge_columns(network, stability).merge(
+        _weak_points(network, diagnostics, stability), "left", on=_PAIR
+    )
+    figures, programs = diagnostic_figures(network, diagnostics), _programs(network)
+    drawn = [figures, *(program["figures"] for program in programs)]
     data = {
         "genes": gene_columns(network, edges),
         "edges": _columns(edges),
         "feedback": network.feedback_pairs().to_numpy().tolist(),
         "graph": json_item(graph_figure()),
-        "figures": {name: json_item(figure) for name, (_, figure) in figures.items()},
+        "figures": {name: json_item(each.plot) for of in drawn for name, each in of.items()},
     }
+    loader = PackageLoader("argen", "report")
     environment = Environment(
-        loader=PackageLoader("argen", "report"), autoescape=True, trim_blocks=True,
+        loader=loader, autoescape=True, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    source = environment.loader.get_source  # type: ignore[union-attr]
     return environment.get_template("page.html").render(
         title=title,
         network=network,
@@ -112,16 +121,16 @@ def report_html(
         summary=summary_of(network),
         penetrance_said=penetrance_of(network),
         programs_said=programs_of(network),
-        programs=_programs(network),
+        programs=programs,
         methods=methods_of(network),
         provenance=provenance_of(network),
-        captions={name: caption for name, (caption, _) in figures.items()},
+        figures=figures,
         measured=diagnostics.measured if diagnostics else (),
         tables=_tables(network, diagnostics),
         # Within a script element nothing but "</script" and "<!--" would end it.
         data=Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")),  # noqa: S704
-        style=Markup(source(environment, "page.css")[0]),  # noqa: S704
-        script=Markup(source(environment, "page.js")[0]),  # noqa: S704
+        style=Markup(loader.get_source(environment, "page.css")[0]),  # noqa: S704
+        script=Markup(loader.get_source(environment, "page.js")[0]),  # noqa: S704
         bokeh=Markup(bokeh_script()),  # noqa: S704
     )
 
@@ -150,6 +159,16 @@ def edge_columns(network: CausalNetwork, stability: pd.DataFrame | None) -> pd.D
         table = stability_table(stability)[[*_PAIR, "frequency"]]
         edges = edges.merge(table.rename(columns={"frequency": "stability"}), "left", on=_PAIR)
     return edges.reset_index(drop=True)
+
+
+def _weak_points(
+    network: CausalNetwork, diagnostics: Diagnostics | None, stability: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Return the weakest point of each edge, of all that is known."""
+    again = {} if stability is None else {"stability": stability_table(stability)}
+    known = Diagnostics.of([], again | (diagnostics.tables if diagnostics else {}), [])
+    table = weak_points(network, known)
+    return table[[*_PAIR, "rank", "weak_point", "sentence", "also"]]
 
 
 def gene_columns(network: CausalNetwork, edges: pd.DataFrame) -> dict[str, list[Any]]:
@@ -190,6 +209,7 @@ def _programs(network: CausalNetwork) -> list[dict[str, Any]]:
                 "number": number,
                 "share": f"{100 * programs.share[number - 1]:.0f} %",
                 "test": program_test(network, programs, number),
+                "figures": program_figures(network, number, MOST_OF_PROGRAM),
                 "rows": {what: part.to_dict("records") for what, part in table.groupby("what")},
             }
         )
@@ -199,13 +219,16 @@ def _programs(network: CausalNetwork) -> list[dict[str, Any]]:
 def _tables(
     network: CausalNetwork, diagnostics: Diagnostics | None
 ) -> list[tuple[str, int, pd.DataFrame]]:
-    """Tables of diagnostics that are not empty: name, rows in all, and the rows to show."""
+    """Tables of diagnostics that are not empty: name, rows in all, and the rows to show.
+
+    Those that the page has elsewhere, as figures or with the edges, are left out.
+    """
     tables = dict(diagnostics.tables) if diagnostics else {}
     tables |= {"unusual fits": network.unusual_fits(), "left out": network.left_out}
     return [
         (name.replace("_", " "), len(table), _as_text(table.head(MOST_ROWS)))
         for name, table in tables.items()
-        if len(table)
+        if len(table) and name not in (*QUANTILES, "weak_points")
     ]
 
 
