@@ -347,8 +347,9 @@ def test_figures_have_the_colours_of_the_page(browser, path, scheme):
         """() => {
           const plot = Bokeh.documents.map((d) => d.get_model_by_name("knockdown")).find(Boolean);
           const style = getComputedStyle(document.documentElement);
-          const of = plot.renderers.find((part) => part.data_source && part.data_source.data.colour);
-          return [of.data_source.data.colour, style.getPropertyValue("--raises").trim(),
+          const sources = plot.renderers.map((part) => part.data_source).filter(Boolean);
+          const drawn = sources.find((source) => source.data.colour).data.colour;
+          return [drawn, style.getPropertyValue("--raises").trim(),
             style.getPropertyValue("--lowers").trim()];
         }"""
     )

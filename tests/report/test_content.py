@@ -22,6 +22,7 @@ from argen.report.content import (
     provenance_of,
     summary_of,
 )
+from argen.report.figures import _name_points, diagnostic_figures, program_figures
 from argen.report.page import MOST_EDGES, edge_columns
 from tests.networks import HOSTILE, made_up_network
 
@@ -319,3 +320,53 @@ def test_the_same_network_gives_the_same_numbers(paper_network):
     first, second = (json.loads(Page(report_html(paper_network)).data) for _ in range(2))
     assert first["edges"] == second["edges"]
     assert first["genes"] == second["genes"]
+
+
+def test_sentences_of_the_page_are_those_of_the_table(paper_network):
+    data = json.loads(Page(report_html(paper_network)).data)["edges"]
+    points = argen.checks.weak_points(paper_network).set_index(["source", "target"])
+    for row in zip(*(data[n] for n in ("source", "target", "rank", "sentence")), strict=True):
+        assert points.loc[row[:2], "rank"] == row[2]
+        assert points.loc[row[:2], "sentence"] == row[3]
+    checked = argen.check(paper_network).tables
+    assert "Weak points: " not in " ".join(Page(report_html(paper_network)).texts)
+    assert "weak_points" in checked
+    # What resamples say is taken into account.
+    seldom = paper_network.edges[["source", "target"]].assign(frequency=0.1)
+    data = json.loads(Page(report_html(paper_network, stability=seldom)).data)["edges"]
+    assert set(data["weak_point"]) == {"unstable"}
+
+
+def test_figures_of_programs_have_what_the_table_has(program_network):
+    figures = program_figures(program_network, 1, 10)
+    table = argen.plot.programs_table(program_network, n_perturbations=10, n_genes=10)
+    for what, figure in zip(("perturbation", "gene"), figures.values(), strict=True):
+        [source] = {r.data_source for r in figure.plot.renderers if "value" in r.data_source.data}
+        drawn = dict(zip(source.data["name"], source.data["value"], strict=True))
+        rows = table[table["what"] == what]
+        assert drawn == dict(zip(rows["name"], rows["value"], strict=True))
+        assert list(drawn.values()) == sorted(drawn.values(), reverse=True)
+
+
+def test_an_interval_without_end_does_not_stretch_the_axis(paper_network):
+    own = paper_network.screen.knockdown
+    error = own.std_error.copy()
+    error[0] = 30.0
+    screen = dataclasses.replace(
+        paper_network.screen, knockdown=dataclasses.replace(own, std_error=error)
+    )
+    panel = diagnostic_figures(dataclasses.replace(paper_network, screen=screen))["knockdown"]
+    [drawn] = {r.data_source for r in panel.plot.renderers if "value" in r.data_source.data}
+    assert max(drawn.data["high"]) == 150.0
+    assert "1 intervals go on above the axis." in panel.said
+
+
+def test_names_that_would_hide_each_other_are_left_out():
+    from bokeh.plotting import figure
+
+    plot, names = figure(), ["first", "hidden", "far", "above"]
+    at = pd.DataFrame({"x": [0.0, 0.01, 1.0, 0.0], "y": [0.0, 0.0, 0.0, 1.0]})
+    ends = np.array([0.0, 1.0])
+    _name_points(plot, at, names, xs=ends, ys=ends)
+    [drawn] = plot.renderers
+    assert list(drawn.data_source.data["text"]) == ["first", "", "far", "above"]

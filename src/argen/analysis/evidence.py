@@ -62,13 +62,12 @@ def read_pairs(
         When the file cannot be read, or no columns are found.
     """
     path = Path(path)
-    kept = {"dtype": str, "keep_default_na": False}  # names such as NA are names
     with reading(path, "a table of pairs, by tabs or commas"):
-        table = pd.read_csv(path, sep=None, engine="python", **kept)  # type: ignore[call-overload]
+        table = _read_texts(path, sep=None, header="infer")
         columns = [str(name) for name in table.columns]
         lower = [name.lower() for name in columns]
         if source is None and not set(lower) & set(_SOURCES) and len(columns) >= 2:
-            table = pd.read_csv(path, sep="\t", header=None, **kept)  # type: ignore[call-overload]
+            table = _read_texts(path, sep="\t", header=None)
             table.columns = pd.Index(
                 ["source", "target", "sign", *map(str, table.columns[3:])][: table.shape[1]]
             )
@@ -101,6 +100,13 @@ def read_pairs(
     for ending in (".gz", ".tsv", ".csv", ".txt"):
         name = name.removesuffix(ending)
     return KnownPairs(signs, is_directed, name)
+
+
+def _read_texts(path: Path, *, sep: str | None, header: Literal["infer"] | None) -> pd.DataFrame:
+    """Read a table as it stands, since names such as NA are names; without ``sep``, it is found."""
+    return pd.read_csv(
+        path, sep=sep, header=header, engine="python", dtype=str, keep_default_na=False
+    )
 
 
 def _signs(values: pd.Series) -> pd.Series:

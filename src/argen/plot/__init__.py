@@ -17,7 +17,14 @@ from argen.plot.meaning import draw_evidence, draw_modules, draw_strength
 from argen.plot.network import draw_network, draw_networks
 from argen.plot.penetrance import draw_penetrance, penetrance_table
 from argen.plot.programs import draw_programs, programs_table
-from argen.plot.screens import draw_expression, draw_knockdown, draw_qq, knockdown_table, shown_p
+from argen.plot.screens import (
+    draw_expression,
+    draw_knockdown,
+    draw_qq,
+    highest_percent,
+    knockdown_table,
+    shown_p,
+)
 from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, new_figure, shown_name
 
 __all__ = [
@@ -45,6 +52,7 @@ __all__ = [
     "draw_stability",
     "draw_strength",
     "draw_truth",
+    "highest_percent",
     "knockdown_table",
     "layered_layout",
     "new_figure",

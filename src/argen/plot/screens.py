@@ -51,11 +51,16 @@ def knockdown_table(network: CausalNetwork) -> pd.DataFrame:
     return table.sort_values("effect").reset_index(drop=True)
 
 
+def highest_percent(percents: pd.Series) -> float:
+    """Return where an axis of knock-downs ends: some intervals go up to any number."""
+    return max(150.0, 1.5 * float(percents.max())) if len(percents) else 150.0
+
+
 def draw_knockdown(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
     """Draw what is left of each gene's expression under its own perturbation.
 
     Orange squares have an interval that does not exclude 100 %: such a guide is no instrument.
-    A gene without a count left is a triangle at the lower edge.
+    A gene without a count left is a triangle at the lower edge. Intervals may go on above the axis.
     """
     table = knockdown_table(network)
     ax = axes_of_names(ax, len(table))
@@ -84,6 +89,7 @@ def draw_knockdown(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
             markersize=4, label=f"no count left ({int((~finite).sum())})",
         )  # fmt: skip
     plain_log_scale(ax.yaxis, "{x:g} %")
+    ax.set_ylim(top=highest_percent(100 * table.loc[finite, "remaining"]))
     what = "genes, the strongest knock-down first"
     dress_percents(ax, list(table["node"]), "own expression left", what)
     return ax

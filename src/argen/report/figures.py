@@ -17,6 +17,7 @@ from argen.plot import (
     NEUTRAL,
     OTHER,
     POSITIVE,
+    highest_percent,
     knockdown_table,
     penetrance_table,
     programs_table,
@@ -41,6 +42,8 @@ CLEAR: dict[str, Any] = {
 
 # Names along an axis, and names of the points that tell most, where they can be read.
 MOST_NAMES, N_TELLING = 30, 5
+# Of more, intervals are pale and points small, as they run into each other.
+MANY = 100
 # Inner size of the narrowest figure, that of a phone, and of a letter and a line of a name, in
 # pixels; the longest name in it.
 FIGURE_WIDTH, FIGURE_HEIGHT, LETTER, LINE, LONGEST_LABEL = 270.0, 190.0, 6.0, 13.0, 36
@@ -191,6 +194,9 @@ def _knockdown(network: CausalNetwork) -> Panel:
             "colour": np.where(table["ci_high"] < 0, POSITIVE, NEGATIVE),
         }
     )
+    top = highest_percent(points["value"])
+    n_longer = int((points["high"] > top).sum())
+    points["high"] = points["high"].clip(upper=top)
     what = "genes, the strongest knock-down first"
     plot = _along_names("knockdown", points, "own expression left, %", what, whole=100)
     left_out = f" {n_infinite} without an estimate or without a count left are not drawn."
@@ -198,6 +204,7 @@ def _knockdown(network: CausalNetwork) -> Panel:
         "Does each perturbation lower its gene?",
         "What is left of each gene's expression under its own perturbation, with intervals: the "
         "lower the better. Orange: not surely below 100 %; do not trust edges out of these genes."
+        f"{f' {n_longer} intervals go on above the axis.' if n_longer else ''}"
         f"{left_out if n_infinite else ''}",
         plot,
     )
@@ -299,8 +306,12 @@ def _along_names(name: str, table: pd.DataFrame, axis: str, what: str, *, whole:
     tips = [("", "@name"), (axis, "@value"), ("interval", "@low to @high")]
     plot, source = _plot(name, table, tips)
     plot.hspan(y=whole, line_color=NEUTRAL)
-    plot.segment("place", "low", "place", "high", source=source, line_color="colour")
-    plot.scatter("place", "value", source=source, size=6, color="colour")
+    many = len(table) > MANY
+    plot.segment(
+        "place", "low", "place", "high", source=source, line_color="colour",
+        line_alpha=0.3 if many else 1.0,
+    )  # fmt: skip
+    plot.scatter("place", "value", source=source, size=3 if many else 6, color="colour")
     plot.yaxis.axis_label, plot.xaxis.axis_label = axis, what
     plot.xgrid.visible = False
     if len(table) <= MOST_NAMES:

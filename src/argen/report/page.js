@@ -94,6 +94,7 @@
     const lines = { x0: [], y0: [], x1: [], y1: [], cx: [], cy: [], colour: [], alpha: [], width: [] };
     const heads = { x: [], y: [], angle: [], marker: [], colour: [], alpha: [], size: [] };
     const dense = nEdges > 400;
+    const narrow = new Set(drawn.map((g) => Math.round(genes.x[g]))).size === 1;
     // Edges of the selected gene last, on top of the others.
     for (const i of [...kept].sort((a, b) => around(a) - around(b))) {
       const [s, t] = ends[i];
@@ -101,7 +102,10 @@
       const [x1, y1] = spread(t);
       const length = Math.hypot(x1 - x0, y1 - y0) || 1;
       // Bent, so that an edge does not hide behind the genes between its ends.
-      const bend = Math.abs(genes.y[s] - genes.y[t]) <= 1 ? 0.04 : x1 >= x0 ? 0.1 : -0.1;
+      const layers = Math.abs(genes.y[s] - genes.y[t]);
+      // Where all genes stand in one column, on both sides of it.
+      const side = narrow ? 0.25 * (layers % 2 ? 1 : -1) : x1 >= x0 ? 0.1 : -0.1;
+      const bend = layers <= 1 ? 0.04 : side;
       const cx = (x0 + x1) / 2 - bend * (y1 - y0);
       const cy = (y0 + y1) / 2 + bend * (x1 - x0);
       const certain = Number.isFinite(z[i]) ? Math.min(z[i] / 10, 1) : 0.5;
