@@ -186,6 +186,17 @@ def test_a_doubt_that_another_fit_settles_is_gone(options):
     assert set(weakest(data, varied)["weak_point"]) == {NONE}
 
 
+def test_a_source_that_is_a_large_part_of_the_library_size():
+    """Without g0, which has most of the counts, every other gene seems to rise."""
+    data = chain(effects={(1, 2): 0.6}, with_guides=False)
+    sizes = data.counts.dense(np.arange(1))[0] + 10.0
+    table = weakest(dataclasses.replace(data, library_size=np.asarray(sizes, dtype=np.float64)))
+    lent = table[table["weak_point"] == "library size"]
+    assert {source for source, _ in lent.index} == {"g0"}
+    assert lent["sentence"].str.contains("with the loss of g0, a large part of the library").all()
+    assert table.loc[("g1", "g2"), "weak_point"] == NONE
+
+
 def test_a_guide_that_acts_elsewhere_leaves_the_other_parents_unexplained():
     table = weakest(chain(effects={(0, 2): 0.6}, past=[(1, 2, 2, 1.2)]))
     assert table.loc[("g0", "g2"), "weak_point"] == "target unexplained"

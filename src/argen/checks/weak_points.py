@@ -42,6 +42,7 @@ DOUBTS = (
     Doubt("both directions", edges.both_directions, ("feedback", "direction")),
     Doubt("turns round", again.turning_edges, ("stability",)),
     Doubt("response program", instruments.at_carriers),
+    Doubt("library size", cells.lent_effects, ("composition",)),
     Doubt("unbalanced cells", cells.moved_columns, ("balance",)),
     Doubt("held-out guide", again.unforeseen_guides, ("held_out",)),
     Doubt("target unexplained", guides.unexplained_targets, ("overidentification",)),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from argen.checks.cells.balance import LIBRARY_SIZE
+from argen.checks.cells.composition import MOST_LENT
 from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
 from argen.network import CausalNetwork
+
+# A total effect that is a smaller multiple of what the source lends to all genes is in doubt.
+TIMES_LENT = 2.0
 
 
 def moved_columns(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
@@ -25,4 +31,22 @@ def moved_columns(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
             scenario = f"with {LIBRARY_SIZE} as covariate" if is_size else ""
         shows = f"{what} (adjusted {p_of(row['p_adjusted'])})"
         points.append(WeakPoint(source, target, row["p_adjusted"], shows, settles, scenario))
+    return points
+
+
+def lent_effects(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose total effect may be what the loss of the source lends to every other gene."""
+    number = {gene: k for k, gene in enumerate(network.genes)}
+    points = []
+    for row in edge_rows(network, tables["composition"].rename(columns={"node": "source"})):
+        source, target, lent = row["source"], row["target"], float(np.log1p(row["lent"]))
+        total = network.screen.effect[number[source], number[target]]
+        if abs(row["lent"]) > MOST_LENT and 0.0 < total / lent < TIMES_LENT:
+            shows = (
+                f"has a total effect of {100 * np.expm1(total):+.2g} %, of which "
+                f"{100 * row['lent']:+.2g} % come with the loss of {source}, a large part of the "
+                "library size"
+            )
+            settles = f"the same edge with a library size that leaves {source} out"
+            points.append(WeakPoint(source, target, row["lent"], shows, settles))
     return points
