@@ -20,7 +20,8 @@ FOR_OTHER_ROOMS = {
     "FEEDBACK", "MEDIAN_CHI2", "NEGATIVE", "NEUTRAL", "OTHER", "POSITIVE", "compare_strength",
     "check_cells", "check_knockdowns", "guide_effects", "intervention_table",
     "knockdown_findings", "knockdown_table", "Method", "method_of", "new_figure", "others_of",
-    "shown_p", "slope_and_agreement", "stability_table", "write_grid_figure",
+    "highest_percent", "shown_name", "shown_p", "slope_and_agreement", "stability_table",
+    "write_grid_figure",
     "write_grid_page", "write_paper_figures",
 }  # fmt: skip
 
@@ -70,6 +71,7 @@ def test_formats_page_has_every_file_and_column(tmp_path):
         "simulate.screen",
         "analysis.evaluate",
         "checks.checking",
+        "checks.weak_points",
         "qc.quality",
         "checks.again.stability",
         "checks.again.sensitivity",

@@ -205,8 +205,8 @@ def escaping_cells(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
             "has a size that rests on the share of cells in which the guide of "
             f"{row['source']} works ({100 * row['penetrance']:.0f} %, "
             f"{100 * row['penetrance_low']:.0f} to {100 * row['penetrance_high']:.0f} %)",
-            f"a guide of {row['source']} that works in every cell, or the same edge with "
-            'penetrance="full",',
+            f"a guide of {row['source']} that works in every cell, or the same edge with full "
+            "penetrance,",
         )
         for row in _of_sources(network, tables)
         if row.get("escape_corrected", False)
