@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := demo
 
-.PHONY: demo quick test oldest lint types bench docs clean
+.PHONY: demo quick test oldest dist lint types bench docs clean
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("argen needs Python 3.11 or newer: name one, as in make demo PYTHON=python3.12")'
@@ -40,6 +40,19 @@ OLDEST := .venv-oldest/bin/python
 
 oldest: .venv-oldest/.installed ## the tests of quick with the oldest versions of what argen depends on
 	$(OLDEST) -m pytest -n auto --dist loadscope -m "not rates and not process and not browser and not whole"
+
+# With a smoke fit, as users have it: the wheel alone, away from the sources.
+EMPTY := build/empty
+dist: .venv/.with-dist ## wheel and sdist, checked, and a fit with the wheel in an empty environment
+	rm -rf dist $(EMPTY)
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m venv $(EMPTY)
+	$(EMPTY)/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd $(EMPTY) && bin/argen simulate --out screen.h5ad --hide X7,X8
+	cd $(EMPTY) && bin/argen fit screen.h5ad --target perturbation --control non-targeting \
+		--library-size library_size --covariates L --out results
+	cd $(EMPTY) && du -sm lib/python*/site-packages
 
 lint: .venv/.with-lint
 	$(BIN)/ruff check .
