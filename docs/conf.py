@@ -3,8 +3,10 @@
 import dataclasses
 import importlib
 import inspect
+import os
 import re
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 project = "argen"
 author = "The argen developers"
@@ -29,6 +31,8 @@ nb_execution_in_temp = True
 nb_execution_show_tb = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+# Where pages find the numbers that they draw.
+os.environ["ARGEN_DOCS"] = str(Path(__file__).parent)
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
