@@ -9,7 +9,8 @@ import pytest
 
 import argen
 from argen.corrections import FEWEST_GENES, Programs, estimate_corrections, find_programs
-from argen.corrections.programs import CUTOFF, MOST_PROGRAMS, panel_genes, robust_slopes
+from argen.corrections.programs import MOST_PROGRAMS, panel_genes
+from argen.corrections.slopes import CUTOFF, robust_slopes
 from argen.data import PerturbSeqData
 from argen.network import findings
 from argen.simulate.screen import planned
@@ -34,7 +35,7 @@ def screen() -> tuple[PerturbSeqData, DescendantScreen]:
 @pytest.fixture(scope="module")
 def programs(screen) -> Programs:
     data, found = screen
-    return find_programs(data, found.effect, found.std_error)
+    return find_programs(data, *found.with_own)
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +116,19 @@ def test_a_program_is_found_as_it_is(programs):
     assert np.corrcoef(programs.loadings[:, 0], loading)[0, 1] > 0.9
     slope = np.polyfit(loading, programs.loadings[:, 0], 1)[0]
     assert slope == pytest.approx(1.0, abs=0.1)
-    # Errors are of the right size for most; some have many effects over the network too.
+    # What the perturbations share by their controls is not in the errors of loadings.
     z = (programs.loadings[:, 0] - loading) / programs.loading_error[:, 0]
-    assert np.median(np.abs(z)) < 1.0
+    assert np.median(np.abs(z)) < 1.2
     assert np.mean(np.abs(z) < 3.0) > 0.85
+
+
+def test_what_is_left_is_as_sure_as_it_is_said_to_be(network):
+    """Where nothing reaches a gene over the network, effects are 0 but for their errors."""
+    nothing = ~argen.simulate_screen(MODEL, rng=2)[1].ancestors & network.screen.pairs
+    z = network.screen.effect[nothing] / network.screen.std_error[nothing]
+    assert np.std(z[np.isfinite(z)]) == pytest.approx(1.0, abs=0.1)
+    assert np.mean(network.screen.p_value[nothing] < 0.05) < 0.07
+    assert np.mean(network.screen.p_value[nothing] < 0.001) < 0.005
 
 
 def test_scores_have_unit_scale_and_loadings_the_sign(programs):
@@ -141,8 +151,8 @@ def assert_same_programs(left: Programs, right: Programs, **tolerance: float) ->
 
 def test_the_same_screen_gives_the_same_bits(screen, programs):
     data, found = screen
-    assert_same_programs(find_programs(data, found.effect, found.std_error), programs)
-    other = find_programs(data, found.effect, found.std_error, rng=2)
+    assert_same_programs(find_programs(data, *found.with_own), programs)
+    other = find_programs(data, *found.with_own, rng=2)
     np.testing.assert_array_equal(other.scores, programs.scores)
     assert other.chance != pytest.approx(programs.chance, rel=1e-6)
     threads = argen.infer_network(data, argen.InferenceConfig(threads=1)).programs
@@ -156,7 +166,7 @@ def test_the_sequence_of_sinks_does_not_matter(screen, programs):
     node = data.node_of_cell
     moved = screen_of(counts, node, data.covariates, data.library_size, 20)
     moved = replace(moved, formula=data.formula)
-    again = find_programs(moved, found.effect[:, order], found.std_error[:, order])
+    again = find_programs(moved, *(part[:, order] for part in found.with_own))
     # Sums over genes in another sequence.
     close = {"rtol": 1e-6, "atol": 1e-8}
     np.testing.assert_allclose(again.loadings, programs.loadings[order], **close)
@@ -173,7 +183,7 @@ def test_the_sequence_of_cells_does_not_matter(screen, programs):
     covariates = data.covariates.iloc[order].reset_index(drop=True)
     moved = screen_of(counts, data.node_of_cell[order], covariates, data.library_size[order], 20)
     again_screen = argen.screen_descendants(moved)
-    again = find_programs(moved, again_screen.effect, again_screen.std_error)
+    again = find_programs(moved, *again_screen.with_own)
     np.testing.assert_allclose(again.scores, programs.scores, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(again.loadings, programs.loadings, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(again.chance[0], programs.chance[0], rtol=0.05)
@@ -181,7 +191,7 @@ def test_the_sequence_of_cells_does_not_matter(screen, programs):
 
 def test_as_many_as_were_asked_for(screen, programs):
     data, found = screen
-    one, two = (find_programs(data, found.effect, found.std_error, n_programs=n) for n in (1, 2))
+    one, two = (find_programs(data, *found.with_own, n_programs=n) for n in (1, 2))
     np.testing.assert_array_equal(one.scores, programs.scores)
     np.testing.assert_array_equal(one.loadings, programs.loadings)
     assert two.n_programs == 2
@@ -220,7 +230,7 @@ def test_too_few_other_genes():
     data, found = screened(
         argen.simulate_screen(replace(MODEL, n_sinks=FEWEST_GENES - 1), rng=1)[0]
     )
-    none = find_programs(data, found.effect, found.std_error)
+    none = find_programs(data, *found.with_own)
     assert none.n_programs == 0
     assert none.n_other_genes == FEWEST_GENES - 1
     assert not len(none.strength)
@@ -233,21 +243,21 @@ def test_too_few_other_genes():
     assert "Only 49 genes that are no nodes can be used to see" in str(said[0])
     assert f"{FEWEST_GENES} are needed" in str(said[0])
     # What is asked for by number is taken out all the same.
-    assert find_programs(data, found.effect, found.std_error, n_programs=1).n_programs == 1
+    assert find_programs(data, *found.with_own, n_programs=1).n_programs == 1
 
 
 def test_a_screen_of_nodes_alone():
     data, found = screened(argen.simulate_screen(replace(MODEL, n_sinks=0), rng=1)[0])
-    none = find_programs(data, found.effect, found.std_error)
+    none = find_programs(data, *found.with_own)
     assert none.n_programs == none.n_other_genes == 0
     with pytest.raises(argen.InputError, match=r"programs=1 needs .*and there are 0: read more"):
-        find_programs(data, found.effect, found.std_error, n_programs=1)
+        find_programs(data, *found.with_own, n_programs=1)
 
 
 def test_effects_that_are_not_known(screen):
     """Infinite ones, those without an error, a gene without any, a perturbation without any."""
     data, found = screen
-    effect, error = found.effect.copy(), found.std_error.copy()
+    effect, error = found.with_own
     effect[2, 30:50] = -np.inf
     error[3, 60:70] = np.inf
     effect[:, 77] = error[:, 77] = np.nan
@@ -343,7 +353,7 @@ def count_found(model: argen.ScreenModel, n_screens: int) -> int:
     found = 0
     for seed in range(n_screens):
         data, screen = screened(argen.simulate_screen(model, rng=seed)[0])
-        found += find_programs(data, screen.effect, screen.std_error).n_programs > 0
+        found += find_programs(data, *screen.with_own).n_programs > 0
     return found
 
 
@@ -363,15 +373,22 @@ def test_a_network_is_no_program():
 
 
 @pytest.mark.rates
-@pytest.mark.parametrize(("program_effect", "most"), [(0.2, 0.05), (0.4, 0.10)])
-def test_false_edges_with_a_program(program_effect, most):
-    """Of all edges of 12 screens no more than so many are false, and two Monte-Carlo errors.
+@pytest.mark.parametrize(
+    ("n_nodes", "n_programs", "program_effect"), [(20, 1, 0.2), (20, 1, 0.4), (30, 2, 0.2)]
+)
+def test_false_edges_with_programs(n_nodes, n_programs, program_effect):
+    """Of all edges of 12 screens 5 % may be false, and two Monte-Carlo errors more.
 
-    For loadings of the size of direct effects 5 % are not kept: the share is .099, with an error
-    of .022, and .02 where the true loadings are taken out. With 20 perturbations, of which many
-    act on a gene, these say too little of how a program moves it.
+    With 20 nodes the second of two programs often does not stand out from what weak effects over
+    the network can be, and is left in.
     """
-    model = replace(MODEL, program_effect=program_effect, program_share=0.8)
+    model = replace(
+        MODEL,
+        n_nodes=n_nodes,
+        n_programs=n_programs,
+        program_effect=program_effect,
+        program_share=0.8,
+    )
     false, edges = {}, {}
     for programs, n_screens in (("auto", 12), (0, 6)):
         config, counts = argen.InferenceConfig(programs=programs), []
@@ -380,7 +397,7 @@ def test_false_edges_with_a_program(program_effect, most):
             counts.append(false_and_all(argen.infer_network(data, config), truth))
         false[programs], edges[programs] = np.array(counts).T
     share, without = (false[programs] / edges[programs] for programs in ("auto", 0))
-    assert share.mean() <= most + 2.0 * share.std(ddof=1) / np.sqrt(len(share))
+    assert share.mean() <= 0.05 + 2.0 * share.std(ddof=1) / np.sqrt(len(share))
     assert without.mean() > 2.0 * share.mean()
     # Most true edges are still there.
     found, of_all = (edges[programs][:6] - false[programs][:6] for programs in ("auto", 0))

@@ -55,7 +55,7 @@ def estimate_corrections(
         with using_threads(config.threads):
             penetrance = estimate_penetrance(data, screen)
     if wanted != 0:
-        effect, std_error = screen.effect, screen.std_error
+        effect, std_error = screen.with_own
         if data.panel is not None:
             of_panel = screen_panel(
                 data, config,

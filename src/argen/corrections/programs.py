@@ -3,7 +3,8 @@
 With T the total effects over the network, the screen has ``R = T + s v'``: s how strongly each
 perturbation sets a program off, v how the program moves each gene. A perturbation moves few genes
 over the network, and a program many of them a little, so that s and v are found by robust fits to
-the bulk of R, and most of all to the genes that are no nodes.
+the bulk of R, and most of all to the genes that are no nodes; and then again, with what parents
+pass on in the regressions (see ``argen.corrections.loadings``).
 
 Whether there is a program is asked first. R over its errors, with what is significant by itself set
 to 0, has a largest singular value; how large it can be without a program is what random groups of
@@ -21,6 +22,8 @@ import pandas as pd
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.corrections.chance import LARGEST_OF_BULK, Chance, bulk_of
+from argen.corrections.loadings import fit_beside_network
+from argen.corrections.slopes import robust_slopes, to_unit
 from argen.data import PerturbSeqData
 from argen.engine import using_threads
 from argen.errors import InputError
@@ -36,15 +39,9 @@ BEYOND_CHANCE, TIMES_CHANCE = 3.0, 1.5
 # common is the network itself. One sets it off whose score is so many errors from 0, and so large.
 FEWEST_PERTURBATIONS, LEAST_SHARE = 10, 0.25
 SURE_SCORE, LEAST_SCORE = 3.0, 0.2
-# Residuals beyond it, in standard errors, have no weight (Tukey's biweight).
-CUTOFF = 3.0
 # Effects with larger errors are not used.
 LARGEST_ERROR = 1.0
-# Values at which a loading or score is tried first, in units of their scale.
-GRID = np.linspace(-4.0, 4.0, 33)
-N_ROUNDS, N_REFINEMENTS = 8, 10
-# Columns of effects that are in the cache together.
-COLUMNS_AT_ONCE = 64
+N_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +142,8 @@ def find_programs(
     Parameters
     ----------
     effect, std_error
-        (n_nodes, n_genes): total effects as the screen has them, NaN where not known.
+        (n_nodes, n_genes): total effects as the screen has them, NaN where not known; those of
+        perturbations on their own genes on the diagonal.
     n_programs
         How many; when None, as many as stand out from chance. InputError where fewer other genes
         can be used.
@@ -156,6 +154,8 @@ def find_programs(
     # Sums have the same last bit in arrays of the same layout alone.
     effect, std_error = np.ascontiguousarray(effect), np.ascontiguousarray(std_error)
     known = np.isfinite(effect) & (std_error > 0.0) & (std_error < LARGEST_ERROR)
+    own = np.where(known.diagonal(), effect.diagonal(), 0.0)
+    np.fill_diagonal(known, False)
     effect, std_error = np.where(known, effect, 0.0), np.where(known, std_error, 1.0)
     panel = panel_genes(known, std_error, n_nodes)
     if n_programs is not None and len(panel) < n_programs:
@@ -180,13 +180,13 @@ def find_programs(
             scores, loadings = more
     for _ in range(n_programs or 0):
         scores, loadings = _fit(*some, scores, loadings)
-    estimates = _estimates(effect, std_error, known, scores, panel)
-    explained = np.sum((scores**2).T @ known * (estimates[1] ** 2).T, axis=1) / known.size
+    robust = _loadings(effect, std_error, known, scores)
+    estimates = fit_beside_network(effect, std_error, known, own, scores, *robust, panel)
+    explained = np.sum((estimates[0] ** 2).T @ known * (estimates[2] ** 2).T, axis=1) / known.size
     variance = max(float(np.mean(known * (effect**2 - std_error**2))), 1e-300)
     columns = np.reshape(np.array(tests, dtype=np.float64), (-1, 4)).T
     return Programs(
         data.genes,
-        scores,
         *estimates,
         share=explained / variance,
         n_other_genes=len(panel),
@@ -213,7 +213,7 @@ def _fit(
     left = (effect - scores @ loadings.T) / std_error
     clipped = np.clip(np.where(known, left, 0.0), -LARGEST_OF_BULK, LARGEST_OF_BULK)
     first = np.linalg.svd(clipped, full_matrices=False)[0][:, :1]
-    scores = np.hstack([scores, _unit(first)])
+    scores = np.hstack([scores, to_unit(first)[0]])
     loadings = np.hstack([loadings, np.zeros((len(loadings), 1))])
     for number in range(N_ROUNDS):
         for c in range(scores.shape[1]):
@@ -222,7 +222,7 @@ def _fit(
             before = (loadings[:, c], scores[:, c]) if number > 0 else (None, None)
             loadings[:, c], _ = robust_slopes(rest, std_error, known, scores[:, c], before[0])
             own = rest.T, std_error.T, known.T
-            scores[:, c] = _unit(robust_slopes(*own, loadings[:, c], before[1])[0])
+            scores[:, c], _ = to_unit(robust_slopes(*own, loadings[:, c], before[1])[0])
     return scores, loadings
 
 
@@ -237,97 +237,17 @@ def _n_setting_off(
     return int(sure.sum())
 
 
-def _unit(values: FloatArray) -> FloatArray:
-    """Scale to mean square 1, with a sum that is not negative."""
-    scale = np.sqrt(np.mean(values**2))
-    return values / (scale if scale > 0.0 else 1.0) * (-1.0 if values.sum() < 0.0 else 1.0)
-
-
-def robust_slopes(
-    effect: FloatArray,
-    std_error: FloatArray,
-    known: BoolArray,
-    by: FloatArray,
-    start: FloatArray | None = None,
+def _loadings(
+    effect: FloatArray, std_error: FloatArray, known: BoolArray, scores: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Regress each column of effects on ``by`` (n_rows,), through the origin.
-
-    Residuals count by Tukey's biweight, so that rows far from the others do not count at all: the
-    least loss is looked for on a grid, unless it is known where to start, and from there by
-    reweighting. Slopes are normal with mean 0 by themselves, with a variance that all slopes tell.
-
-    Returns
-    -------
-    slopes, errors
-        (n_columns,) each.
-    """
-    # In units of the residual that has no weight any more.
-    z = np.where(known, effect / (CUTOFF * std_error), 0.0)
-    x = np.where(known, by[:, None] / (CUTOFF * std_error), 0.0)
-    slope = _least_on_grid(z, x) if start is None else start
-    precision, information, kept = 0.0, np.zeros(len(slope)), np.empty_like(z)
-    for _ in range(N_REFINEMENTS):
-        np.multiply(x, slope, out=kept)
-        np.subtract(z, kept, out=kept)
-        _biweight(kept)
-        kept *= x
-        information = CUTOFF**2 * np.einsum("ij,ij->j", kept, x)
-        product = CUTOFF**2 * np.einsum("ij,ij->j", kept, z)
-        slope = product / np.maximum(information + precision, 1e-300)
-        free = slope * (information + precision) / np.maximum(information, 1e-300)
-        error = np.median(1.0 / np.maximum(information, 1e-300))
-        variance = max(np.median(free**2) / 0.4549 - error, 0.1 * error) if len(slope) else 1.0
-        precision = 1.0 / variance
-    return slope, 1.0 / np.sqrt(np.maximum(information + precision, 1e-300))
-
-
-def _biweight(z: FloatArray) -> None:
-    """Put weights of residuals, in units of the first without any, in their place."""
-    np.square(z, out=z)
-    np.subtract(1.0, z, out=z)
-    np.maximum(z, 0.0, out=z)
-    np.square(z, out=z)
-
-
-def _least_on_grid(z: FloatArray, x: FloatArray) -> FloatArray:
-    """Find the slopes of a grid with the least biweight loss, for some columns after others."""
-    plain = np.sum(x * z, axis=0) / np.maximum(np.sum(x**2, axis=0), 1e-300)
-    grid = GRID * (np.median(np.abs(plain)) / 0.6745 if len(plain) else 0.0)
-    best = np.zeros(len(plain))
-    for first in range(0, len(best), COLUMNS_AT_ONCE):
-        some = slice(first, first + COLUMNS_AT_ONCE)
-        own, by = z[:, some].astype(np.float32), x[:, some].astype(np.float32)
-        like = [_likeness(own - by * np.float32(at)) for at in grid]
-        best[some] = grid[np.argmax(like, axis=0)]
-    return best
-
-
-def _likeness(z: FloatArray) -> FloatArray:
-    """How much of the loss that is possible residuals do not have: sums over rows."""
-    np.square(z, out=z)
-    np.subtract(1.0, z, out=z)
-    np.maximum(z, 0.0, out=z)
-    return np.asarray(np.sum(z * z * z, axis=0))
-
-
-def _estimates(
-    effect: FloatArray, std_error: FloatArray, known: BoolArray, scores: FloatArray,
-    panel: IntArray,
-) -> tuple[FloatArray, FloatArray, FloatArray]:  # fmt: skip
-    """Return the errors of scores, and loadings of all genes with theirs."""
+    """Return loadings of all genes by robust fits, and their errors."""
     n = scores.shape[1]
-    loadings, of_loadings = np.zeros((2, effect.shape[1], n))
-    of_scores = np.zeros(scores.shape)
+    loadings, errors = np.zeros((2, effect.shape[1], n))
     for number in range(N_ROUNDS if n > 1 else 1):
         for c in range(n):
             others = np.arange(n) != c
             rest = effect - scores[:, others] @ loadings[:, others].T
             before = loadings[:, c] if number > 0 else None
             found = robust_slopes(rest, std_error, known, scores[:, c], before)
-            loadings[:, c], of_loadings[:, c] = found
-    for c in range(n):
-        others = np.arange(n) != c
-        rest = (effect - scores[:, others] @ loadings[:, others].T)[:, panel].T
-        own = rest, std_error[:, panel].T, known[:, panel].T
-        of_scores[:, c] = robust_slopes(*own, loadings[panel, c])[1]
-    return of_scores, loadings, of_loadings
+            loadings[:, c], errors[:, c] = found
+    return loadings, errors

@@ -63,6 +63,14 @@ class DescendantScreen:
         np.fill_diagonal(different, False)
         return different
 
+    @property
+    def with_own(self) -> tuple[FloatArray, FloatArray]:
+        """Effects and errors, those on own genes on the diagonal: (n_nodes, n_genes) each."""
+        effect, std_error = self.effect.copy(), self.std_error.copy()
+        np.fill_diagonal(effect, self.knockdown.effect)
+        np.fill_diagonal(std_error, self.knockdown.std_error)
+        return effect, std_error
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per ordered pair: source, target, effect, std_error, p_value, ..."""
         pairs = self.pairs
