@@ -215,19 +215,19 @@ def _check_table(group: Any, name: str) -> None:
     lengths = {}
     for column in group:
         element = group[column]
-        parts = {"values": element} if hasattr(element, "dtype") else {
-            part: element[part]
+        parts = {column: element} if hasattr(element, "dtype") else {
+            f"{column}/{part}": element[part]
             for part in ("codes", "categories", "values", "mask")
             if part in element
         }  # fmt: skip
-        for kind, part in parts.items():
+        for place, part in parts.items():
             if not hasattr(part, "dtype") or part.shape is None or len(part.shape) != 1:
                 raise InputError(
                     f"{name} is not a table: its column {column!r} is no list of values. The file "
                     "is damaged; write it again."
                 )
-            if kind != "categories":
-                lengths[column] = part.shape[0]
+            if not place.endswith("/categories"):
+                lengths[place] = part.shape[0]
     if len(set(lengths.values())) > 1:
         (first, n_first), (other, n_other) = sorted(lengths.items(), key=lambda item: item[1])[
             :: len(lengths) - 1
