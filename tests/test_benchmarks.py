@@ -57,6 +57,7 @@ def test_scaling_with_cells():
 
 def test_threads():
     shown = output_of("threads.py", "--threads", "1", "3", "--toy").splitlines()
+    assert [line.split()[0] for line in shown if "so " in line] == ["screen", "parents"]
     assert [line.split()[:2] for line in shown[-4:]] == [
         ["alone", "1"], ["alone", "3"], ["beside", "1"], ["beside", "3"],
     ]  # fmt: skip
