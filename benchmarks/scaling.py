@@ -64,9 +64,7 @@ def fit(path: str, way: str, memory: str | None) -> dict:
         "descendants": int(network.screen.is_descendant.sum()),
         "candidates": len(network.candidates),
         "edges": len(network.edges),
-        "operations": billion_operations(
-            data, map(network.causal_order.candidates, range(data.n_genes))
-        ),
+        "operations": billion_operations(data, candidates),
         "fits": network.screen.fits,
         "parent_fits": network.provenance["parent_fits"],
         "seconds": seconds,
