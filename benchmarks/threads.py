@@ -194,7 +194,7 @@ def measured(path: Path, threads: int, n_busy: int) -> dict[str, tuple[float, fl
 
 def show(path: Path, threads: list[int], n_cores: int, n_rounds: int) -> None:
     """Print one line for each number of threads, alone and beside others."""
-    columns = "".join(f"{stage + ', s':>14} cores lock" for stage in STAGES)
+    columns = "".join(f"{stage + ', s':>16} cores lock" for stage in STAGES)
     print(f"{'':6} threads{columns}")
     rows = defaultdict(list)
     for _ in range(n_rounds):
@@ -207,7 +207,7 @@ def show(path: Path, threads: list[int], n_cores: int, n_rounds: int) -> None:
             seconds, cores, lock = (
                 median(values) for values in zip(*(r[stage] for r in of_rounds), strict=True)
             )
-            shown.append(f"{seconds:14.2f} {cores:5.2f} {lock:4.0%}")
+            shown.append(f"{seconds:16.2f} {cores:5.2f} {lock:4.0%}")
         print(f"{'beside' if n_busy else 'alone':6} {n_threads:7}{''.join(shown)}")
 
 
