@@ -236,6 +236,8 @@ class GeneCounts:
         out
             Vector that has all the places.
         """
+        if not self.tiles:  # no cells; else the first tile clears all, in the compiled loop
+            out[:] = 0.0
         for first_cell, tile in self._placed_tiles():
             cell, count = tile.entries(gene, gene + 1)
             places = place[first_cell : first_cell + tile.n_cells]
