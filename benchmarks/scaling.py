@@ -12,6 +12,9 @@ pass close into one another until every gene is upstream of every other.
 Usage: scaling.py [--nodes 250 500 1000 2000] [--sinks 0] [--ways default published]
                   [--times-cells 1] [--memory 2GB] [--keep FOLDER] [--toy]
 
+``--parents-of-a-module 250 500 1000 2000 4000``, alone, prints the processor seconds that one
+thread takes for the parent search of a twelfth of the genes, beside its operations.
+
 ``--nodes 500 --times-cells 1 2 4 8`` shows growth with the number of cells, controls and perturbed
 alike.
 """
@@ -24,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +56,7 @@ def fit(path: str, way: str, memory: str | None) -> dict:
     seconds = {"read": time.perf_counter() - start}
     network = argen.infer_network(data, argen.InferenceConfig(**WAYS[way]))
     seconds |= network.provenance["seconds"]
+    candidates = [network.causal_order.candidates(target) for target in range(data.n_genes)]
     return {
         "cells": data.n_cells,
         "nodes": data.n_nodes,
@@ -59,7 +64,7 @@ def fit(path: str, way: str, memory: str | None) -> dict:
         "descendants": int(network.screen.is_descendant.sum()),
         "candidates": len(network.candidates),
         "edges": len(network.edges),
-        "operations": billion_operations(data, network),
+        "operations": billion_operations(data, candidates),
         "fits": network.screen.fits,
         "parent_fits": network.provenance["parent_fits"],
         "seconds": seconds,
@@ -67,24 +72,47 @@ def fit(path: str, way: str, memory: str | None) -> dict:
     }
 
 
-def billion_operations(data, network) -> float:
+def billion_operations(data, candidates: Iterable[np.ndarray]) -> float:
     """Multiplications of the parent search, in billions, by what its algorithm is made of.
+
+    ``candidates`` are those of one target after another, from the first.
 
     Each gene that takes part is summed over all N cells, with the monomials of its series. For a
     target with n candidates, m cells of theirs and q columns of covariates, n + 1 regressions sum
     over the m cells twice, and a third time for the variance; take products of (n, q) by (q, q)
     matrices; and one of the (n, n) inverse by (n, q), three times.
     """
-    order, block = network.causal_order, data.regressors
+    block = data.regressors
     n_columns = block.numeric.shape[1] + sum(int(codes.max()) for codes in block.factors)
     total, genes = 0.0, set()
-    for target in range(data.n_genes):
-        candidates = order.candidates(target)
-        n, m = len(candidates), data.n_perturbed[candidates].sum()
+    for target, own in enumerate(candidates):
+        n, m = len(own), data.n_perturbed[own].sum()
         if n:
-            genes |= {target, *candidates.tolist()}
+            genes |= {target, *own.tolist()}
             total += (n + 1) * (80 * m + 7 * n * n_columns**2 + 3 * n**2 * n_columns)
     return (total + len(genes) * 60 * data.n_cells) / 1e9
+
+
+def of_a_module(n_nodes: int) -> None:
+    """Search the parents of one of the modules, of which ``write_screen`` makes twelve alike.
+
+    Each gene of a module has all before it as candidates, and all cells are there; genes of other
+    modules, which the search does not look at, have no counts.
+    """
+    import argen
+    from argen.engine import ParentJob, SharedEngine, using_threads
+    from screens import k562_like_screen
+
+    n_own = n_nodes // 12
+    data = k562_like_screen(n_nodes, n_measured=n_own)
+    candidates = [np.arange(target) for target in range(n_own)]
+    jobs = [ParentJob(target, candidates[target]) for target in range(1, n_own)]
+    begin = time.process_time()
+    with using_threads(1):
+        SharedEngine().parents(data, argen.InferenceConfig()).direct_effects(jobs)
+    seconds, operations = time.process_time() - begin, billion_operations(data, candidates)
+    print(f"{n_nodes:6,} {data.n_cells:8,} {n_own * (n_own - 1) // 2:9,} {seconds:11.1f} "
+          f"{operations:10.1f} {operations / seconds:8.1f}", flush=True)  # fmt: skip
 
 
 def fit_apart(path: Path, way: str, memory: str | None) -> dict:
@@ -172,5 +200,9 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--fit"]:
         path, way, memory = sys.argv[2:]
         print(json.dumps(fit(path, way, memory or None)))
+    elif sys.argv[1:2] == ["--parents-of-a-module"]:
+        print(" nodes    cells candidates processor s  10^9 ops    ratio")
+        for n_nodes in (24, *map(int, sys.argv[2:])):  # the first compiles
+            of_a_module(n_nodes)
     else:
         main()

@@ -24,9 +24,13 @@ def k562_like_screen(
     n_levels: int = 48,
     descendants: float = 0.04,
     more_covariates: bool = False,
+    n_measured: int | None = None,
     seed: int = 0,
 ) -> argen.PerturbSeqData:
-    """One numeric and one categorical covariate; or three and two."""
+    """One numeric and one categorical covariate; or three and two.
+
+    Only the first ``n_measured`` genes have counts, all when None.
+    """
     rng = np.random.default_rng(seed)
     node_of_cell = np.repeat(np.arange(-1, n_nodes), [n_controls, *[cells_per_node] * n_nodes])
     n_cells = len(node_of_cell)
@@ -42,7 +46,8 @@ def k562_like_screen(
         log_common = log_common + 0.1 * covariates["s_score"] - 0.1 * covariates["g2m_score"]
     log_size = rng.normal(0.0, 0.35, n_cells)
     columns = []
-    for node in range(n_nodes):
+    n_measured = n_nodes if n_measured is None else n_measured
+    for node in range(n_measured):
         effects = np.zeros(n_nodes + 1)  # the last is that of the controls
         hit = rng.random(n_nodes) < descendants
         effects[:-1][hit] = rng.normal(0.0, 0.5, hit.sum())
@@ -50,6 +55,7 @@ def k562_like_screen(
         log_mean = rng.normal(0.0, 1.2) + log_common + rng.normal(0, 0.1, n_levels)[gem_group]
         mean = np.exp(log_mean + log_size + effects[node_of_cell]) * rng.gamma(4, 0.25, n_cells)
         columns.append(sparse.csc_array(rng.poisson(mean)[:, None]))
+    columns.append(sparse.csc_array((n_cells, n_nodes - n_measured), dtype=np.int64))
     return argen.PerturbSeqData(
         counts=GeneCounts.from_matrix(sparse.hstack(columns)),
         genes=tuple(f"g{node}" for node in range(n_nodes)),

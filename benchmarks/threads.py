@@ -1,8 +1,13 @@
 """Wall time of each stage against threads, alone and beside one busy process per core.
 
+Before that, two shares of the processor seconds of one thread, and how many times as fast 16 cores
+can be by each: what is outside the work that threads share, by Amdahl's law; and all that is
+outside compiled loops, as if Python held the interpreter's lock in all of it.
+
 Each stage of ``argen.infer_network``, and reading its screen from a file before, for 1, 2, 4, ...
 threads up to twice the cores that may be used; then again while as many processes as cores do
-nothing but spin. Rounds take turns; what is printed is the median. Beside the seconds stand
+nothing but spin. The corrections take a second screen with them. Rounds take turns; what is
+printed is the median. Beside the seconds stand
 
 cores
     Processor seconds of this process by wall seconds: how many cores were at work.
@@ -26,11 +31,14 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-STAGES = ("read", "screen", "order", "parents")
+STAGES = ("read", "screen", "corrections", "order", "parents")
+PARTS = ("threads", "loops")
+CORES = 16
 SLEEP, LATE = 0.005, 0.001  # seconds
 SPIN = "while True: pass"
 
@@ -89,16 +97,19 @@ def busy_processes(number: int):
             process.wait()
 
 
-def fit(path: Path, threads: int, times: dict) -> None:
-    """Read and fit: when each stage begins and ends, and its processor seconds."""
+def fit(path: Path, threads: int, times: dict, parts: Mapping[str, float] | None = None) -> None:
+    """Read and fit: when each stage begins and ends, its processor seconds, and those of parts."""
     import argen
+    from argen.corrections import estimate_corrections
     from argen.steps import order_genes
 
     @contextmanager
     def timed(stage: str):
-        begin, cpu = time.monotonic(), time.process_time()
+        begin, cpu, before = time.monotonic(), time.process_time(), dict(parts or {})
         yield
-        times[stage] = begin, time.monotonic(), time.process_time() - cpu
+        cpu = time.process_time() - cpu
+        spent = {part: parts[part] - seconds for part, seconds in before.items()}
+        times[stage] = begin, time.monotonic(), cpu, spent
 
     options = argen.ReadOptions(
         target="perturbation", control="non-targeting", library_size="library_size",
@@ -109,10 +120,61 @@ def fit(path: Path, threads: int, times: dict) -> None:
         data = argen.read_perturbseq(path, options, threads=threads)
     with timed("screen"):
         screen = argen.screen_descendants(data, config)
+    with timed("corrections"):
+        corrections = estimate_corrections(data, screen, config).corrections
+        screen = argen.screen_descendants(data, config, corrections=corrections)
     with timed("order"):
         order = order_genes(screen, config)
     with timed("parents"):
-        argen.search_parents(data, order, config)
+        argen.search_parents(data, order, config, corrections=corrections)
+
+
+@contextmanager
+def parts_timed():
+    """Time what is shared among threads, and the compiled loops that Python calls, in seconds."""
+    from numba.core.registry import CPUDispatcher
+
+    from argen.engine import in_threads
+
+    seconds, replaced = dict.fromkeys(PARTS, 0.0), []
+
+    def timed(function, part):
+        def call(*arguments):
+            begin = time.thread_time()
+            try:
+                return function(*arguments)
+            finally:
+                seconds[part] += time.thread_time() - begin
+
+        return call
+
+    for module in [m for name, m in sys.modules.items() if name.startswith("argen.")]:
+        for name, value in list(vars(module).items()):
+            if value is in_threads or isinstance(value, CPUDispatcher):
+                setattr(module, name, timed(value, PARTS[value is not in_threads]))
+                replaced.append((module, name, value))
+    yield seconds
+    for module, name, value in replaced:
+        setattr(module, name, value)
+
+
+def show_shares(path: Path, n_rounds: int) -> None:
+    """Print how much of a stage cannot be shared, and what follows for many cores."""
+    shares = defaultdict(list)
+    for _ in range(n_rounds):
+        times = {}
+        with parts_timed() as seconds:
+            fit(path, 1, times, seconds)
+        for stage in ("screen", "parents"):
+            _, _, cpu, parts = times[stage]
+            shares[stage].append([cpu, *(1.0 - parts[part] / cpu for part in PARTS)])
+    for stage, of_rounds in shares.items():
+        cpu, alone, python = (median(values) for values in zip(*of_rounds, strict=True))
+        amdahl = 1.0 / (alone + (1.0 - alone) / CORES)
+        print(
+            f"{stage:8}{cpu:6.2f} processor s; serial {alone:.1%}, so {amdahl:.1f} x at most on "
+            f"{CORES} cores; Python {python:.1%}, so {1.0 / python:.1f} x at most on any number"
+        )
 
 
 def measured(path: Path, threads: int, n_busy: int) -> dict[str, tuple[float, float, float]]:
@@ -123,7 +185,7 @@ def measured(path: Path, threads: int, n_busy: int) -> dict[str, tuple[float, fl
         stack.enter_context(sleepers(found))
         fit(path, threads, times)
     rows = {}
-    for stage, (begin, end, cpu) in times.items():
+    for stage, (begin, end, cpu, _) in times.items():
         within, apart = (late_share(found[who], begin, end) for who in ("within", "apart"))
         lock = max(0.0, within - apart) / max(1.0 - apart, SLEEP)
         rows[stage] = end - begin, cpu / (end - begin), lock
@@ -132,7 +194,7 @@ def measured(path: Path, threads: int, n_busy: int) -> dict[str, tuple[float, fl
 
 def show(path: Path, threads: list[int], n_cores: int, n_rounds: int) -> None:
     """Print one line for each number of threads, alone and beside others."""
-    columns = "".join(f"{stage + ', s':>12} cores lock" for stage in STAGES)
+    columns = "".join(f"{stage + ', s':>16} cores lock" for stage in STAGES)
     print(f"{'':6} threads{columns}")
     rows = defaultdict(list)
     for _ in range(n_rounds):
@@ -145,7 +207,7 @@ def show(path: Path, threads: list[int], n_cores: int, n_rounds: int) -> None:
             seconds, cores, lock = (
                 median(values) for values in zip(*(r[stage] for r in of_rounds), strict=True)
             )
-            shown.append(f"{seconds:12.2f} {cores:5.2f} {lock:4.0%}")
+            shown.append(f"{seconds:16.2f} {cores:5.2f} {lock:4.0%}")
         print(f"{'beside' if n_busy else 'alone':6} {n_threads:7}{''.join(shown)}")
 
 
@@ -182,6 +244,7 @@ def main() -> None:
         small = Path(folder, "small.h5ad")
         write_screen(small, n_nodes=24, cells_per_node=30, n_controls=400)
         fit(small, 1, {})  # compiles
+        show_shares(path, options.rounds)
         show(path, threads, n_cores, options.rounds)
 
 

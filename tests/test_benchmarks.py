@@ -55,8 +55,14 @@ def test_scaling_with_cells():
     assert "screen n^" in shown
 
 
+def test_scaling_of_the_parent_search():
+    shown = output_of("scaling.py", "--parents-of-a-module", "36").splitlines()
+    assert [line.split()[0] for line in shown] == ["nodes", "24", "36"]
+
+
 def test_threads():
     shown = output_of("threads.py", "--threads", "1", "3", "--toy").splitlines()
+    assert [line.split()[0] for line in shown if "so " in line] == ["screen", "parents"]
     assert [line.split()[:2] for line in shown[-4:]] == [
         ["alone", "1"], ["alone", "3"], ["beside", "1"], ["beside", "3"],
     ]  # fmt: skip

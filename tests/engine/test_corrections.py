@@ -136,7 +136,8 @@ def test_total_effects_from_rates_and_back(escaping, rng):
     offset = given.offset(NODES, GENES)
     np.testing.assert_allclose(given.corrected(offset, NODES, GENES).effect, 0.0, atol=1e-13)
     in_place = rate - offset
-    slope = given.correct(in_place, NODES, GENES)
+    log_rate, slope = given.correct(in_place, NODES, GENES)
+    np.testing.assert_allclose(log_rate, rate, rtol=0, atol=1e-13)
     np.testing.assert_allclose(in_place, effect, rtol=0, atol=1e-13)
     np.testing.assert_array_equal(slope, given.corrected(in_place * 0 + rate, NODES, GENES).slope)
     # Some nodes and genes are rows and columns of all.

@@ -1,6 +1,7 @@
 """How many threads the compiled loops get."""
 
 import os
+import time
 
 import numba
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from argen import machine
-from argen.engine import using_threads
+from argen.engine import in_threads, using_threads
 from argen.machine import usable_cores
 
 cores = pytest.mark.skipif(
@@ -33,6 +34,28 @@ def test_limits_hold_within_and_are_lifted_after():
 def test_more_threads_than_there_are_is_all_of_them():
     with using_threads(10_000):
         assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
+
+
+def test_answers_come_in_the_sequence_of_the_items(monkeypatch):
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 3)
+    waits = [0.02, 0.0, 0.01, 0.0, 0.0]
+    assert in_threads(lambda k: (time.sleep(waits[k]), k)[1], range(5)) == list(range(5))
+    assert in_threads(str, []) == []
+
+
+def test_an_error_is_raised_and_nothing_more_is_begun(monkeypatch):
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
+    begun = []
+
+    def fail_at_three(item):
+        begun.append(item)
+        time.sleep(0.005)
+        if item == 3:
+            raise ValueError("three")
+
+    with pytest.raises(ValueError, match="three"):
+        in_threads(fail_at_three, range(1000))
+    assert len(begun) < 100
 
 
 @cores

@@ -236,10 +236,12 @@ class GeneCounts:
         out
             Vector that has all the places.
         """
-        out[:] = 0.0
+        if not self.tiles:  # no cells; else the first tile clears all, in the compiled loop
+            out[:] = 0.0
         for first_cell, tile in self._placed_tiles():
             cell, count = tile.entries(gene, gene + 1)
-            _scatter(cell, count, place[first_cell : first_cell + tile.n_cells], out)
+            places = place[first_cell : first_cell + tile.n_cells]
+            _scatter(cell, count, places, first_cell == 0, out)
 
     def totals(self, cells: BoolArray | None = None) -> FloatArray:
         """Sum of the counts of each gene, over all cells or some of them: (n_genes,)."""
@@ -345,6 +347,11 @@ def _put(
 
 
 @compiled()
-def _scatter(cell: UnsignedArray, count: UnsignedArray, place: IntArray, out: FloatArray) -> None:
+def _scatter(
+    cell: UnsignedArray, count: UnsignedArray, place: IntArray, clear: bool, out: FloatArray
+) -> None:
+    if clear:
+        for i in range(out.shape[0]):
+            out[i] = 0.0
     for i in range(cell.shape[0]):
         out[place[cell[i]]] = count[i]

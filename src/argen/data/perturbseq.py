@@ -109,7 +109,7 @@ class PerturbSeqData:
     @property
     def n_controls(self) -> int:
         """Number of cells without a perturbation."""
-        return self.n_cells - len(np.unique(self.perturbations.indices))
+        return int(np.count_nonzero(self.controls))
 
     @property
     def n_perturbed(self) -> IntArray:

@@ -209,6 +209,13 @@ class Corrections:
 
     def corrected(self, log_rate: FloatArray, nodes: IntArray, genes: IntArray) -> Corrected:
         """Take T from R: (n_nodes, n_genes) each."""
+        effect, slope = self._total(log_rate, nodes, genes)
+        return Corrected(effect, slope, *self.derivatives(effect, nodes, genes))
+
+    def _total(
+        self, log_rate: FloatArray, nodes: IntArray, genes: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return T and ``dT / dR``: (n_nodes, n_genes) each."""
         share, added = self.penetrance[nodes][:, None], self.of_programs(nodes, genes)
         with np.errstate(over="ignore"):
             working = np.maximum(np.exp(log_rate) - (1.0 - share), LEAST_LEFT * share)
@@ -223,15 +230,15 @@ class Corrections:
             place = self.lowered.place[np.ix_(nodes, genes)]
             is_low = place >= 0
             left = np.where(is_low, self.lowered.log_left[place], left)
-        effect = left - added
-        slope = np.where(is_low, 0.0, slope)
-        return Corrected(effect, slope, *self.derivatives(effect, nodes, genes))
+        return left - added, np.where(is_low, 0.0, slope)
 
-    def correct(self, coefficients: FloatArray, nodes: IntArray, genes: IntArray) -> FloatArray:
-        """Turn R - o into T, in place; returns dT / dR: (n_nodes, n_genes) each."""
-        found = self.corrected(coefficients + self.offset(nodes, genes), nodes, genes)
-        coefficients[:] = found.effect
-        return found.slope
+    def correct(
+        self, coefficients: FloatArray, nodes: IntArray, genes: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Turn R - o into T, in place; returns R and ``dT / dR``: (n_nodes, n_genes) each."""
+        log_rate = coefficients + self.offset(nodes, genes)
+        coefficients[:], slope = self._total(log_rate, nodes, genes)
+        return log_rate, slope
 
     def mixed(
         self, effect: FloatArray, added: FloatArray, nodes: IntArray

@@ -75,7 +75,8 @@ class Genes:
         self.layout, cells = group_layout(
             group, data.n_nodes + 1, offset, block.factors, block.numeric
         )
-        self.place = np.argsort(cells)
+        self.place = np.empty(len(cells), dtype=np.int64)
+        self.place[cells] = np.arange(len(cells))
         if self.weights is not None:
             self.weights = self.weights[cells]
         self.known: dict[int, Gene] = {}
@@ -161,7 +162,7 @@ class GroupedTester:
         block.fit()
         block.invert()
         block.take_variances()
-        return self._collected(jobs, [block.effects(place) for place in range(len(jobs))])
+        return self._collected(jobs, in_threads(block.effects, range(len(jobs))))
 
     def _collected(self, jobs: Sequence[ParentJob], parts: Sequence[Effects | None]) -> Fitted:
         """Join the effects of the jobs; what is missing is fitted exactly, or left."""
@@ -299,20 +300,22 @@ class _Block:
         if corrections.mixes:
             self.slopes = np.ones(len(self.coefficients))
             self.rates, self.single = np.empty((2, len(self.coefficients)))
-        for number in range(len(self.n_candidates)):
+
+        def correct_set(number: int) -> None:
             square, nodes = self._square(self.coefficients, number), self._candidates(number)
-            slope = corrections.correct(square.T, nodes, nodes)
+            _, slope = corrections.correct(square.T, nodes, nodes)
             if corrections.mixes:
                 self._square(self.slopes, number)[:] = slope.T
-        for job, target in enumerate(self.targets):
-            nodes = self._candidates(self.set_of_job[job])
-            vector = self.coefficients[self._places(job), None]
+
+        def correct_target(job: int) -> None:
+            nodes, places = self._candidates(self.set_of_job[job]), self._places(job)
+            vector, target = self.coefficients[places, None], np.array([self.targets[job]])
+            log_rate, slope = corrections.correct(vector, nodes, target)
             if corrections.mixes:
-                offset = corrections.offset(nodes, np.array([target]))
-                self.rates[self._places(job)] = (vector + offset)[:, 0]
-            slope = corrections.correct(vector, nodes, np.array([target]))
-            if corrections.mixes:
-                self.slopes[self._places(job)] = slope[:, 0]
+                self.rates[places], self.slopes[places] = log_rate[:, 0], slope[:, 0]
+
+        in_threads(correct_set, range(len(self.n_candidates)))
+        in_threads(correct_target, range(len(self.targets)))
         if corrections.mixes:
             self.totals = self.coefficients.copy()
 
@@ -385,10 +388,12 @@ class _Block:
         null = None
         corrections = self.genes.corrections
         if corrections is not None and corrections.mixes:
-            more = self._of_escape(corrections, job, effect)
+            nodes = self._candidates(number)
+            of_nodes = corrections.derivatives(self._square(self.totals, number).T, nodes, nodes)
+            more = self._of_escape(corrections, job, effect, of_nodes)
             own = np.maximum(own + more[0], LEAST_VARIANCE * own)
             of_proxies = np.maximum(of_proxies + more[1], LEAST_VARIANCE * of_proxies)
-            null = self._without_effect(corrections, job, effect)
+            null = self._without_effect(corrections, job, effect, of_nodes[0])
         if corrections is not None:
             more = self._of_programs(corrections, job, effect)
             own, of_proxies = own + more[0], of_proxies + more[1]
@@ -403,7 +408,7 @@ class _Block:
         )
 
     def _without_effect(
-        self, corrections: Corrections, job: int, effect: FloatArray
+        self, corrections: Corrections, job: int, effect: FloatArray, of_candidates: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return effects and variances of their second stage, as if each were none: (n,) each.
 
@@ -421,7 +426,6 @@ class _Block:
         without = self.totals[places, None] - totals.T * effect  # [k, j]
         log_rate, slope, by_share = corrections.mixed(without, added, nodes)
         found = np.sum(weights.T * slope * (self.rates[places, None] - log_rate), axis=0)
-        of_candidates, _ = corrections.derivatives(totals.T, nodes, nodes)
         unsure = by_share - (of_candidates @ effect)[:, None] + of_candidates * effect
         variance = slope**2 * single - by_share**2 * corrections.realised_variance[nodes, None]
         variance = np.maximum(variance, LEAST_VARIANCE * slope**2 * single)
@@ -446,7 +450,11 @@ class _Block:
         return of_scores + of_loadings, along @ corrections.loading_variance[nodes].T
 
     def _of_escape(
-        self, corrections: Corrections, job: int, effect: FloatArray
+        self,
+        corrections: Corrections,
+        job: int,
+        effect: FloatArray,
+        of_nodes: tuple[FloatArray, FloatArray],
     ) -> tuple[FloatArray, FloatArray]:
         """Return what errors of penetrance add to the variances: (n,), and (n, n) by proxies.
 
@@ -457,7 +465,6 @@ class _Block:
         number, target = self.set_of_job[job], np.array([self.targets[job]])
         nodes, weights = self._candidates(number), self._square(self.coefficients, number)
         of_target = corrections.derivatives(self.totals[self._places(job), None], nodes, target)
-        of_nodes = corrections.derivatives(self._square(self.totals, number).T, nodes, nodes)
         by_share = of_target[0][:, 0] - of_nodes[0] @ effect
         variance = by_share**2 * corrections.penetrance_variance[nodes] + of_target[1][:, 0]
         return weights**2 @ variance, weights**2 @ of_nodes[1]

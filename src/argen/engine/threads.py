@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
@@ -46,5 +46,17 @@ def in_threads(function: Callable[[Item], Answer], items: Iterable[Item]) -> lis
     n_threads = numba.get_num_threads()
     if n_threads == 1:  # handing over and back takes a hundredth of a screen
         return [function(item) for item in items]
+    found: dict[int, Answer] = {}
+    turns = iter(list(enumerate(items)))
+
+    def work() -> None:
+        for number, item in turns:  # whoever is free takes the next: a future for each costs more
+            found[number] = function(item)
+
     with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(function, items))
+        try:
+            for worker in as_completed([pool.submit(work) for _ in range(n_threads)]):
+                worker.result()
+        finally:
+            list(turns)  # after an error or Ctrl-C nobody begins another
+    return [found[number] for number in range(len(found))]

@@ -43,22 +43,20 @@ def group_layout(
     numeric
         (n_cells, n_numeric).
     """
-    strata, stratum = np.unique(factors, axis=1, return_inverse=True)
-    if not len(factors):
-        strata, stratum = np.empty((0, 1), np.int64), np.zeros(len(group), np.int64)
-    stratum = stratum.reshape(-1)
+    stratum = np.zeros(len(group), dtype=np.int64)
+    for codes in factors:
+        stratum = stratum * (codes.max() + 1) + codes
+    _, first, stratum = np.unique(_shortened(stratum), return_index=True, return_inverse=True)
     cells = in_rounds(group, stratum)
-    columns, n_indicators = np.full((strata.shape[1], len(factors)), -1), 0
-    for f, codes in enumerate(strata):
+    columns, n_indicators = np.full((len(first), len(factors)), -1), 0
+    for f, codes in enumerate(factors[:, first]):
         columns[:, f] = np.where(codes > 0, n_indicators + codes - 1, -1)
         n_indicators += int(codes.max())
     n_numeric = numeric.shape[1]
     series = monomials(n_numeric, SERIES_DEGREES.get(n_numeric, LOWEST_DEGREE))
     by_stratum, run_start = _runs_of_parts(stratum[cells])
     size, z = np.exp(offset[cells]), numeric[cells].T
-    exposure = [
-        np.bincount(stratum[cells], size * row, strata.shape[1]) for row in series.powers(z)
-    ]
+    exposure = [np.bincount(stratum[cells], size * row, len(first)) for row in series.powers(z)]
     start = np.searchsorted(group[cells], np.arange(n_groups + 1))
     layout = GroupLayout(
         start=start,
