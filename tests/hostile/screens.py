@@ -34,10 +34,11 @@ def write_screens(folder: Path) -> list[Path]:
         screen.write_h5ad(paths[-2])
         screen.write_h5ad(paths[-1], compression="gzip")
         for version in (2, 3):
-            with warnings.catch_warnings(), anndata.settings.override(zarr_write_format=version):
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what the next anndata will do by itself
-                paths.append(folder / f"{name}-{version}.zarr")
-                screen.write_zarr(paths[-1])
+                with anndata.settings.override(zarr_write_format=version):
+                    paths.append(folder / f"{name}-{version}.zarr")
+                    screen.write_zarr(paths[-1])
     return paths
 
 

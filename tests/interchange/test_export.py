@@ -13,6 +13,7 @@ from ndex2.cx2 import RawCX2NetworkFactory
 
 import argen
 from argen.interchange import to_cx2
+from argen.network import columns_stay
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_mudata_gets_the_keys_in_the_modality_of_the_genes(paper_screen_file, tm
     path, network = paper_screen_file
     rna = anndata.read_h5ad(path)
     guide = anndata.AnnData(np.ones((rna.n_obs, 2)), obs=rna.obs[[]])
-    with mudata.set_options(pull_on_update=False):
+    with columns_stay():
         mdata = mudata.MuData({"rna": rna, "guide": guide})
         mdata.write_h5mu(tmp_path / "screen.h5mu")
     (written,) = argen.export(network, "h5mu", tmp_path, screen=tmp_path / "screen.h5mu")

@@ -197,8 +197,9 @@ def test_a_table_of_other_cells(screen, tmp_path):
     options = argen.ReadOptions(target="guides")
     assert argen.read_perturbseq(path, options).n_nodes == 2
     with h5py.File(path, "r+") as file:
-        names = file["obsm/guides/_index"][...]
-        put(file["obsm/guides"], "_index", names[::-1], dtype=h5py.string_dtype())
+        table = file["obsm/guides"]
+        names = table[names_of(table)][...]
+        put(table, names_of(table), names[::-1], dtype=h5py.string_dtype())
     words = (
         r"obsm\['guides'\] names other cells than obs, or in another order: row 1 is 'cell299', "
         r"where obs has 'cell0' \(300 rows differ\)\. Give it the index of obs"
@@ -206,10 +207,14 @@ def test_a_table_of_other_cells(screen, tmp_path):
     with pytest.raises(argen.InputError, match=words):
         argen.read_perturbseq(path, options)
     with h5py.File(path, "r+") as file:
-        for name in list(file["obsm/guides"]):
-            values = file["obsm/guides"][name][...]
-            text = {"dtype": h5py.string_dtype()} if name == "_index" else {}
-            put(file["obsm/guides"], name, np.append(values, values[-1:]), **text)
+        table = file["obsm/guides"]
+        parts = [f"obsm/guides/{name}" for name in table]
+        if isinstance(table["_index"], h5py.Group):
+            parts += [f"obsm/guides/_index/{name}" for name in table["_index"]]
+        for part in (part for part in parts if isinstance(file[part], h5py.Dataset)):
+            values = file[part][...]
+            text = {"dtype": h5py.string_dtype()} if values.dtype.kind == "O" else {}
+            put(file, part, np.append(values, values[-1:]), **text)
     with pytest.raises(argen.InputError, match=r"has the shape \(301, 2\): expected a table with"):
         argen.read_perturbseq(path, options)
 

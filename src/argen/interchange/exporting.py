@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from argen.errors import InputError, first_few, first_line
 from argen.files import writing
 from argen.interchange.cx2 import to_cx2
-from argen.network import CausalNetwork, result_tables, to_anndata, to_mudata
+from argen.network import CausalNetwork, columns_stay, result_tables, to_anndata, to_mudata
 
 Kind = Literal["cx2", "h5ad", "h5mu", "parquet"]
 
@@ -76,9 +76,9 @@ def _write_h5ad(network: CausalNetwork, path: Path, screen: str | Path | None) -
 
 def _write_h5mu(network: CausalNetwork, path: Path, screen: str | Path | None) -> None:
     _require("mudata", "mudata")
-    from mudata import read_h5mu, set_options
+    from mudata import read_h5mu
 
-    with set_options(pull_on_update=False):
+    with columns_stay():
         mdata = None if screen is None else _read(read_h5mu, screen)
         to_mudata(network, mdata).write_h5mu(path)
 

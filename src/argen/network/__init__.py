@@ -16,7 +16,7 @@ from argen.network.paths import EffectPaths, paths
 from argen.network.prediction import Change, predict, propagated
 from argen.network.result import CausalNetwork
 from argen.network.results import result_tables, write_results
-from argen.network.views import to_anndata, to_igraph, to_mudata, to_networkx
+from argen.network.views import columns_stay, to_anndata, to_igraph, to_mudata, to_networkx
 
 __all__ = [
     "ACYCLIC",
@@ -29,6 +29,7 @@ __all__ = [
     "Finding",
     "JointErrors",
     "Severity",
+    "columns_stay",
     "joint_errors",
     "left_out_findings",
     "load",

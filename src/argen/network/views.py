@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,10 +125,10 @@ def to_mudata(
     modality
         The one with the gene counts.
     """
-    from mudata import MuData, set_options
+    from mudata import MuData
 
     if mdata is None:
-        with set_options(pull_on_update=False):  # what mudata is about to do by itself
+        with columns_stay():
             return MuData({modality: to_anndata(network)})
     if modality not in mdata.mod:
         raise InputError(
@@ -136,6 +137,16 @@ def to_mudata(
         )
     mdata = mdata.copy()
     mdata.mod[modality] = to_anndata(network, mdata.mod[modality])
-    with set_options(pull_on_update=False):
+    with columns_stay():
         mdata.update()
     return mdata
+
+
+def columns_stay() -> AbstractContextManager[object]:
+    """Have MuData leave columns in their modalities, which it does by itself from 0.4 on."""
+    import mudata
+
+    if not hasattr(mudata, "set_options"):
+        return nullcontext()
+    stay: AbstractContextManager[object] = mudata.set_options(pull_on_update=False)
+    return stay

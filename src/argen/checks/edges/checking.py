@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from argen.checks.edges.direction import (
     direction_findings,
     direction_line,
@@ -43,7 +45,8 @@ def check_direction(network: CausalNetwork) -> Diagnostics:
 
 def _add_validation(found: Found, network: CausalNetwork) -> None:
     n_candidates = network.candidates.groupby("target").size()
-    entries = int((network.edges["target"].map(n_candidates) ** 2).sum())
+    of_edges = network.edges["target"].map(n_candidates).to_numpy(dtype=np.int64)
+    entries = int((of_edges**2).sum())
     try:
         if entries > MOST_ENTRIES:
             raise InputError("edges have too many candidates beside them.")
