@@ -36,7 +36,7 @@ def made_up_network(n_nodes: int, n_edges: int, *, names=(), seed: int = 1) -> a
             "effect": z * error, "std_error": error, "ci_low": (z - 1.96) * error,
             "ci_high": (z + 1.96) * error, "z": z, "p_value": 10**log10_p, "log10_p": log10_p,
             "p_adjusted": np.nan, "batch": at[:, 1] + 1, "level": 0.01, "callable": True,
-            "selected": selected, "sink": False, "status": "OK",
+            "p_held": np.nan, "selected": selected, "sink": False, "status": "OK",
         }
     )  # fmt: skip
     possible = np.zeros((n_nodes, n_nodes), dtype=bool)

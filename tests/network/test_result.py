@@ -28,7 +28,7 @@ def test_edges_are_the_selected_candidates(paper_network):
     assert paper_network.edges["selected"].all()
     assert len(paper_network.edges) == paper_network.candidates["selected"].sum()
     expected = "source target effect std_error ci_low ci_high z p_value log10_p p_adjusted batch"
-    expected += " level callable selected sink status"
+    expected += " level callable p_held selected sink status"
     assert " ".join(paper_network.candidates.columns) == expected
 
 

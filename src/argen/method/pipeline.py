@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from argen.config import InferenceConfig
@@ -25,6 +26,7 @@ from argen.steps import (
     DescendantScreen,
     ParentTests,
     call_edges,
+    hold_mediators,
     order_genes,
     screen_descendants,
     search_parents,
@@ -107,6 +109,10 @@ def infer_network(
                     data, order, config, corrections=estimated.corrections,
                     engine=engine, executor=executor, checkpoint=kept, progress=progress,
                 )  # fmt: skip
+                tests = hold_mediators(
+                    data, tests, screen, order, config, corrections=estimated.corrections,
+                    engine=engine, executor=executor, checkpoint=kept, progress=progress,
+                )  # fmt: skip
             else:
                 tests = search(data, screen, order)
         return select_edges(
@@ -142,6 +148,7 @@ def select_edges(
     table.insert(12, "callable", can)
     table.insert(13, "selected", selection.selected)
     table.insert(14, "sink", tests.target >= order.n_nodes)
+    table.insert(13, "p_held", np.nan if tests.p_held is None else tests.p_held)
     return CausalNetwork(
         candidates=table,
         screen=screen,

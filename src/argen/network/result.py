@@ -37,7 +37,7 @@ class CausalNetwork:
 
     candidates: pd.DataFrame
     """One row per candidate edge: source, target, effect, std_error, ci_low, ci_high, z,
-    p_value, log10_p, p_adjusted, batch, level, callable, selected, sink, status."""
+    p_value, log10_p, p_adjusted, batch, level, callable, p_held, selected, sink, status."""
     screen: DescendantScreen
     """Total effects of every ordered pair, and of each perturbation on its own gene."""
     causal_order: CausalOrder

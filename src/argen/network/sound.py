@@ -18,7 +18,7 @@ _COLUMNS = {
     **dict.fromkeys(("callable", "selected", "sink"), _TRUTH),
     **dict.fromkeys(
         ("effect", "std_error", "ci_low", "ci_high", "z", "p_value", "log10_p", "p_adjusted",
-         "batch", "level"), _NUMBER,
+         "batch", "level", "p_held"), _NUMBER,
     ),
 }  # fmt: skip
 _MATRICES = {

@@ -1,6 +1,7 @@
 """The steps of the method: descendants, order, parents, and the rule that calls edges."""
 
 from argen.steps.descendants import DescendantScreen, screen_descendants, screen_panel
+from argen.steps.mediators import hold_mediators
 from argen.steps.order import CausalOrder, causal_order, closure_of, transitive_closure
 from argen.steps.parents import ParentTests, search_parents
 from argen.steps.rule import call_edges, order_genes
@@ -12,6 +13,7 @@ __all__ = [
     "call_edges",
     "causal_order",
     "closure_of",
+    "hold_mediators",
     "order_genes",
     "screen_descendants",
     "screen_panel",

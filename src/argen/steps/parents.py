@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from argen.arrays import IntArray
+from argen.arrays import FloatArray, IntArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData, require_screen
 from argen.engine import (
@@ -42,6 +42,9 @@ class ParentTests:
     effects: Effects
     fits: dict[str, int]
     """How many tests were computed in which way."""
+    p_held: FloatArray | None = None
+    """P-values with genes held fixed that may lie between (see ``hold_mediators``); NaN where none
+    may."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return source, target, effect, std_error, z, p_value, log10_p, status."""
@@ -98,18 +101,37 @@ def search_parents(
        the remaining candidates of the target keep their tests;
     3. a perturbed group without counts gets half a count (see ``FitStatus.HALF_COUNT``).
     """
-    config, engine = config or InferenceConfig(), engine or SharedEngine()
     require_screen(data)
     jobs = [ParentJob(int(t), order.candidates(int(t))) for t in order.order]
-    jobs = [job for job in jobs if len(job.candidates)]
+    return tested_jobs(
+        "parents", [job for job in jobs if len(job.candidates)], data, config or InferenceConfig(),
+        corrections=corrections,
+        engine=engine, executor=executor, checkpoint=checkpoint, progress=progress,
+    )  # fmt: skip
+
+
+def tested_jobs(
+    stage_name: str,
+    jobs: Sequence[ParentJob],
+    data: PerturbSeqData,
+    config: InferenceConfig,
+    *,
+    corrections: Corrections | None,
+    engine: Engine | None,
+    executor: Executor | None,
+    checkpoint: Checkpoint | None,
+    progress: Progress | None,
+) -> ParentTests:
+    """Test the candidates of jobs, block by block, as a stage of the run."""
+    engine = engine or SharedEngine()
     blocks = blocks_of_jobs(jobs)
     numbers = [_numbers(block) for block in blocks]
     known = [] if corrections is None else corrections.bits()
-    kept = checkpoint.stage("parents", config, engine, [*numbers, *known]) if checkpoint else None
+    kept = checkpoint.stage(stage_name, config, engine, [*numbers, *known]) if checkpoint else None
     with using_threads(config.threads):
         tester = engine.parents(data, config, corrections)
         n_tests = [sum(len(job.candidates) for job in block) for block in blocks]
-        stage = Stage("parents", tester, _direct_effects, blocks, n_tests)
+        stage = Stage(stage_name, tester, _direct_effects, blocks, n_tests)
         results = run_stage(stage, executor=executor, kept=kept, progress=progress)
     no_index = np.empty(0, dtype=np.int64)
     targets = [np.full(len(job.candidates), job.target) for job in jobs]

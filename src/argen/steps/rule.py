@@ -7,7 +7,8 @@ of edges under it also where hidden confounders, many genes or few cells defeat 
    targets, whether it can be called or not;
 2. a source can be called when it is surely an ancestor (by a path of pairs significant by Holm's
    method at the first part), or when its own evidence in the screen passes the second;
-3. it is called when its parent test passes the third (see ``argen.pvalues.adjustment.two_level``).
+3. it is called when its parent test passes the third (see ``argen.pvalues.adjustment.two_level``);
+   not if genes that may lie between, held fixed, take the evidence away (see ``hold_mediators``).
 
 ``"published"`` is the rule of Park and Li (2026): descendants, their closure, and BatchBH.
 """
@@ -76,4 +77,6 @@ def call_edges(
             parent_alpha=PARENT_SHARE * config.level_of_edges,
         )
         selected[family], level[family] = found.selected, found.level
+    if tests.p_held is not None:
+        selected &= ~(tests.p_held > config.level_of_edges)
     return Selection(selected, np.full(len(p_values), np.nan), level), can, batch
