@@ -89,7 +89,7 @@ def test_it_is_not_looked_at_in_vain(with_sinks):
         data, replace(CONFIG, programs=0), progress=lambda stage, *_: stages.add(stage)
     )
     assert network.programs is None
-    assert stages == {"screen", "parents"}
+    assert stages == {"screen", "parents", "mediators"}
     without = argen.infer_network(replace(data, panel=None), replace(CONFIG, programs=0))
     assert_same_network(network, without)
     several = data.perturbations.tolil()
