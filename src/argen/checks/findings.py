@@ -107,6 +107,11 @@ def edge_rows(network: CausalNetwork, table: pd.DataFrame) -> list[dict[str, Any
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
+def time_course(source: str, target: str) -> str:
+    """Return the experiment that tells which of two genes acts on the other, to settle a point."""
+    return f"a time course after a fast perturbation, in which {target} follows {source},"
+
+
 def p_of(value: float) -> str:
     """Return a p-value in words."""
     return f"p = {value:.2g}" if value > 0.0 else "p < 1e-300"

@@ -146,9 +146,9 @@ def select_edges(
     table.insert(10, "batch", batch + 1)
     table.insert(11, "level", selection.level)
     table.insert(12, "callable", can)
-    table.insert(13, "selected", selection.selected)
-    table.insert(14, "sink", tests.target >= order.n_nodes)
     table.insert(13, "p_held", np.nan if tests.p_held is None else tests.p_held)
+    table.insert(14, "selected", selection.selected)
+    table.insert(15, "sink", tests.target >= order.n_nodes)
     return CausalNetwork(
         candidates=table,
         screen=screen,

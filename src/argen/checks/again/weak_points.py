@@ -7,7 +7,7 @@ import numpy as np
 from argen.checks.again.scores import OFF_ALPHA
 from argen.checks.again.sensitivity import LARGEST_LOST
 from argen.checks.again.stability import LEAST_DIRECTION, LEAST_FREQUENCY
-from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
+from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of, time_course
 from argen.network import CausalNetwork
 from argen.pvalues import adjust
 
@@ -19,8 +19,7 @@ def turning_edges(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
             row["source"], row["target"], row["direction_frequency"],
             f"points the other way in {100 * (1 - row['direction_frequency']):.0f} % of the "
             "resamples that have it",
-            "a time course after a fast perturbation, in which "
-            f"{row['target']} follows {row['source']},",
+            time_course(row["source"], row["target"]),
         )
         for row in edge_rows(network, tables["stability"])
         if row.get("direction_frequency", 1.0) < LEAST_DIRECTION

@@ -22,19 +22,25 @@ def composition_table(data: PerturbSeqData) -> pd.DataFrame:
     ``lent`` = (1 - share_perturbed) / (1 - share) - 1. It is missing where the library sizes are
     smaller than the counts, as size factors are.
     """
-    rows = []
-    for node, name in enumerate(data.nodes):
-        perturbed = data.perturbed(node)
-        reference = data.controls if data.one_per_cell else ~perturbed
-        counts = data.counts.part(node, node + 1)
-        share, share_perturbed = (
-            counts.totals(cells)[0] / data.library_size[cells].sum() if cells.any() else np.nan
-            for cells in (reference, perturbed)
-        )
-        inside = share < 1.0 and share_perturbed < 1.0
-        lent = (1.0 - share_perturbed) / (1.0 - share) - 1.0 if inside else np.nan
-        rows.append((name, share, share_perturbed, lent))
-    return pd.DataFrame(rows, columns=["node", "share", "share_perturbed", "lent"])
+    counts, size = data.counts.part(0, data.n_nodes), data.library_size
+    of_node = (counts.part(k, k + 1).totals(data.perturbed(k))[0] for k in range(data.n_nodes))
+    perturbed, perturbed_size = np.fromiter(of_node, np.float64), data.perturbations.T @ size
+    if data.one_per_cell:
+        others, others_size = counts.totals(data.controls), size[data.controls].sum()
+    else:
+        others, others_size = counts.totals() - perturbed, size.sum() - perturbed_size
+    with np.errstate(invalid="ignore", divide="ignore"):  # without such cells
+        share, share_perturbed = others / others_size, perturbed / perturbed_size
+        lent = (1.0 - share_perturbed) / (1.0 - share) - 1.0
+    inside = (share < 1.0) & (share_perturbed < 1.0)
+    return pd.DataFrame(
+        {
+            "node": list(data.nodes),
+            "share": share,
+            "share_perturbed": share_perturbed,
+            "lent": np.where(inside, lent, np.nan),
+        }
+    )
 
 
 def composition_findings(table: pd.DataFrame) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
+from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of, time_course
 from argen.errors import FitStatus
 from argen.network import CausalNetwork
 
@@ -32,7 +32,7 @@ def both_directions(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
             )
         else:
             continue
-        settles = f"a time course after a fast perturbation, in which {target} follows {source},"
+        settles = time_course(source, target)
         points.append(WeakPoint(source, target, 10.0**log10_p, shows, settles))
     return points
 
@@ -46,8 +46,7 @@ def loops(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
             row["source"], row["target"], float(row["size"]),
             f"is within a group of {row['size']} genes that all reach each other in the screen, "
             "whose order the strongest pairs decide",
-            "a time course after a fast perturbation, in which "
-            f"{row['target']} follows {row['source']},",
+            time_course(row["source"], row["target"]),
         )
         for row in edge_rows(network, groups.rename(columns={"gene": "source"}))
         if of_target.get(row["target"]) == row["group"]

@@ -186,14 +186,17 @@ class _Parts(Mapping[str, Any]):
             return value
 
     def __contains__(self, name: object) -> bool:
-        return name in list(self)
+        return name in self._names()
 
     def __iter__(self) -> Iterator[str]:
-        with reading(self._path, Exception):  # zarr looks into each part to list them
-            return iter([str(name) for name in self._group])
+        return iter(self._names())
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return len(self._names())
+
+    def _names(self) -> list[str]:
+        with reading(self._path, Exception):  # zarr looks into each part to list them
+            return [str(name) for name in self._group]
 
 
 def _check_rows(value: Any, cells: pd.Index, name: str) -> None:
