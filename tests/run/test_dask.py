@@ -100,14 +100,18 @@ def test_arrays_arrive_in_memory_of_their_own(executor):
 
 
 def test_few_pieces_are_on_their_way(executor):
-    """Of two workers, either may be given all of them; and the state."""
+    """Of two workers, either may be given all of them."""
     stage = stage_of(on_their_way, list(range(40)))
-    assert max(n for _, n in executor.run(stage, range(40))) <= 1 + 2 * scale.PIECES_OF_A_WORKER
+    assert 1 <= max(n for _, n in executor.run(stage, range(40))) <= 2 * scale.PIECES_OF_A_WORKER
 
 
 def on_their_way(_, __) -> int:
-    """Count the pieces that this worker has been sent and not finished."""
-    return len(distributed.get_worker().state.tasks)
+    """Count the pieces that this worker has been sent and not finished.
+
+    What is done leaves a worker some time after its result is fetched, so it must not count.
+    """
+    tasks = list(distributed.get_worker().state.tasks.values())
+    return sum(task.state in {"waiting", "fetch", "ready", "executing"} for task in tasks)
 
 
 def end_worker(*_) -> argen.engine.Fitted:
