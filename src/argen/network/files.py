@@ -155,13 +155,12 @@ def _warn_of_others(folder: Path) -> None:
 def _network(header: dict[str, Any], arrays: dict[str, Any]) -> CausalNetwork:
     tables = {}
     for name, columns in header["tables"].items():
+        # As objects, of which pandas makes what it made of the names that an inference gave it.
+        of_name = {c: np.asarray(arrays[f"{name}/{c}"]) for c in columns}
         tables[name] = pd.DataFrame(
-            {
-                c: pd.Series(arrays[f"{name}/{c}"], dtype=object if c in _TEXT_COLUMNS else None)
-                for c in columns
-            }
+            {c: v.astype(object) if c in _TEXT_COLUMNS else v for c, v in of_name.items()}
         )
-        if any(arrays[f"{name}/{c}"].shape != (len(tables[name]),) for c in columns):
+        if any(values.shape != (len(tables[name]),) for values in of_name.values()):
             raise ValueError(f"columns of {name!r} have other lengths")
     screen = DescendantScreen(
         genes=tuple(header["genes"]),
