@@ -74,7 +74,7 @@ bench: .venv/.with-bench
 	$(BIN)/python benchmarks/null_calibration.py
 
 docs: .venv/.with-docs
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -j auto -b html docs docs/_build/html
 
 clean:
 	rm -rf .venv .venv-oldest build dist docs/_build demo_results

@@ -29,7 +29,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_show_tb = True
-nb_execution_timeout = 300
+nb_execution_timeout = 600
 nb_merge_streams = True
 # Where pages find the numbers that they draw.
 os.environ["ARGEN_DOCS"] = str(Path(__file__).parent)
