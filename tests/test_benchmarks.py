@@ -29,9 +29,9 @@ def test_first_fit():
 
 def test_reading():
     options = ["--cells", "500", "--genes", "60", "--threads", "1", "2", "--rounds", "1"]
-    shown = output_of("reading.py", *options)
+    shown = output_of("reading.py", *options, "--formats", "lzf")
     assert shown.count("argen, kept before") == 2
-    assert shown.count("one at a time") >= 3  # formats; zarr where it is installed
+    assert shown.count("one at a time") == 1
 
 
 def test_speed():
