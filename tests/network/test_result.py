@@ -92,7 +92,7 @@ def test_files_keep_response_programs(programs, tmp_path):
         "program_loadings": network.programs.loadings_frame(),
     }
     for name, frame in frames.items():
-        table = pd.read_csv(tmp_path / f"{name}.tsv", sep="\t", engine="python")
+        table = pd.read_csv(tmp_path / f"{name}.tsv", sep="\t", float_precision="round_trip")
         pd.testing.assert_frame_equal(table, frame, check_dtype=False, check_exact=True)
     if programs == 1:
         assert len(frames["program_scores"]) == 12
@@ -173,7 +173,7 @@ def test_names_with_control_characters_are_kept_and_shown_escaped(paper_network,
     for name, column in (("order", "gene"), ("knockdown", "node"), ("descendants", "source")):
         table = pd.read_csv(folder / f"{name}.tsv", sep="\t")
         assert set(table[column]) == set(CONTROL)
-    edges = pd.read_csv(folder / "edges.tsv", sep="\t", engine="python")
+    edges = pd.read_csv(folder / "edges.tsv", sep="\t", float_precision="round_trip")
     pd.testing.assert_frame_equal(edges, network.edges, check_dtype=False, check_exact=True)
     graph = networkx.read_graphml(folder / "network.graphml")
     places = {CONTROL.index(name) for name in graph.nodes if name in CONTROL}
