@@ -213,6 +213,15 @@ def test_summary_in_numbers(paper_network):
     assert f"{len(paper_network.edges)} edges among 6 perturbed genes" in said
 
 
+def test_direct_is_explained_in_summary_and_methods(paper_network):
+    said = " ".join(summary_of(paper_network))
+    assert "not through a change in the transcript amount of another gene of the network" in said
+    assert "if the assumptions hold" in said
+    assert "phosphorylation or a complex, counts as direct" in said
+    methods = methods_of(paper_network)
+    assert "does not pass through the transcript amounts of other candidates" in methods
+
+
 def test_cells_that_escape_are_explained_and_shown(escaping_network):
     said = penetrance_of(escaping_network)
     assert said[0].startswith("Not every cell that carries a guide is perturbed by it")

@@ -27,6 +27,13 @@ _ADJUSTMENTS = {
 }
 
 
+_DIRECT = (
+    "Direct means: not through a change in the transcript amount of another gene of the network, "
+    "and not because of a hidden common cause. What passes through the activity of a protein, such "
+    "as phosphorylation or a complex, counts as direct, and so does what passes through genes that "
+    "are not in the network."
+)
+
 _A_PROGRAM = (
     "A response program is what many perturbations set off around the network, such as stress, an "
     "arrest of growth or an interferon response. It moves many genes together, and would look like "
@@ -68,8 +75,8 @@ def summary_of(network: CausalNetwork) -> list[str]:
     sinks = f" and {_many(len(network.sinks), 'sink')} (not perturbed)" if network.sinks else ""
     said = [
         f"{_many(len(edges), 'edge')} among {_many(len(network.nodes), 'perturbed gene')}{sinks}. "
-        "An edge says that the source acts on the target directly: not through another gene of "
-        "the network, and not because of a common cause that was hidden.",
+        "An edge says that the source acts on the target directly, if the assumptions hold.",
+        _DIRECT,
         f"{run['n_cells']:,} cells, of which {run['n_controls']:,} carry no perturbation. Of "
         f"{n_pairs:,} ordered pairs of genes, {n_descendants:,} showed an effect of perturbing "
         f"one on the other; {_many(len(network.candidates), 'pair')} could be direct and "
@@ -233,7 +240,8 @@ def _parents_sentence(config: InferenceConfig) -> str:
     }[config.rule]
     return (
         f"Genes were ordered causally by {order}. Each candidate parent was tested for a direct "
-        f"effect by two-stage {family} regression: the perturbations are instruments, the first "
+        "effect, one that does not pass through the transcript amounts of other candidates, by "
+        f"two-stage {family} regression: the perturbations are instruments, the first "
         "stage predicts the expression of the candidates, and the second regresses the target on "
         "these proxies, with Murphy-Topel standard errors"
         f"{shrunk if config.errors == 'shrunk' else ''}. {test}"
