@@ -167,8 +167,9 @@ def test_a_screen_with_one_weakness_has_it_named(name):
     assert table.loc[("g0", "g1"), "weak_point"] == name
     assert pd.Series(table.loc[("g0", "g1"), "sentence"]).str.contains(said).all()
     assert np.isfinite(table.loc[("g0", "g1"), "value"])
-    # Cells escape in the whole screen; all else is of one gene.
-    other = name if name == "cells escape" else NONE
+    # Cells escape in the whole screen, and what comes out of a loop is in doubt; all else is of
+    # one gene.
+    other = {"cells escape": name, "both directions": "loop partner"}.get(name, NONE)
     assert table.loc[("g1", "g2"), "weak_point"] == other
 
 
@@ -238,6 +239,28 @@ def test_four_genes_in_a_circle():
     row = weakest(data).loc[("g1", "g2")]
     assert row["weak_point"] == "in a loop"
     assert "within a group of 4 genes" in row["sentence"]
+
+
+def test_either_gene_of_a_loop_may_act_on_a_third():
+    """The transcript does not tell: the activity of g1 follows g0, or g2 follows both."""
+    loop = {(0, 1): 0.5, (1, 0): 0.4}
+    row = weakest(chain(effects=loop | {(0, 2): 0.4, (1, 2): 0.3})).loc[("g0", "g2")]
+    assert row["weak_point"] == "loop partner"
+    assert (
+        "g0 and g1 act on each other beyond doubt, so which of them acts on g2 is"
+        in (row["sentence"])
+    )
+    assert (
+        "; write 'g0/g1 -> g2': a perturbation of g0 that leaves g1 unchanged, or a time"
+        in (row["sentence"])
+    )
+    assert row["value"] < 0
+    # What hardly acts on the third, or the other way, is not its source.
+    for other in (0.0, -0.6):
+        data = chain(effects={(0, 1): 0.3, (1, 0): 0.3, (0, 2): 0.6, (1, 2): other})
+        assert "loop partner" not in " ".join(
+            weakest(data).loc[("g0", "g2"), ["weak_point", "also"]]
+        )
 
 
 def test_an_effect_that_opposes_the_total():

@@ -54,6 +54,7 @@ DOUBTS = (
     Doubt("few cells", instruments.few_cells, ("knockdown",)),
     Doubt("small hidden effect", instruments.hidden_effects, ("off_target_needed",)),
     Doubt("in a loop", edges.loops, ("groups",)),
+    Doubt("loop partner", edges.loop_partners, ("groups",)),
     Doubt("opposes the total", edges.opposing_totals),
     Doubt("program taken out", instruments.mostly_program),
     # Its size is uncertain.

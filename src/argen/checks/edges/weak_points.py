@@ -10,6 +10,8 @@ from argen.network import CausalNetwork
 
 # A p-value within that factor of its bar is near it.
 NEAR = 10.0
+# A gene of a loop that does less of what the source does to the target is hardly the source.
+LEAST_OF_PARTNER = 0.5
 
 
 def both_directions(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
@@ -39,8 +41,8 @@ def both_directions(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
 
 def loops(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
     """Edges within a group of genes that surely all reach each other."""
-    groups = tables["groups"].query("sure")
-    of_target = groups.set_index("gene")["group"]
+    groups = tables["groups"].query("loop > 0")
+    of_target = groups.set_index("gene")["loop"]
     return [
         WeakPoint(
             row["source"], row["target"], float(row["size"]),
@@ -49,8 +51,60 @@ def loops(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
             time_course(row["source"], row["target"]),
         )
         for row in edge_rows(network, groups.rename(columns={"gene": "source"}))
-        if of_target.get(row["target"]) == row["group"]
+        if of_target.get(row["target"]) == row["loop"]
     ]  # fmt: skip
+
+
+def loop_partners(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges out of a sure loop whose target another gene of the loop may act on instead."""
+    groups = tables["groups"].query("loop > 0")
+    loop_of = dict(zip(groups["gene"], groups["loop"], strict=True))
+    points = []
+    for row in edge_rows(network, groups.rename(columns={"gene": "source"})):
+        source, target = row["source"], row["target"]
+        if loop_of.get(target) == row["loop"]:
+            continue
+        loop = [gene for gene, number in loop_of.items() if number == row["loop"]]
+        partners = _partners(network, loop, source, target)
+        if not partners:
+            continue
+        names = [source, *partners]
+        totals = [_total(network, name, target) for name in names]
+        others = [f"{total:.2g} ({name})" for name, total in zip(names, totals, strict=True)]
+        shows = (
+            f"comes out of a loop: {_and(names)} act on each other beyond doubt, so which of them "
+            f"acts on {target} is open (perturbing them changes it by {_and(others)}, natural log);"
+            f" write '{'/'.join(names)} -> {target}'"
+        )
+        settles = f"a perturbation of {source} that leaves {_and(partners)} unchanged, or "
+        settles += time_course(source, target)
+        points.append(WeakPoint(source, target, totals[1], shows, settles))
+    return points
+
+
+def _partners(network: CausalNetwork, loop: list[str], source: str, target: str) -> list[str]:
+    """Return the others of a loop that may be the source as well.
+
+    They change the target, half as much as the source does or more, in the direction that what the
+    source does to them asks for.
+    """
+    screen, j = network.screen, network.genes.index(target)
+    k, found = network.nodes.index(source), []
+    for m in (network.nodes.index(name) for name in loop if name != source):
+        total, of_source = screen.effect[m, j], screen.effect[k, j]
+        through = np.sign(screen.effect[k, m] * screen.knockdown.effect[m] * total)
+        alike = through == np.sign(of_source) and abs(total) >= LEAST_OF_PARTNER * abs(of_source)
+        if screen.is_descendant[m, j] and alike:
+            found.append(network.nodes[m])
+    return found
+
+
+def _total(network: CausalNetwork, source: str, target: str) -> float:
+    return float(network.screen.effect[network.nodes.index(source), network.genes.index(target)])
+
+
+def _and(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def opposing_totals(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
