@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,32 @@ def test_an_interval_that_holds_0_without_cells():
     row = weak_points(network).set_index(["source", "target"]).loc[("g0", "g2")]
     assert row["weak_point"] == "weak perturbation"
     assert "has an interval that holds 0 (-0.0042 to 1)" in row["sentence"]
+    # A perturbation that is known to be strong enough is not called weak for that.
+    strength = pd.DataFrame({"source": ["g0"], "target": ["g2"], "conditional_f": [86.0]})
+    row = of_tables(network, strength=strength.assign(weak=False)).loc[("g0", "g2")]
+    assert "weak perturbation" not in (row["weak_point"], *row["also"].split(", "))
+    assert "uncertain size" in (row["weak_point"], *row["also"].split(", "))
+    row = of_tables(network, strength=strength.assign(weak=True)).loc[("g0", "g2")]
+    assert row["weak_point"] == "weak perturbation"
+
+
+def test_an_interval_that_holds_0_since_cells_escape():
+    """The p-value is of the error without an effect, in which the share of cells has no part."""
+    data = chain(penetrance=0.6)
+    network = argen.infer_network(data)
+    wide = network.candidates.assign(ci_low=-0.1)
+    network = dataclasses.replace(network, candidates=wide)
+    for found in (
+        weak_points(network),
+        argen.check(network, data, n_null_tests=0).tables["weak_points"],
+    ):
+        row = found.set_index(["source", "target"]).loc[("g0", "g1")]
+        assert row["weak_point"] == "uncertain size"
+        assert re.search(
+            r"\(interval -0\.1 to 0\.\d+, although p = \S+ speaks against 0\), as how far the "
+            r"perturbation changes g0, and in how many cells \(6\d %, \d+ to \d+ %\), is uncertain",
+            row["sentence"],
+        )
 
 
 def test_four_genes_in_a_circle():

@@ -442,5 +442,6 @@ def test_edges_whose_interval_holds_zero_are_explained():
     first = f"{held['source'].iloc[0]} -> {held['target'].iloc[0]}"
     assert f"The intervals of {len(held)} edges hold 0" in network.summary()
     assert first in network.summary()
+    assert "argen check --every-edge has intervals" in network.summary()
     wald = argen.infer_network(data, argen.InferenceConfig(parent_test="wald"))
     assert "hold 0" not in wald.summary()

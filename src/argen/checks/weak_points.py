@@ -58,7 +58,7 @@ DOUBTS = (
     Doubt("opposes the total", edges.opposing_totals),
     Doubt("program taken out", instruments.mostly_program),
     # Its size is uncertain.
-    Doubt("uncertain size", instruments.uncertain_sizes, ("weak_instruments",)),
+    Doubt("uncertain size", instruments.uncertain_sizes),
     Doubt("unusual fit", edges.unusual_fits),
     Doubt("cells escape", instruments.escaping_cells, ("knockdown",)),
 )

@@ -63,10 +63,11 @@ def edge_findings(candidates: pd.DataFrame) -> list[Finding]:
     if not len(held):
         return []
     shown = [f"{row.source} -> {row.target}" for row in held.itertuples()]
-    evidence = f"The intervals of {_many(len(held), 'edge')} hold 0, since the perturbation of the"
-    evidence += f" source is weak: {listed(shown)}."
-    advice = "The p-value speaks for an effect, whose size is uncertain: argen check has better "
-    return [Finding(STRONG, evidence, advice + "intervals.", "note")]
+    evidence = f"The intervals of {_many(len(held), 'edge')} hold 0, since how far the perturbation"
+    evidence += f" changes the source, or in how many cells, is uncertain: {listed(shown)}."
+    advice = "The p-value does not rest on that, and speaks for an effect, whose size is uncertain:"
+    advice += " argen check --every-edge has intervals that hold for weak perturbations too."
+    return [Finding(STRONG, evidence, advice, "note")]
 
 
 def feedback_findings(pairs: pd.DataFrame) -> list[Finding]:
