@@ -379,7 +379,12 @@ def test_summary_says_which_programs_were_taken_out(program_network):
     ("strength", "n_setting_off", "said"),
     [
         ([15.2], [0], "none found (strength 15.2, needed 23.2)"),
-        ([40.0], [6], "none found (6 perturbations set a response off, 10 needed)"),
+        (
+            [40.0],
+            [6],
+            "none taken out (6 of 20 perturbations set off a response in common; 10 would show "
+            "that it is around the network)",
+        ),
         ([], [], "not looked for: 8 other genes, 50 needed"),
     ],
 )

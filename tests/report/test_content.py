@@ -278,7 +278,12 @@ def test_without_programs_the_page_says_why(paper_network, program_network):
     )  # fmt: skip
     network = dataclasses.replace(program_network, programs=none)
     assert programs_of(network)[0].startswith("None found (strength ")
-    assert "there was none." in methods_of(network)
+    assert "none stood out from chance." in methods_of(network)
+    few = dataclasses.replace(none, strength=np.array([90.0]), n_setting_off=np.array([4]))
+    network = dataclasses.replace(program_network, programs=few)
+    for said in (programs_of(network)[0].lower(), methods_of(network)):
+        assert "none taken out (4 of 20 perturbations set off a response in common" in said
+    assert "none stood out" not in methods_of(network)
 
 
 @pytest.mark.parametrize(

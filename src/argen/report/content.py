@@ -220,8 +220,11 @@ def _programs_sentence(network: CausalNetwork) -> list[str]:
     )
     looked = f"Total effects on {_many(programs.n_other_genes, 'unperturbed gene')} were searched "
     looked += f"for responses that many perturbations have in common{how}; "
+    if not n and programs.n_setting_off[-1] > 0:
+        line = network.programs_line()
+        return [f"{looked}{line}; the response was taken for effects of the network."]
     if not n:
-        return [f"{looked}there was none."]
+        return [f"{looked}none stood out from chance."]
     shares = " and ".join(f"{100 * share:.0f} %" for share in programs.share)
     return [f"{looked}{n} ({shares} of their variance) {'was' if n == 1 else 'were'} taken out."]
 

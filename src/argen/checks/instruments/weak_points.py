@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
+from argen.checks.instruments.strength import WEAK_F
 from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
 
 # Fewer effective cells than that leave tests in which single cells decide; the null screens of
@@ -81,9 +82,9 @@ def _intervals_with_0(network: CausalNetwork) -> list[dict[str, Any]]:
 
 def _is_strong(tables: Tables, edge: dict[str, Any]) -> bool:
     """Whether it is no weak perturbation that lets an interval hold 0, as far as is known."""
-    known = tables.get("strength", pd.DataFrame(columns=["source", "target", "weak"]))
+    known = tables.get("strength", pd.DataFrame(columns=["source", "target", "conditional_f"]))
     at = (known["source"] == edge["source"]) & (known["target"] == edge["target"])
-    if at.any() and not known.loc[at, "weak"].astype(bool).any():
+    if (known.loc[at, "conditional_f"] >= WEAK_F).any():  # NaN: not known
         return True
     return _escape(tables, edge["source"]) != ""
 
