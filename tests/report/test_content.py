@@ -11,6 +11,7 @@ import pytest
 
 import argen
 from argen.checks import Diagnostics, Finding
+from argen.checks.weak_points import DOUBTS
 from argen.data.perturbseq import NOT_MEASURED, left_out_table
 from argen.errors import listed
 from argen.report import report_html
@@ -25,6 +26,8 @@ from argen.report.content import (
 from argen.report.figures import _name_points, diagnostic_figures, program_figures
 from argen.report.page import MOST_EDGES, edge_columns
 from tests.networks import HOSTILE, made_up_network
+
+PAIR = ["source", "target"]
 
 
 class Page(HTMLParser):
@@ -208,9 +211,34 @@ def test_a_network_without_edges_is_a_page(paper_network):
 
 def test_summary_in_numbers(paper_network):
     said = " ".join(summary_of(paper_network))
-    best = paper_network.edges.nsmallest(1, "log10_p").iloc[0]
+    points = argen.checks.weak_points(paper_network)
+    best = paper_network.edges[argen.checks.undisputed(points)].nsmallest(1, "log10_p").iloc[0]
     assert f"would be multiplied by {2 ** best['effect']:.2f}" in said
     assert f"{len(paper_network.edges)} edges among 6 perturbed genes" in said
+
+
+def test_the_headline_is_an_edge_that_nothing_contradicts(paper_network):
+    edges = paper_network.edges.sort_values("log10_p")
+    points = argen.checks.weak_points(paper_network)
+    points = points.assign(rank=len(DOUBTS) + 1, weak_point="none found", also="", sentence="S.")
+    at = [points.index[(points[PAIR] == edges[PAIR].iloc[n]).all(axis=1)][0] for n in range(4)]
+
+    def headline(table) -> str:
+        *_, said, weak = summary_of(paper_network, table)
+        assert weak.startswith("What speaks most against it: ")
+        return said
+
+    pairs = [f"for {row.source} and {row.target}: " for row in edges.itertuples()]
+    assert pairs[0] in headline(points)
+    points.loc[at[0], ["rank", "weak_point"]] = [6, "both directions"]
+    points.loc[at[1], ["rank", "weak_point"]] = [12, "target unexplained"]
+    points.loc[at[2], ["rank", "weak_point", "also"]] = [15, "near its bar", "in a loop, few cells"]
+    assert pairs[3] in headline(points)
+    assert "that no check contradicts, and that are in no loop" in headline(points)
+    points["rank"] = 3
+    assert pairs[0] in headline(points)
+    assert "Every edge is contradicted by a check or is one direction" in headline(points)
+    assert "for X" in " ".join(summary_of(paper_network))  # from what the network says alone
 
 
 def test_direct_is_explained_in_summary_and_methods(paper_network):

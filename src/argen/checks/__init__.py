@@ -7,7 +7,7 @@ from argen.checks.edges import intervention_table, slope_and_agreement
 from argen.checks.findings import Diagnostics
 from argen.checks.guides import guide_effects
 from argen.checks.instruments import check_knockdowns, knockdown_findings, knockdown_table
-from argen.checks.weak_points import weak_points
+from argen.checks.weak_points import undisputed, weak_points
 from argen.network import Finding
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "sensitivity",
     "slope_and_agreement",
     "stability",
+    "undisputed",
     "weak_points",
 ]

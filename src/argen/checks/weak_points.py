@@ -20,7 +20,7 @@ from argen.checks.instruments import check_knockdowns
 from argen.network import CausalNetwork
 
 _COLUMNS = ["source", "target", "rank", "weak_point", "value", "sentence", "also"]
-NONE = "none found"
+NONE, IN_A_LOOP = "none found", "in a loop"
 
 
 class Doubt(NamedTuple):
@@ -32,8 +32,8 @@ class Doubt(NamedTuple):
     """Tables without which nothing can be said."""
 
 
-DOUBTS = (
-    # A test contradicts what the edge rests on.
+# A test contradicts what the edge rests on.
+_CONTRADICTIONS = (
     Doubt("knock-down not seen", instruments.unseen_knockdowns, ("knockdown",)),
     Doubt("weak perturbation", instruments.weak_perturbations),
     Doubt("one guide", guides.needed_guide_points, ("leave_one_guide_out",)),
@@ -46,22 +46,27 @@ DOUBTS = (
     Doubt("unbalanced cells", cells.moved_columns, ("balance",)),
     Doubt("held-out guide", again.unforeseen_guides, ("held_out",)),
     Doubt("target unexplained", guides.unexplained_targets, ("overidentification",)),
-    # It holds narrowly.
+)
+# It holds narrowly.
+_NARROW = (
     Doubt("lost by other choices", again.frail_edges, ("survival",)),
     Doubt("unstable", again.unstable_edges, ("stability",)),
     Doubt("near its bar", edges.near_bars),
     Doubt("small knock-down", instruments.small_knockdowns, ("knockdown",)),
     Doubt("few cells", instruments.few_cells, ("knockdown",)),
     Doubt("small hidden effect", instruments.hidden_effects, ("off_target_needed",)),
-    Doubt("in a loop", edges.loops, ("groups",)),
+    Doubt(IN_A_LOOP, edges.loops, ("groups",)),
     Doubt("loop partner", edges.loop_partners, ("groups",)),
     Doubt("opposes the total", edges.opposing_totals),
     Doubt("program taken out", instruments.mostly_program),
-    # Its size is uncertain.
+)
+# Its size is uncertain.
+_OF_SIZE = (
     Doubt("uncertain size", instruments.uncertain_sizes),
     Doubt("unusual fit", edges.unusual_fits),
     Doubt("cells escape", instruments.escaping_cells, ("knockdown",)),
 )
+DOUBTS = (*_CONTRADICTIONS, *_NARROW, *_OF_SIZE)
 
 
 def weak_points(network: CausalNetwork, diagnostics: Diagnostics | None = None) -> pd.DataFrame:
@@ -102,6 +107,14 @@ def weak_points(network: CausalNetwork, diagnostics: Diagnostics | None = None) 
         ]
         rows.append(_row(pair, points, tables))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def undisputed(points: pd.DataFrame) -> pd.Series:
+    """Return for each row of ``weak_points`` whether no test contradicts it, and no loop has it."""
+    looped = (points["weak_point"] == IN_A_LOOP) | points["also"].str.contains(
+        IN_A_LOOP, regex=False
+    )
+    return (points["rank"] > len(_CONTRADICTIONS)) & ~looped
 
 
 def _tables_of(network: CausalNetwork, diagnostics: Diagnostics | None) -> Tables:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from argen.checks import Diagnostics, Finding, check_knockdowns
+from argen.checks import Diagnostics, Finding, check_knockdowns, undisputed, weak_points
 from argen.config import InferenceConfig
 from argen.corrections import Programs
 from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
@@ -17,6 +18,7 @@ CITATION = (
     "instrumental variables. arXiv:2601.01830."
 )
 
+_PAIR = ["source", "target"]
 _ADJUSTMENTS = {
     "bh": "the method of Benjamini and Hochberg",
     "by": "the method of Benjamini and Yekutieli",
@@ -67,8 +69,14 @@ def findings_shown(
     return Diagnostics.of([*checked, *more], {}, []).findings
 
 
-def summary_of(network: CausalNetwork) -> list[str]:
-    """Return what was found, in sentences that need no statistics."""
+def summary_of(network: CausalNetwork, points: pd.DataFrame | None = None) -> list[str]:
+    """Return what was found, in sentences that need no statistics.
+
+    Parameters
+    ----------
+    points
+        The weakest point of each edge, of all that was checked; of the network alone when None.
+    """
     edges, run = network.edges, network.provenance
     n_pairs = int(network.screen.pairs.sum())
     n_descendants = int(network.screen.is_descendant.sum())
@@ -84,17 +92,32 @@ def summary_of(network: CausalNetwork) -> list[str]:
     ]
     if len(edges):
         n_raise = int((edges["effect"] > 0).sum())
-        best = edges.sort_values("log10_p").iloc[0]
-        fold = 2 ** float(best["effect"])
         said += [
-            f"In {n_raise:,} of them the source raises the target; in {len(edges) - n_raise:,} it "
-            "lowers it.",
-            f"The strongest evidence is for {best['source']} and {best['target']}: if the "
-            f"expression of {best['source']} doubled and nothing else changed, that of "
-            f"{best['target']} would be multiplied by {fold:.2f} (effect {best['effect']:.2f}, "
-            f"p = {shown_p(float(best['log10_p']))}).",
+            f"In {n_raise:,} of the edges the source raises the target; in "
+            f"{len(edges) - n_raise:,} it lowers it.",
+            *_strongest(edges, weak_points(network) if points is None else points),
         ]
     return said
+
+
+def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:
+    """Return what the strongest edge says that nothing contradicts, and what speaks against it."""
+    edges = edges.merge(points[[*_PAIR, "rank", "weak_point", "sentence", "also"]], "left", _PAIR)
+    sound = edges[undisputed(edges)]
+    best = (sound if len(sound) else edges).sort_values("log10_p").iloc[0]
+    source, target = best["source"], best["target"]
+    which = (
+        "Of the edges that no check contradicts, and that are in no loop, the strongest evidence is"
+        if len(sound)
+        else "Every edge is contradicted by a check or is one direction of a loop; the strongest "
+        "evidence is"
+    )
+    return [
+        f"{which} for {source} and {target}: if the expression of {source} doubled and nothing else"
+        f" changed, that of {target} would be multiplied by {2 ** float(best['effect']):.2f} "
+        f"(effect {best['effect']:.2f}, p = {shown_p(float(best['log10_p']))}).",
+        f"What speaks most against it: {best['sentence']}",
+    ]
 
 
 def penetrance_of(network: CausalNetwork) -> list[str]:

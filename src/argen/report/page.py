@@ -94,9 +94,8 @@ def report_html(
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    edges = edge_columns(network, stability).merge(
-        _weak_points(network, diagnostics, stability), "left", on=_PAIR
-    )
+    points = _weak_points(network, diagnostics, stability)
+    edges = edge_columns(network, stability).merge(points, "left", on=_PAIR)
     figures, programs = diagnostic_figures(network, diagnostics), _programs(network)
     drawn = [figures, *(program["figures"] for program in programs)]
     data = {
@@ -118,7 +117,7 @@ def report_html(
         has_stability=stability is not None,
         confidence=f"{100 * network.config.confidence:g} %",
         findings=findings_shown(network, diagnostics),
-        summary=summary_of(network),
+        summary=summary_of(network, points),
         penetrance_said=penetrance_of(network),
         programs_said=programs_of(network),
         programs=programs,
