@@ -17,13 +17,13 @@ from argen.errors import listed
 from argen.report import report_html
 from argen.report.content import (
     findings_shown,
-    methods_of,
     penetrance_of,
     programs_of,
     provenance_of,
     summary_of,
 )
 from argen.report.figures import _name_points, diagnostic_figures, program_figures
+from argen.report.methods import methods_of
 from argen.report.page import MOST_EDGES, edge_columns
 from tests.networks import HOSTILE, made_up_network
 
@@ -318,7 +318,7 @@ def test_without_programs_the_page_says_why(paper_network, program_network):
     ("options", "words"),
     [
         ({}, ["saddlepoint", "two-level rule", "Poisson regression: the perturbations", "0.05"]),
-        ({"family": "nb", "alpha": 0.01}, ["two-stage negative-binomial", "at 0.01"]),
+        ({"family": "nb", "alpha": 0.01}, ["two-stage negative-binomial", "rate of 0.01"]),
         ({"rule": "published"}, ["Wald tests", "BatchBH", "peeled"]),
         (
             {"rule": "published", "edge_adjustment": "holm", "edge_scope": "target"},
@@ -332,6 +332,44 @@ def test_methods_name_the_settings(paper_screen, options, words):
     text = methods_of(argen.infer_network(paper_screen[0], argen.InferenceConfig(**options)))
     for word in [*words, "arXiv:2601.01830", "L as covariates", argen.__version__]:
         assert word in text
+
+
+def test_methods_promise_no_more_than_the_checks_do(paper_network):
+    text = methods_of(paper_network)
+    assert "aims at a false discovery rate of 0.05 from screen to edge where the assump" in text
+    assert "The assumptions were not checked." in text
+    assert "both ways" not in text
+    findings = [
+        Finding("exclusion (of some kind)", "E.", "A.", "warning"),
+        Finding("exclusion (of some kind)", "F.", "A.", "warning"),
+        Finding("direction", "E.", "A.", "warning"),
+        Finding("size (of tests)", "E.", "A.", "serious"),
+        Finding("only noted", "E.", "A.", "note"),
+    ]
+    text = methods_of(paper_network, Diagnostics.of(findings, {}, []))
+    assert (
+        "Checks of the assumptions spoke seriously against: size (of tests), and as a warning "
+        "against: exclusion (of some kind); direction." in text
+    )
+    assert "not checked" not in text
+    assert "only noted" not in text
+    quiet = methods_of(paper_network, Diagnostics.of([], {}, []))
+    assert "had no serious finding and no warning." in quiet
+    assert (
+        text in Page(report_html(paper_network, diagnostics=Diagnostics.of(findings, {}, []))).texts
+    )
+
+
+def test_methods_name_feedback(paper_network):
+    screen = paper_network.screen
+    is_descendant = screen.is_descendant.copy()
+    source, target = np.argwhere(is_descendant)[0]
+    is_descendant[target, source] = True
+    both = dataclasses.replace(screen, is_descendant=is_descendant)
+    text = methods_of(dataclasses.replace(paper_network, screen=both))
+    first, second = sorted((source, target))
+    names = f"{paper_network.nodes[first]} and {paper_network.nodes[second]}"
+    assert f"1 pair of genes affects each other both ways in the screen ({names}); the" in text
 
 
 def test_methods_of_another_method_say_so(paper_screen):

@@ -18,7 +18,6 @@ from argen.plot import knockdown_table, layered_layout, programs_table, stabilit
 from argen.pvalues import adjust
 from argen.report.content import (
     findings_shown,
-    methods_of,
     penetrance_of,
     program_test,
     programs_of,
@@ -32,6 +31,7 @@ from argen.report.figures import (
     graph_figure,
     program_figures,
 )
+from argen.report.methods import methods_of
 
 # A page with more edges would be slow; those with the strongest evidence are kept.
 MOST_EDGES = 5000
@@ -121,7 +121,7 @@ def report_html(
         penetrance_said=penetrance_of(network),
         programs_said=programs_of(network),
         programs=programs,
-        methods=methods_of(network),
+        methods=methods_of(network, diagnostics),
         provenance=provenance_of(network),
         figures=figures,
         measured=diagnostics.measured if diagnostics else (),
