@@ -253,6 +253,7 @@ def test_direct_is_explained_in_summary_and_methods(paper_network):
 def test_cells_that_escape_are_explained_and_shown(escaping_network):
     said = penetrance_of(escaping_network)
     assert said[0].startswith("Not every cell that carries a guide is perturbed by it")
+    assert "too small where the target falls further than the source itself" in said[0]
     assert escaping_network.penetrance_line() in said[1]
     page = Page(report_html(escaping_network))
     assert said[1] in page.texts

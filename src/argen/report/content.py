@@ -28,7 +28,8 @@ _A_PROGRAM = (
 _ESCAPE = (
     "Not every cell that carries a guide is perturbed by it: some escape, and look like controls. "
     "They dilute what the perturbation does, to its own gene and to others alike, but not in "
-    "proportion: a strong knock-down is diluted most, so that edges out of it would seem too large."
+    "proportion: what falls furthest is diluted most. So edges seem too large, mostly, and too "
+    "small where the target falls further than the source itself."
 )
 
 _NOT_CHECKED = Finding(
