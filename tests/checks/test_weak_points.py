@@ -235,7 +235,8 @@ def test_an_interval_that_holds_0_without_cells():
     row = of_tables(network, strength=strength.assign(weak=False)).loc[("g0", "g2")]
     assert "weak perturbation" not in (row["weak_point"], *row["also"].split(", "))
     assert "uncertain size" in (row["weak_point"], *row["also"].split(", "))
-    row = of_tables(network, strength=strength.assign(weak=True)).loc[("g0", "g2")]
+    row = of_tables(network, strength=strength.assign(weak=True, conditional_f=6.0))
+    row = row.loc[("g0", "g2")]
     assert row["weak_point"] == "weak perturbation"
 
 

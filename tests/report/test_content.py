@@ -418,6 +418,25 @@ def test_sentences_of_the_page_are_those_of_the_table(paper_network):
     assert set(data["weak_point"]) == {"unstable"}
 
 
+def test_the_page_says_which_weak_points_are_provisional(paper_screen, paper_network):
+    text = " ".join(Page(report_html(paper_network)).texts)
+    assert "Provisional." in text
+    assert (
+        "Not looked at yet: cells, with guides, balance and null screens (argen check); res" in text
+    )
+    found = argen.check(paper_network, paper_screen[0], n_null_tests=0)
+    seldom = paper_network.edges[PAIR].assign(frequency=0.1)
+    page = Page(report_html(paper_network, diagnostics=found, stability=seldom))
+    text = " ".join(page.texts)
+    assert "Provisional." not in text
+    assert "Not looked at yet: other choices (argen check --sensitivity); held-out" in text
+
+
+def test_the_page_says_what_a_knock_out_alone_validates(paper_network):
+    text = " ".join(" ".join(Page(report_html(paper_network)).texts).split())
+    assert "by qPCR say, after knocking the source out shows the total effect again" in text
+
+
 def test_figures_of_programs_have_what_the_table_has(program_network):
     figures = program_figures(program_network, 1, 10)
     table = argen.plot.programs_table(program_network, n_perturbations=10, n_genes=10)

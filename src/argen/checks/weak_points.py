@@ -19,7 +19,7 @@ from argen.checks.findings import Diagnostics, Tables, WeakPoint, p_of
 from argen.checks.instruments import check_knockdowns
 from argen.network import CausalNetwork
 
-_COLUMNS = ["source", "target", "rank", "weak_point", "value", "sentence", "also"]
+_COLUMNS = ["source", "target", "rank", "weak_point", "value", "sentence", "also", "looked_at"]
 NONE, IN_A_LOOP = "none found", "in a loop"
 
 
@@ -66,6 +66,14 @@ _OF_SIZE = (
     Doubt("unusual fit", edges.unusual_fits),
     Doubt("cells escape", instruments.escaping_cells, ("knockdown",)),
 )
+# What doubts are found in, besides the network itself: a table by which it is known to have been
+# looked at, its name, and where it is to be had.
+_EVIDENCE = (
+    ("balance", "cells", "cells, with guides, balance and null screens (argen check)"),
+    ("stability", "resampled cells", "resampled cells (argen stability)"),
+    ("survival", "other choices", "other choices (argen check --sensitivity)"),
+    ("held_out", "held-out perturbations", "held-out perturbations (argen check --held-out)"),
+)
 DOUBTS = (*_CONTRADICTIONS, *_NARROW, *_OF_SIZE)
 
 
@@ -77,6 +85,7 @@ def weak_points(network: CausalNetwork, diagnostics: Diagnostics | None = None) 
     that order; ``value``, the number that shows it; ``sentence``, which ends with what would
     convince; and ``also``, the other doubts. Where there is none, ``weak_point`` is "none found",
     the rank is the last, and the sentence says what was looked at and what is still missing.
+    ``looked_at`` says what the whole table rests on, and that it is provisional without cells.
 
     Parameters
     ----------
@@ -106,7 +115,19 @@ def weak_points(network: CausalNetwork, diagnostics: Diagnostics | None = None) 
             if (*pair, point.unless) not in survived
         ]
         rows.append(_row(pair, points, tables))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=_COLUMNS[:-1]).assign(looked_at=_looked_at(tables))
+
+
+def _looked_at(tables: Tables) -> str:
+    also = [name for table, name, _ in _EVIDENCE if table in tables]
+    provisional = "" if "balance" in tables else "; provisional, without cells"
+    return ", ".join(["network", *also]) + provisional
+
+
+def not_looked_at(tables: Tables) -> str:
+    """Say which evidence the weakest points do not rest on yet, and which command has it."""
+    missing = [where for table, _, where in _EVIDENCE if table not in tables]
+    return "; ".join(missing)
 
 
 def undisputed(points: pd.DataFrame) -> pd.Series:
