@@ -275,13 +275,10 @@ def test_either_gene_of_a_loop_may_act_on_a_third():
     row = weakest(chain(effects=loop | {(0, 2): 0.4, (1, 2): 0.3})).loc[("g0", "g2")]
     assert row["weak_point"] == "loop partner"
     assert (
-        "g0 and g1 act on each other beyond doubt, so which of them acts on g2 is"
-        in (row["sentence"])
-    )
-    assert (
-        "; write 'g0/g1 -> g2': a perturbation of g0 that leaves g1 unchanged, or a time"
-        in (row["sentence"])
-    )
+        "comes out of a loop: g0 and g1 act on each other beyond doubt; write 'g0/g1 -> g2', as "
+        "which of them acts on g2 is open (perturbing them changes it by -"
+    ) in row["sentence"]
+    assert "a perturbation of g0 that leaves g1 unchanged, or a time course" in row["sentence"]
     assert row["value"] < 0
     # What hardly acts on the third, or the other way, is not its source.
     for other in (0.0, -0.6):

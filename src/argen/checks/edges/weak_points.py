@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from argen.arrays import IntArray
 from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of, time_course
 from argen.errors import FitStatus
 from argen.network import CausalNetwork
@@ -12,6 +13,7 @@ from argen.network import CausalNetwork
 NEAR = 10.0
 # A gene of a loop that does less of what the source does to the target is hardly the source.
 LEAST_OF_PARTNER = 0.5
+MOST_PARTNERS = 3  # that are named
 
 
 def both_directions(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
@@ -59,48 +61,49 @@ def loop_partners(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
     """Edges out of a sure loop whose target another gene of the loop may act on instead."""
     groups = tables["groups"].query("loop > 0")
     loop_of = dict(zip(groups["gene"], groups["loop"], strict=True))
+    number = {gene: k for k, gene in enumerate(network.genes)}
+    members = {
+        loop: np.array([number[gene] for gene in genes], dtype=np.int64)
+        for loop, genes in groups.groupby("loop")["gene"]
+    }
     points = []
     for row in edge_rows(network, groups.rename(columns={"gene": "source"})):
         source, target = row["source"], row["target"]
+        k, j = number[source], number[target]
         if loop_of.get(target) == row["loop"]:
             continue
-        loop = [gene for gene, number in loop_of.items() if number == row["loop"]]
-        partners = _partners(network, loop, source, target)
-        if not partners:
+        partners = _partners(network, members[row["loop"]], k, j)
+        if not len(partners):
             continue
-        names = [source, *partners]
-        totals = [_total(network, name, target) for name in names]
-        others = [f"{total:.2g} ({name})" for name, total in zip(names, totals, strict=True)]
+        places = [k, *partners[:MOST_PARTNERS].tolist()]
+        names = [network.genes[m] for m in places]
+        totals = [f"{network.screen.effect[m, j]:.2g} ({network.genes[m]})" for m in places]
+        more = "/..." if len(partners) > MOST_PARTNERS else ""
         shows = (
-            f"comes out of a loop: {_and(names)} act on each other beyond doubt, so which of them "
-            f"acts on {target} is open (perturbing them changes it by {_and(others)}, natural log);"
-            f" write '{'/'.join(names)} -> {target}'"
+            f"comes out of a loop: {_and(names)} act on each other beyond doubt; write "
+            f"'{'/'.join(names)}{more} -> {target}', as which of them acts on {target} is open "
+            f"(perturbing them changes it by {_and(totals)}, natural log)"
         )
-        settles = f"a perturbation of {source} that leaves {_and(partners)} unchanged, or "
+        settles = f"a perturbation of {source} that leaves {_and(names[1:])} unchanged, or "
         settles += time_course(source, target)
-        points.append(WeakPoint(source, target, totals[1], shows, settles))
+        value = float(network.screen.effect[partners[0], j])
+        points.append(WeakPoint(source, target, value, shows, settles))
     return points
 
 
-def _partners(network: CausalNetwork, loop: list[str], source: str, target: str) -> list[str]:
-    """Return the others of a loop that may be the source as well.
+def _partners(network: CausalNetwork, loop: IntArray, source: int, target: int) -> IntArray:
+    """Return the others of a loop that may be the source as well, those that do the most first.
 
     They change the target, half as much as the source does or more, in the direction that what the
     source does to them asks for.
     """
-    screen, j = network.screen, network.genes.index(target)
-    k, found = network.nodes.index(source), []
-    for m in (network.nodes.index(name) for name in loop if name != source):
-        total, of_source = screen.effect[m, j], screen.effect[k, j]
-        through = np.sign(screen.effect[k, m] * screen.knockdown.effect[m] * total)
-        alike = through == np.sign(of_source) and abs(total) >= LEAST_OF_PARTNER * abs(of_source)
-        if screen.is_descendant[m, j] and alike:
-            found.append(network.nodes[m])
-    return found
-
-
-def _total(network: CausalNetwork, source: str, target: str) -> float:
-    return float(network.screen.effect[network.nodes.index(source), network.genes.index(target)])
+    screen, others = network.screen, loop[loop != source]
+    total, of_source = screen.effect[others, target], screen.effect[source, target]
+    signs = np.sign([screen.effect[source, others], screen.knockdown.effect[others], total])
+    alike = (signs.prod(axis=0) == np.sign(of_source)) & screen.is_descendant[others, target]
+    alike &= np.abs(total) >= LEAST_OF_PARTNER * np.abs(of_source)
+    found = others[alike]
+    return np.asarray(found[np.argsort(-np.abs(total[alike]), kind="stable")])
 
 
 def _and(names: list[str]) -> str:
