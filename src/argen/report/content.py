@@ -91,10 +91,10 @@ def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:
     best = (sound if len(sound) else edges).sort_values("log10_p").iloc[0]
     source, target = best["source"], best["target"]
     which = (
-        "Of the edges that no check contradicts, and that are in no loop, the strongest evidence is"
-        if len(sound)
-        else "Every edge is contradicted by a check or is one direction of a loop; the strongest "
+        "Of the edges that nothing contradicts so far, and that are in no loop, the strongest "
         "evidence is"
+        if len(sound)
+        else "Every edge is contradicted or is one direction of a loop; the strongest evidence is"
     )
     return [
         f"{which} for {source} and {target}: if the expression of {source} doubled and nothing else"

@@ -50,7 +50,8 @@ def methods_of(network: CausalNetwork, diagnostics: Diagnostics | None = None) -
         parts.append(
             f"Test statistics were divided by {config.inflation:g}, as null screens asked for."
         )
-    parts += [f"Intervals have a coverage of {100 * config.confidence:g} %."]
+    percent = f"{100 * config.confidence:g} %"
+    parts.append(f"Intervals aim at a coverage of {percent} where the assumptions hold.")
     parts += [*_feedback_sentence(network), _checks_sentence(network, diagnostics), CITATION]
     return " ".join(parts)
 
