@@ -253,8 +253,8 @@ def test_an_interval_that_holds_0_since_cells_escape():
         row = found.set_index(["source", "target"]).loc[("g0", "g1")]
         assert row["weak_point"] == "uncertain size"
         assert re.search(
-            r"\(interval -0\.1 to 0\.\d+, although p = \S+ speaks against 0\), as how far the "
-            r"perturbation changes g0, and in how many cells \(6\d %, \d+ to \d+ %\), is uncertain",
+            r"\(interval -0\.1 to 0\.\d+, although p = \S+ speaks against 0\), as the guide of g0 "
+            r"works in a part of its cells alone \(6\d %, \d+ to \d+ %\): stronger guides",
             row["sentence"],
         )
 

@@ -68,10 +68,11 @@ def edge_findings(candidates: pd.DataFrame) -> list[Finding]:
     if not len(held):
         return []
     shown = [f"{row.source} -> {row.target}" for row in held.itertuples()]
-    evidence = f"The intervals of {_many(len(held), 'edge')} hold 0, since how far the perturbation"
-    evidence += f" changes the source, or in how many cells, is uncertain: {listed(shown)}."
-    advice = "The p-value does not rest on that, and speaks for an effect, whose size is uncertain:"
-    advice += " argen check --every-edge has intervals that hold for weak perturbations too."
+    evidence = f"The intervals of {_many(len(held), 'edge')} hold 0, since the perturbation of the"
+    evidence += f" source is weak, or works in a part of its cells alone: {listed(shown)}."
+    advice = "The p-value goes by the error that there would be without an effect, and speaks for "
+    advice += "one, whose size is uncertain: argen check --every-edge has intervals that hold for "
+    advice += "weak perturbations too."
     return [Finding(STRONG, evidence, advice, "note")]
 
 

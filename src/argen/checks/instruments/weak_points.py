@@ -72,7 +72,8 @@ def _intervals_with_0(network: CausalNetwork) -> list[dict[str, Any]]:
     """Return the edges whose interval holds 0, although their p-value speaks for an effect.
 
     A p-value is of an effect against the error that it would have if it were none. That at the
-    estimate has, besides, what is unsure about the source's own perturbation.
+    estimate has, besides, the error of the source's own perturbation, and is larger for what
+    cells that escape dilute.
     """
     if network.config.test_of_parents == "wald":  # whose p-values say the same as intervals
         return []
@@ -115,11 +116,12 @@ def uncertain_sizes(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
     for row in _intervals_with_0(network):
         if _is_strong(tables, row):
             source, escape = row["source"], _escape(tables, row["source"])
+            why = f"how far the perturbation changes {source} is uncertain"
+            if escape:
+                why = f"the guide of {source} works in a part of its cells alone ({escape})"
             shows = (
                 f"has a size that is hardly known (interval {row['ci_low']:.2g} to "
-                f"{row['ci_high']:.2g}, although {p_of(row['p_value'])} speaks against 0), as how "
-                f"far the perturbation changes {source}"
-                f"{f', and in how many cells ({escape}),' if escape else ''} is uncertain"
+                f"{row['ci_high']:.2g}, although {p_of(row['p_value'])} speaks against 0), as {why}"
             )
             points.append(WeakPoint(source, row["target"], row["z"], shows, _stronger(source)))
     return points
