@@ -78,8 +78,9 @@ def _no_better(rows: pd.DataFrame, n: int) -> list[Finding]:
             f"Of {len(rows)} of {n} left-out perturbations, the effect on one node and the network "
             "together tell no more than the mean of the others does, or than to say that there is "
             f"no effect: {listed(shown)}.",
-            "They act on several nodes, which no network can foresee, or edges are missing. Read "
-            "what argen.predict says of such perturbations as a part of what they do.",
+            "They act on several nodes, which no network can foresee, edges are missing, or the "
+            "transcript does not tell how strong they are (a knock-out may leave it). Rely on "
+            "argen.predict for such perturbations as little as on a mean.",
             "note",
         )
     ]
