@@ -19,9 +19,9 @@ MODULES = [argen, argen.analysis, argen.method, argen.checks, argen.plot, argen.
 FOR_OTHER_ROOMS = {
     "FEEDBACK", "MEDIAN_CHI2", "NEGATIVE", "NEUTRAL", "OTHER", "POSITIVE", "compare_strength",
     "check_cells", "check_knockdowns", "guide_effects", "intervention_table",
-    "knockdown_findings", "knockdown_table", "Method", "method_of", "new_figure", "others_of",
-    "highest_percent", "shown_name", "shown_p", "slope_and_agreement", "stability_table",
-    "write_grid_figure",
+    "knockdown_findings", "knockdown_table", "Method", "method_of", "new_figure", "not_looked_at",
+    "highest_percent", "others_of", "shown_name", "shown_p", "slope_and_agreement",
+    "stability_table", "undisputed", "write_grid_figure",
     "write_grid_page", "write_paper_figures",
 }  # fmt: skip
 

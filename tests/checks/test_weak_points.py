@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -167,8 +168,9 @@ def test_a_screen_with_one_weakness_has_it_named(name):
     assert table.loc[("g0", "g1"), "weak_point"] == name
     assert pd.Series(table.loc[("g0", "g1"), "sentence"]).str.contains(said).all()
     assert np.isfinite(table.loc[("g0", "g1"), "value"])
-    # Cells escape in the whole screen; all else is of one gene.
-    other = name if name == "cells escape" else NONE
+    # Cells escape in the whole screen, and what comes out of a loop is in doubt; all else is of
+    # one gene.
+    other = {"cells escape": name, "both directions": "loop partner"}.get(name, NONE)
     assert table.loc[("g1", "g2"), "weak_point"] == other
 
 
@@ -228,6 +230,33 @@ def test_an_interval_that_holds_0_without_cells():
     row = weak_points(network).set_index(["source", "target"]).loc[("g0", "g2")]
     assert row["weak_point"] == "weak perturbation"
     assert "has an interval that holds 0 (-0.0042 to 1)" in row["sentence"]
+    # A perturbation that is known to be strong enough is not called weak for that.
+    strength = pd.DataFrame({"source": ["g0"], "target": ["g2"], "conditional_f": [86.0]})
+    row = of_tables(network, strength=strength.assign(weak=False)).loc[("g0", "g2")]
+    assert "weak perturbation" not in (row["weak_point"], *row["also"].split(", "))
+    assert "uncertain size" in (row["weak_point"], *row["also"].split(", "))
+    row = of_tables(network, strength=strength.assign(weak=True, conditional_f=6.0))
+    row = row.loc[("g0", "g2")]
+    assert row["weak_point"] == "weak perturbation"
+
+
+def test_an_interval_that_holds_0_since_cells_escape():
+    """The p-value is of the error without an effect, in which the share of cells has no part."""
+    data = chain(penetrance=0.6)
+    network = argen.infer_network(data)
+    wide = network.candidates.assign(ci_low=-0.1)
+    network = dataclasses.replace(network, candidates=wide)
+    for found in (
+        weak_points(network),
+        argen.check(network, data, n_null_tests=0).tables["weak_points"],
+    ):
+        row = found.set_index(["source", "target"]).loc[("g0", "g1")]
+        assert row["weak_point"] == "uncertain size"
+        assert re.search(
+            r"\(interval -0\.1 to 0\.\d+, although p = \S+ speaks against 0\), as the guide of g0 "
+            r"works in a part of its cells alone \(6\d %, \d+ to \d+ %\): stronger guides",
+            row["sentence"],
+        )
 
 
 def test_four_genes_in_a_circle():
@@ -238,6 +267,25 @@ def test_four_genes_in_a_circle():
     row = weakest(data).loc[("g1", "g2")]
     assert row["weak_point"] == "in a loop"
     assert "within a group of 4 genes" in row["sentence"]
+
+
+def test_either_gene_of_a_loop_may_act_on_a_third():
+    """The transcript does not tell: the activity of g1 follows g0, or g2 follows both."""
+    loop = {(0, 1): 0.5, (1, 0): 0.4}
+    row = weakest(chain(effects=loop | {(0, 2): 0.4, (1, 2): 0.3})).loc[("g0", "g2")]
+    assert row["weak_point"] == "loop partner"
+    assert (
+        "comes out of a loop: g0 and g1 act on each other beyond doubt; write 'g0/g1 -> g2', as "
+        "which of them acts on g2 is open (perturbing them changes it by -"
+    ) in row["sentence"]
+    assert "a perturbation of g0 that leaves g1 unchanged, or a time course" in row["sentence"]
+    assert row["value"] < 0
+    # What hardly acts on the third, or the other way, is not its source.
+    for other in (0.0, -0.6):
+        data = chain(effects={(0, 1): 0.3, (1, 0): 0.3, (0, 2): 0.6, (1, 2): other})
+        assert "loop partner" not in " ".join(
+            weakest(data).loc[("g0", "g2"), ["weak_point", "also"]]
+        )
 
 
 def test_an_effect_that_opposes_the_total():

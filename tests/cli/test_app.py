@@ -48,6 +48,7 @@ def test_fit_writes_the_results_of_the_library_call(screen, tmp_path, capsys, pa
     assert run("fit", str(screen), *COLUMNS, "--out", str(tmp_path)) == 0
     printed = capsys.readouterr().out
     assert "Causal network of 6 genes: 6 edges selected of 9 candidates" in printed
+    assert "weak_points.tsv is provisional: it rests on the network alone" in printed
     written = argen.load(tmp_path)
     pd.testing.assert_frame_equal(written.candidates, paper_network.candidates)
     edges = pd.read_csv(tmp_path / "edges.tsv", sep="\t", converters={"effect": float})
@@ -55,6 +56,7 @@ def test_fit_writes_the_results_of_the_library_call(screen, tmp_path, capsys, pa
     points = pd.read_csv(tmp_path / "weak_points.tsv", sep="\t")
     assert points["source"].tolist() == edges["source"].tolist()
     assert points["sentence"].str.endswith("would convince.").all()
+    assert set(points["looked_at"]) == {"network; provisional, without cells"}
 
 
 def test_options_of_the_method_reach_it(screen, tmp_path):
@@ -188,7 +190,11 @@ def test_stability(screen, tmp_path, capsys):
 def test_check_under_other_choices(screen, tmp_path, capsys):
     quick = [str(screen), *COLUMNS, "--null-tests", "0", "--sensitivity", "--out", str(tmp_path)]
     assert run("check", *quick) == 0
-    assert "edges are called under all of" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "edges are called under all of" in printed
+    assert "not looked at yet: resampled cells (argen stability); held-out" in printed
+    points = pd.read_csv(tmp_path / "weak_points.tsv", sep="\t")
+    assert set(points["looked_at"]) == {"network, cells, other choices"}
     assert (tmp_path / "survival.tsv").is_file()
     assert (tmp_path / "weak_points.tsv").is_file()
     assert (tmp_path / "off_target_needed.tsv").is_file()

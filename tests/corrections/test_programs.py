@@ -329,13 +329,28 @@ def test_what_is_said(programs, network):
         chance_sd=programs.chance_sd[:1], n_setting_off=np.array([0]),
     )  # fmt: skip
     assert findings.program_findings(nothing, network.screen) == []
-    for n, words in ((1, "1 perturbation sets off"), (4, "4 perturbations set off")):
-        few = findings.program_findings(
-            replace(nothing, n_setting_off=np.array([n])), network.screen
-        )
-        assert words in str(few[0])
-        assert "fewer than the 10 " in str(few[0])
-        assert "programs=1" in str(few[0])
+    for n, words in ((1, "1 of 20 perturbations sets off"), (4, "4 of 20 perturbations set off")):
+        some = replace(nothing, n_setting_off=np.array([n]))
+        (few,) = findings.program_findings(some, network.screen)
+        assert few.evidence.startswith(f"{words} a response in common; 10 would show that it is ")
+        assert "programs=1, compare, and believe only edges that both have" in few.advice
+        assert "the response may be what this node does" in few.advice
+
+
+def test_few_perturbations_are_not_asked_for_more_than_there_are(programs, network):
+    """Of nine nodes ten cannot set anything off."""
+    small = replace(
+        programs, genes=programs.genes[:9] + programs.genes[20:], scores=np.empty((9, 0)),
+        score_error=np.empty((9, 0)), loadings=np.empty((209, 0)), loading_error=np.empty((209, 0)),
+        share=np.empty(0), strength=programs.strength[:1], chance=programs.chance[:1],
+        chance_sd=programs.chance_sd[:1], n_setting_off=np.array([4]),
+    )  # fmt: skip
+    (few,) = findings.program_findings(small, network.screen)
+    line = findings.programs_line(small, argen.InferenceConfig())
+    for said in (few.evidence, line):
+        assert "4 of 9 perturbations set off a response in common; fewer than 10 perturb" in said
+        assert "cannot show that it is around the network" in said
+        assert "needed" not in said
 
 
 # --- rates

@@ -148,6 +148,18 @@ def test_total_effects_from_rates_and_back(escaping, rng):
     np.testing.assert_allclose(part, effect[at], rtol=0, atol=1e-13)
 
 
+def test_an_effect_is_larger_only_where_the_target_falls_further_than_the_source():
+    """With one candidate, effects are ratios; a share of .7 of the cells is perturbed."""
+    half = replace(made_up(n_programs=0), penetrance=np.full(N_NODES, 0.7))
+    of_source = -0.7
+    log_rate = np.array([-1.0, -0.9, -0.8, -0.6, -0.4, -0.1, 0.1, 0.4, 0.8])
+    tiled = np.tile(log_rate, (N_NODES, 1))
+    total = half.corrected(tiled, NODES, GENES).effect[0]
+    own = half.corrected(np.full_like(tiled, of_source), NODES, GENES).effect[0, 0]
+    larger = np.abs(total / own) > np.abs(log_rate / of_source)
+    np.testing.assert_array_equal(larger, log_rate < of_source)
+
+
 @pytest.mark.parametrize("escaping", [False, True])
 def test_total_effects_of_uneven_guides_and_back(escaping, rng):
     """The mean over guides, each of its own strength, and Newton's way back."""

@@ -379,7 +379,12 @@ def test_summary_says_which_programs_were_taken_out(program_network):
     ("strength", "n_setting_off", "said"),
     [
         ([15.2], [0], "none found (strength 15.2, needed 23.2)"),
-        ([40.0], [6], "none found (6 perturbations set a response off, 10 needed)"),
+        (
+            [40.0],
+            [6],
+            "none taken out (6 of 20 perturbations set off a response in common; 10 would show "
+            "that it is around the network)",
+        ),
         ([], [], "not looked for: 8 other genes, 50 needed"),
     ],
 )
@@ -442,5 +447,6 @@ def test_edges_whose_interval_holds_zero_are_explained():
     first = f"{held['source'].iloc[0]} -> {held['target'].iloc[0]}"
     assert f"The intervals of {len(held)} edges hold 0" in network.summary()
     assert first in network.summary()
+    assert "argen check --every-edge has intervals" in network.summary()
     wald = argen.infer_network(data, argen.InferenceConfig(parent_test="wald"))
     assert "hold 0" not in wald.summary()

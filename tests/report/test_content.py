@@ -11,20 +11,23 @@ import pytest
 
 import argen
 from argen.checks import Diagnostics, Finding
+from argen.checks.weak_points import DOUBTS
 from argen.data.perturbseq import NOT_MEASURED, left_out_table
 from argen.errors import listed
 from argen.report import report_html
 from argen.report.content import (
     findings_shown,
-    methods_of,
     penetrance_of,
     programs_of,
     provenance_of,
     summary_of,
 )
 from argen.report.figures import _name_points, diagnostic_figures, program_figures
+from argen.report.methods import methods_of
 from argen.report.page import MOST_EDGES, edge_columns
 from tests.networks import HOSTILE, made_up_network
+
+PAIR = ["source", "target"]
 
 
 class Page(HTMLParser):
@@ -208,14 +211,49 @@ def test_a_network_without_edges_is_a_page(paper_network):
 
 def test_summary_in_numbers(paper_network):
     said = " ".join(summary_of(paper_network))
-    best = paper_network.edges.nsmallest(1, "log10_p").iloc[0]
+    points = argen.checks.weak_points(paper_network)
+    best = paper_network.edges[argen.checks.undisputed(points)].nsmallest(1, "log10_p").iloc[0]
     assert f"would be multiplied by {2 ** best['effect']:.2f}" in said
     assert f"{len(paper_network.edges)} edges among 6 perturbed genes" in said
+
+
+def test_the_headline_is_an_edge_that_nothing_contradicts(paper_network):
+    edges = paper_network.edges.sort_values("log10_p")
+    points = argen.checks.weak_points(paper_network)
+    points = points.assign(rank=len(DOUBTS) + 1, weak_point="none found", also="", sentence="S.")
+    at = [points.index[(points[PAIR] == edges[PAIR].iloc[n]).all(axis=1)][0] for n in range(4)]
+
+    def headline(table) -> str:
+        *_, said, weak = summary_of(paper_network, table)
+        assert weak.startswith("What speaks most against it: ")
+        return said
+
+    pairs = [f"for {row.source} and {row.target}: " for row in edges.itertuples()]
+    assert pairs[0] in headline(points)
+    points.loc[at[0], ["rank", "weak_point"]] = [6, "both directions"]
+    points.loc[at[1], ["rank", "weak_point"]] = [12, "target unexplained"]
+    points.loc[at[2], ["rank", "weak_point", "also"]] = [15, "near its bar", "in a loop, few cells"]
+    assert pairs[3] in headline(points)
+    assert "that nothing contradicts so far, and that are in no loop" in headline(points)
+    points["rank"] = 3
+    assert pairs[0] in headline(points)
+    assert "Every edge is contradicted or is one direction" in headline(points)
+    assert "for X" in " ".join(summary_of(paper_network))  # from what the network says alone
+
+
+def test_direct_is_explained_in_summary_and_methods(paper_network):
+    said = " ".join(summary_of(paper_network))
+    assert "not through a change in the transcript amount of another gene of the network" in said
+    assert "if the assumptions hold" in said
+    assert "phosphorylation or a complex, counts as direct" in said
+    methods = methods_of(paper_network)
+    assert "does not pass through the transcript amounts of other candidates" in methods
 
 
 def test_cells_that_escape_are_explained_and_shown(escaping_network):
     said = penetrance_of(escaping_network)
     assert said[0].startswith("Not every cell that carries a guide is perturbed by it")
+    assert "too small where the target falls further than the source itself" in said[0]
     assert escaping_network.penetrance_line() in said[1]
     page = Page(report_html(escaping_network))
     assert said[1] in page.texts
@@ -269,27 +307,70 @@ def test_without_programs_the_page_says_why(paper_network, program_network):
     )  # fmt: skip
     network = dataclasses.replace(program_network, programs=none)
     assert programs_of(network)[0].startswith("None found (strength ")
-    assert "there was none." in methods_of(network)
+    assert "none stood out from chance." in methods_of(network)
+    few = dataclasses.replace(none, strength=np.array([90.0]), n_setting_off=np.array([4]))
+    network = dataclasses.replace(program_network, programs=few)
+    for said in (programs_of(network)[0].lower(), methods_of(network)):
+        assert "none taken out (4 of 20 perturbations set off a response in common" in said
+    assert "none stood out" not in methods_of(network)
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({}, ["saddlepoint", "two-level rule", "Poisson regression: the perturbations", "0.05"]),
-        ({"family": "nb", "alpha": 0.01}, ["two-stage negative-binomial", "at 0.01"]),
+        ({"family": "nb", "alpha": 0.01}, ["two-stage negative-binomial", "rate of 0.01"]),
         ({"rule": "published"}, ["Wald tests", "BatchBH", "peeled"]),
         (
             {"rule": "published", "edge_adjustment": "holm", "edge_scope": "target"},
             ["Holm's method within each target"],
         ),
         ({"screen_adjustment": "by"}, ["Benjamini and Yekutieli"]),
-        ({"confidence": 0.9}, ["coverage of 90 %"]),
+        ({"confidence": 0.9}, ["aim at a coverage of 90 % where the assumptions hold"]),
     ],
 )
 def test_methods_name_the_settings(paper_screen, options, words):
     text = methods_of(argen.infer_network(paper_screen[0], argen.InferenceConfig(**options)))
     for word in [*words, "arXiv:2601.01830", "L as covariates", argen.__version__]:
         assert word in text
+
+
+def test_methods_promise_no_more_than_the_checks_do(paper_network):
+    text = methods_of(paper_network)
+    assert "aims at a false discovery rate of 0.05 from screen to edge where the assump" in text
+    assert "The assumptions were not checked." in text
+    assert "both ways" not in text
+    findings = [
+        Finding("exclusion (of some kind)", "E.", "A.", "warning"),
+        Finding("exclusion (of some kind)", "F.", "A.", "warning"),
+        Finding("direction", "E.", "A.", "warning"),
+        Finding("size (of tests)", "E.", "A.", "serious"),
+        Finding("only noted", "E.", "A.", "note"),
+    ]
+    text = methods_of(paper_network, Diagnostics.of(findings, {}, []))
+    assert (
+        "Checks of the assumptions spoke seriously against: size (of tests), and as a warning "
+        "against: exclusion (of some kind); direction." in text
+    )
+    assert "not checked" not in text
+    assert "only noted" not in text
+    quiet = methods_of(paper_network, Diagnostics.of([], {}, []))
+    assert "had no serious finding and no warning." in quiet
+    assert (
+        text in Page(report_html(paper_network, diagnostics=Diagnostics.of(findings, {}, []))).texts
+    )
+
+
+def test_methods_name_feedback(paper_network):
+    screen = paper_network.screen
+    is_descendant = screen.is_descendant.copy()
+    source, target = np.argwhere(is_descendant)[0]
+    is_descendant[target, source] = True
+    both = dataclasses.replace(screen, is_descendant=is_descendant)
+    text = methods_of(dataclasses.replace(paper_network, screen=both))
+    first, second = sorted((source, target))
+    names = f"{paper_network.nodes[first]} and {paper_network.nodes[second]}"
+    assert f"1 pair of genes affects each other both ways in the screen ({names}); the" in text
 
 
 def test_methods_of_another_method_say_so(paper_screen):
@@ -335,6 +416,27 @@ def test_sentences_of_the_page_are_those_of_the_table(paper_network):
     seldom = paper_network.edges[["source", "target"]].assign(frequency=0.1)
     data = json.loads(Page(report_html(paper_network, stability=seldom)).data)["edges"]
     assert set(data["weak_point"]) == {"unstable"}
+
+
+def test_the_page_says_which_weak_points_are_provisional(paper_screen, paper_network):
+    text = " ".join(Page(report_html(paper_network)).texts)
+    assert "Provisional." in text
+    assert (
+        "Not looked at yet: cells, with guides, balance and null screens (argen check); res" in text
+    )
+    found = argen.check(paper_network, paper_screen[0], n_null_tests=0)
+    seldom = paper_network.edges[PAIR].assign(frequency=0.1)
+    page = Page(report_html(paper_network, diagnostics=found, stability=seldom))
+    text = " ".join(page.texts)
+    assert "Provisional." not in text
+    assert "Not looked at yet: other choices (argen check --sensitivity); held-out" in text
+
+
+def test_the_page_says_what_a_knock_out_alone_validates(paper_network):
+    text = " ".join(" ".join(Page(report_html(paper_network)).texts).split())
+    assert (
+        "after knocking the source out, by qPCR for example, shows the total effect again" in text
+    )
 
 
 def test_figures_of_programs_have_what_the_table_has(program_network):

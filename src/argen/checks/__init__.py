@@ -7,7 +7,7 @@ from argen.checks.edges import intervention_table, slope_and_agreement
 from argen.checks.findings import Diagnostics
 from argen.checks.guides import guide_effects
 from argen.checks.instruments import check_knockdowns, knockdown_findings, knockdown_table
-from argen.checks.weak_points import weak_points
+from argen.checks.weak_points import not_looked_at, undisputed, weak_points
 from argen.network import Finding
 
 __all__ = [
@@ -21,9 +21,11 @@ __all__ = [
     "intervention_table",
     "knockdown_findings",
     "knockdown_table",
+    "not_looked_at",
     "others_of",
     "sensitivity",
     "slope_and_agreement",
     "stability",
+    "undisputed",
     "weak_points",
 ]

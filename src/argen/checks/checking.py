@@ -13,7 +13,7 @@ from argen.checks.findings import Diagnostics
 from argen.checks.guides import check_guides
 from argen.checks.instruments import check_instruments, check_knockdowns
 from argen.checks.null import check_null_screens
-from argen.checks.weak_points import NONE, weak_points
+from argen.checks.weak_points import NONE, not_looked_at, weak_points
 from argen.data import PerturbSeqData
 from argen.errors import InputError
 from argen.network import CausalNetwork
@@ -108,4 +108,6 @@ def _with_weak_points(network: CausalNetwork, found: Diagnostics) -> Diagnostics
     said = ", ".join(f"{name} {n}" for name, n in counts.items() if name != NONE)
     line = f"weakest points of {len(table)} edges: none found in {counts.get(NONE, 0)}"
     line += f"; {said}" if said else ""
+    if missing := not_looked_at(found.tables):
+        line += f"; not looked at yet: {missing}"
     return found.joined(Diagnostics.of([], {"weak_points": table}, [line]))

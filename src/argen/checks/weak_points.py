@@ -19,8 +19,8 @@ from argen.checks.findings import Diagnostics, Tables, WeakPoint, p_of
 from argen.checks.instruments import check_knockdowns
 from argen.network import CausalNetwork
 
-_COLUMNS = ["source", "target", "rank", "weak_point", "value", "sentence", "also"]
-NONE = "none found"
+_COLUMNS = ["source", "target", "rank", "weak_point", "value", "sentence", "also", "looked_at"]
+NONE, IN_A_LOOP = "none found", "in a loop"
 
 
 class Doubt(NamedTuple):
@@ -32,8 +32,8 @@ class Doubt(NamedTuple):
     """Tables without which nothing can be said."""
 
 
-DOUBTS = (
-    # A test contradicts what the edge rests on.
+# A test contradicts what the edge rests on.
+_CONTRADICTIONS = (
     Doubt("knock-down not seen", instruments.unseen_knockdowns, ("knockdown",)),
     Doubt("weak perturbation", instruments.weak_perturbations),
     Doubt("one guide", guides.needed_guide_points, ("leave_one_guide_out",)),
@@ -46,21 +46,35 @@ DOUBTS = (
     Doubt("unbalanced cells", cells.moved_columns, ("balance",)),
     Doubt("held-out guide", again.unforeseen_guides, ("held_out",)),
     Doubt("target unexplained", guides.unexplained_targets, ("overidentification",)),
-    # It holds narrowly.
+)
+# It holds narrowly.
+_NARROW = (
     Doubt("lost by other choices", again.frail_edges, ("survival",)),
     Doubt("unstable", again.unstable_edges, ("stability",)),
     Doubt("near its bar", edges.near_bars),
     Doubt("small knock-down", instruments.small_knockdowns, ("knockdown",)),
     Doubt("few cells", instruments.few_cells, ("knockdown",)),
     Doubt("small hidden effect", instruments.hidden_effects, ("off_target_needed",)),
-    Doubt("in a loop", edges.loops, ("groups",)),
+    Doubt(IN_A_LOOP, edges.loops, ("groups",)),
+    Doubt("loop partner", edges.loop_partners, ("groups",)),
     Doubt("opposes the total", edges.opposing_totals),
     Doubt("program taken out", instruments.mostly_program),
-    # Its size is uncertain.
-    Doubt("uncertain size", instruments.uncertain_sizes, ("weak_instruments",)),
+)
+# Its size is uncertain.
+_OF_SIZE = (
+    Doubt("uncertain size", instruments.uncertain_sizes),
     Doubt("unusual fit", edges.unusual_fits),
     Doubt("cells escape", instruments.escaping_cells, ("knockdown",)),
 )
+# What doubts are found in, besides the network itself: a table by which it is known to have been
+# looked at, its name, and where it is to be had.
+_EVIDENCE = (
+    ("balance", "cells", "cells, with guides, balance and null screens (argen check)"),
+    ("stability", "resampled cells", "resampled cells (argen stability)"),
+    ("survival", "other choices", "other choices (argen check --sensitivity)"),
+    ("held_out", "held-out perturbations", "held-out perturbations (argen check --held-out)"),
+)
+DOUBTS = (*_CONTRADICTIONS, *_NARROW, *_OF_SIZE)
 
 
 def weak_points(network: CausalNetwork, diagnostics: Diagnostics | None = None) -> pd.DataFrame:
@@ -71,6 +85,7 @@ def weak_points(network: CausalNetwork, diagnostics: Diagnostics | None = None) 
     that order; ``value``, the number that shows it; ``sentence``, which ends with what would
     convince; and ``also``, the other doubts. Where there is none, ``weak_point`` is "none found",
     the rank is the last, and the sentence says what was looked at and what is still missing.
+    ``looked_at`` says what the whole table rests on, and that it is provisional without cells.
 
     Parameters
     ----------
@@ -100,7 +115,27 @@ def weak_points(network: CausalNetwork, diagnostics: Diagnostics | None = None) 
             if (*pair, point.unless) not in survived
         ]
         rows.append(_row(pair, points, tables))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=_COLUMNS[:-1]).assign(looked_at=_looked_at(tables))
+
+
+def _looked_at(tables: Tables) -> str:
+    also = [name for table, name, _ in _EVIDENCE if table in tables]
+    provisional = "" if "balance" in tables else "; provisional, without cells"
+    return ", ".join(["network", *also]) + provisional
+
+
+def not_looked_at(tables: Tables) -> str:
+    """Say which evidence the weakest points do not rest on yet, and which command has it."""
+    missing = [where for table, _, where in _EVIDENCE if table not in tables]
+    return "; ".join(missing)
+
+
+def undisputed(points: pd.DataFrame) -> pd.Series:
+    """Return for each row of ``weak_points`` whether no test contradicts it, and no loop has it."""
+    looped = (points["weak_point"] == IN_A_LOOP) | points["also"].str.contains(
+        IN_A_LOOP, regex=False
+    )
+    return (points["rank"] > len(_CONTRADICTIONS)) & ~looped
 
 
 def _tables_of(network: CausalNetwork, diagnostics: Diagnostics | None) -> Tables:

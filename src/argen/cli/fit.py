@@ -60,7 +60,10 @@ def fit(
         announce_compiling(quiet=quiet)
         network = _fitted(file, screen, config, method, run, out, report=not no_report, quiet=quiet)
     if not quiet:
-        console.out.print(f"{network.summary()}\n\nThe results are in {out}")
+        console.out.print(
+            f"{network.summary()}\n\nThe results are in {out}. weak_points.tsv is provisional: it "
+            "rests on the network alone, and argen check looks at cells, guides and null screens."
+        )
 
 
 def _fitted(

@@ -45,6 +45,11 @@ _FITTED = "fits (each converges, and every group has counts)"
 _IN_ALL = "penetrance (a guide works in all cells that carry it)"
 _AROUND = "exclusion (perturbations act on genes through the network alone)"
 _USED = "input (all of it is used)"
+_NODE = (
+    f"Where that fit finds a node whose likeness to the response is above {LARGEST_LIKENESS:g}, "
+    "the response may be what this node does: then its edges go with it, and their loss says "
+    "nothing against them."
+)
 
 
 def edge_findings(candidates: pd.DataFrame) -> list[Finding]:
@@ -64,9 +69,11 @@ def edge_findings(candidates: pd.DataFrame) -> list[Finding]:
         return []
     shown = [f"{row.source} -> {row.target}" for row in held.itertuples()]
     evidence = f"The intervals of {_many(len(held), 'edge')} hold 0, since the perturbation of the"
-    evidence += f" source is weak: {listed(shown)}."
-    advice = "The p-value speaks for an effect, whose size is uncertain: argen check has better "
-    return [Finding(STRONG, evidence, advice + "intervals.", "note")]
+    evidence += f" source is weak, or works in a part of its cells alone: {listed(shown)}."
+    advice = "The p-value goes by the error that there would be without an effect, and speaks for "
+    advice += "one, whose size is uncertain: argen check --every-edge has intervals that hold for "
+    advice += "weak perturbations too."
+    return [Finding(STRONG, evidence, advice, "note")]
 
 
 def feedback_findings(pairs: pd.DataFrame) -> list[Finding]:
@@ -152,7 +159,8 @@ def program_findings(programs: Programs | None, screen: DescendantScreen) -> lis
         evidence = f"Response program {number} has {100 * share:.0f} % of the variance of total "
         evidence += f"effects; {', '.join(by)} set it off most, and {', '.join(on)} move most."
         advice = "It was taken out. Where these genes are the network itself, rather than a "
-        advice += "response around it, fit again with programs=0 and compare."
+        advice += "response around it, its edges went with it: fit again with programs=0, compare, "
+        advice += "and believe only edges that both have."
         found.append(Finding(_AROUND, evidence, advice, "note"))
     return [*found, *_carrier_findings(programs, screen)]
 
@@ -188,10 +196,21 @@ def programs_line(programs: Programs | None, config: InferenceConfig) -> str:
     test = programs.to_frame().iloc[-1]
     if test["strength"] < test["needed"]:
         return f"none found (strength {test['strength']:.1f}, needed {test['needed']:.1f})"
-    return (
-        f"none found ({test['n_setting_off']:.0f} perturbations set a response off, "
-        f"{test['needed_setting_off']} needed)"
-    )
+    n, needed = int(test["n_setting_off"]), int(test["needed_setting_off"])
+    return f"none taken out ({_set_off(n, len(programs.nodes))}; {_too_few(needed, programs)})"
+
+
+def _set_off(n: int, of: int) -> str:
+    """Say how many perturbations share a response."""
+    set_off = "sets" if n == 1 else "set"
+    return f"{n} of {_many(of, 'perturbation')} {set_off} off a response in common"
+
+
+def _too_few(needed: int, programs: Programs) -> str:
+    """Say why so many are too few; in a small screen no number would be enough."""
+    if needed > len(programs.nodes):
+        return f"fewer than {needed} perturbations cannot show that it is around the network"
+    return f"{needed} would show that it is around the network"
 
 
 def _few_set_it_off(programs: Programs) -> list[Finding]:
@@ -199,11 +218,10 @@ def _few_set_it_off(programs: Programs) -> list[Finding]:
     n, needed = int(programs.n_setting_off[-1]), fewest_setting_off(len(programs.nodes))
     if not 0 < n < needed:
         return []
-    set_off = "perturbation sets" if n == 1 else "perturbations set"
-    evidence = f"{n} {set_off} off a response in common, fewer than the {needed} that make it one "
-    evidence += "around the network."
-    advice = "It was taken for effects of the network. To see what is left without it, fit again "
-    return [Finding(_AROUND, evidence, advice + "with programs=1.", "note")]
+    evidence = f"{_set_off(n, len(programs.nodes))}; {_too_few(needed, programs)}, and not a part "
+    evidence += "of it. It was taken for effects of the network."
+    advice = f"Fit again with programs=1, compare, and believe only edges that both have. {_NODE}"
+    return [Finding(_AROUND, evidence, advice, "note")]
 
 
 def fit_findings(unusual: pd.DataFrame, edges: pd.DataFrame) -> list[Finding]:

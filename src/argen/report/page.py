@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.checks import Diagnostics, weak_points
+from argen.checks import Diagnostics, not_looked_at, weak_points
 from argen.errors import InputError
 from argen.files import writing_file
 from argen.network import CausalNetwork
@@ -18,7 +18,6 @@ from argen.plot import knockdown_table, layered_layout, programs_table, stabilit
 from argen.pvalues import adjust
 from argen.report.content import (
     findings_shown,
-    methods_of,
     penetrance_of,
     program_test,
     programs_of,
@@ -32,6 +31,7 @@ from argen.report.figures import (
     graph_figure,
     program_figures,
 )
+from argen.report.methods import methods_of
 
 # A page with more edges would be slow; those with the strongest evidence are kept.
 MOST_EDGES = 5000
@@ -94,9 +94,10 @@ def report_html(
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    edges = edge_columns(network, stability).merge(
-        _weak_points(network, diagnostics, stability), "left", on=_PAIR
-    )
+    known = _known(diagnostics, stability)
+    points = weak_points(network, known)
+    shown = points[[*_PAIR, "rank", "weak_point", "sentence", "also"]]
+    edges = edge_columns(network, stability).merge(shown, "left", on=_PAIR)
     figures, programs = diagnostic_figures(network, diagnostics), _programs(network)
     drawn = [figures, *(program["figures"] for program in programs)]
     data = {
@@ -118,11 +119,13 @@ def report_html(
         has_stability=stability is not None,
         confidence=f"{100 * network.config.confidence:g} %",
         findings=findings_shown(network, diagnostics),
-        summary=summary_of(network),
+        summary=summary_of(network, points),
+        provisional="balance" not in known.tables,
+        not_looked_at=not_looked_at(known.tables),
         penetrance_said=penetrance_of(network),
         programs_said=programs_of(network),
         programs=programs,
-        methods=methods_of(network),
+        methods=methods_of(network, diagnostics),
         provenance=provenance_of(network),
         figures=figures,
         measured=diagnostics.measured if diagnostics else (),
@@ -161,14 +164,10 @@ def edge_columns(network: CausalNetwork, stability: pd.DataFrame | None) -> pd.D
     return edges.reset_index(drop=True)
 
 
-def _weak_points(
-    network: CausalNetwork, diagnostics: Diagnostics | None, stability: pd.DataFrame | None
-) -> pd.DataFrame:
-    """Return the weakest point of each edge, of all that is known."""
+def _known(diagnostics: Diagnostics | None, stability: pd.DataFrame | None) -> Diagnostics:
+    """Return all tables of checks that are at hand."""
     again = {} if stability is None else {"stability": stability_table(stability)}
-    known = Diagnostics.of([], again | (diagnostics.tables if diagnostics else {}), [])
-    table = weak_points(network, known)
-    return table[[*_PAIR, "rank", "weak_point", "sentence", "also"]]
+    return Diagnostics.of([], again | (diagnostics.tables if diagnostics else {}), [])
 
 
 def gene_columns(network: CausalNetwork, edges: pd.DataFrame) -> dict[str, list[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from argen.checks.again.unforeseen import FEWEST_AFFECTED, PREDICTS, unforeseen_findings
 from argen.checks.edges import correlation, number, slope_and_agreement
 from argen.errors import listed
 from argen.network import Finding
@@ -13,9 +14,6 @@ from argen.pvalues import adjust
 # Of the difference between what guides do and what is predicted, by Holm's method over all. In
 # simulations with 60 cells a guide this speaks in 2 of 100 screens.
 OFF_ALPHA = 0.01
-# With fewer effects beyond doubt there is little to explain.
-FEWEST_AFFECTED = 5
-_PREDICTS = "prediction (the network says what perturbations that it has not seen do)"
 SCORES = [
     "n", "n_affected", "correlation", "slope", "same_sign", "inside", "explained",
     "explained_by_mean",
@@ -79,16 +77,17 @@ def score_line(score: pd.Series) -> str:
 def score_findings(table: pd.DataFrame, scores: pd.DataFrame) -> list[Finding]:
     """Say where predictions are worse than none, and which are off beyond doubt.
 
-    A whole perturbation may act on several nodes directly, which no network can foresee: what
-    follows from one of them, and whether these nodes follow from their parents, is not judged.
+    A whole perturbation may act on several nodes directly, which no network can foresee: all that
+    follow from one node together, and whether these nodes follow from their parents, are not
+    judged.
     """
-    findings = []
+    findings = unforeseen_findings(table, scores)
     for _, score in scores[(scores["held"] == "") & (scores["given"] != "entry")].iterrows():
         part = table[(table["kind"] == score["kind"]) & (table["given"] == score["given"])]
         if score["explained"] <= 0 and score["n_affected"] >= FEWEST_AFFECTED:
             findings.append(
                 Finding(
-                    _PREDICTS,
+                    PREDICTS,
                     f"From {GIVEN[score['given']]}, the network predicts {score['n']} effects of "
                     "held-out cells no better than to say that there are none.",
                     "Do not rely on argen.predict for this screen: edges are wrong or "
@@ -104,7 +103,7 @@ def score_findings(table: pd.DataFrame, scores: pd.DataFrame) -> list[Finding]:
                      for h, t, o, p in zip(*columns, strict=True)]  # fmt: skip
             findings.append(
                 Finding(
-                    _PREDICTS,
+                    PREDICTS,
                     f"From {GIVEN[score['given']]}, {len(off)} of {score['n']} effects of "
                     f"held-out guides are off beyond doubt (p < {OFF_ALPHA:g} by Holm's method): "
                     f"{listed(shown)}.",

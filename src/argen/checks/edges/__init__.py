@@ -9,6 +9,7 @@ from argen.checks.edges.validation import (
 )
 from argen.checks.edges.weak_points import (
     both_directions,
+    loop_partners,
     loops,
     near_bars,
     opposing_totals,
@@ -21,6 +22,7 @@ __all__ = [
     "check_edges",
     "correlation",
     "intervention_table",
+    "loop_partners",
     "loops",
     "near_bars",
     "number",

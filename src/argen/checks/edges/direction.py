@@ -87,16 +87,20 @@ def groups_table(network: CausalNetwork) -> pd.DataFrame:
 
     In a group every gene is reached from every other by significant total effects, so that the
     screen alone gives them no order. ``sure``: this holds with the pairs that are significant by
-    Holm's method alone. ``n_edges`` counts the edges of the network within the group.
+    Holm's method alone; ``loop`` numbers the groups of these, 0 where a gene is in none.
+    ``n_edges`` counts the edges of the network within the group.
     """
     groups = _components(network.screen.is_descendant[:, : len(network.nodes)])
-    strict = {gene for group in _components(_beyond_doubt(network)) for gene in group}
+    strict = _components(_beyond_doubt(network))
+    loop = {network.nodes[k]: number for number, each in enumerate(strict, 1) for k in each}
     edges, rows = network.edges, []
     for number, group in enumerate(groups):
         names = [network.nodes[k] for k in group]
         n_edges = int((edges["source"].isin(names) & edges["target"].isin(names)).sum())
-        rows += [(number + 1, network.nodes[k], len(group), n_edges, k in strict) for k in group]
-    return pd.DataFrame(rows, columns=["group", "gene", "size", "n_edges", "sure"])
+        for name in names:
+            in_loop = loop.get(name, 0)
+            rows.append((number + 1, name, len(group), n_edges, in_loop > 0, in_loop))
+    return pd.DataFrame(rows, columns=["group", "gene", "size", "n_edges", "sure", "loop"])
 
 
 def _components(acts_on: BoolArray) -> list[list[int]]:

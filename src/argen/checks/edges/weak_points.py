@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from argen.arrays import IntArray
 from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of, time_course
 from argen.errors import FitStatus
 from argen.network import CausalNetwork
 
 # A p-value within that factor of its bar is near it.
 NEAR = 10.0
+# A gene of a loop that does less of what the source does to the target is hardly the source.
+LEAST_OF_PARTNER = 0.5
+MOST_PARTNERS = 3  # that are named
 
 
 def both_directions(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
@@ -39,8 +43,8 @@ def both_directions(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
 
 def loops(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
     """Edges within a group of genes that surely all reach each other."""
-    groups = tables["groups"].query("sure")
-    of_target = groups.set_index("gene")["group"]
+    groups = tables["groups"].query("loop > 0")
+    of_target = groups.set_index("gene")["loop"]
     return [
         WeakPoint(
             row["source"], row["target"], float(row["size"]),
@@ -49,8 +53,61 @@ def loops(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
             time_course(row["source"], row["target"]),
         )
         for row in edge_rows(network, groups.rename(columns={"gene": "source"}))
-        if of_target.get(row["target"]) == row["group"]
+        if of_target.get(row["target"]) == row["loop"]
     ]  # fmt: skip
+
+
+def loop_partners(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges out of a sure loop whose target another gene of the loop may act on instead."""
+    groups = tables["groups"].query("loop > 0")
+    loop_of = dict(zip(groups["gene"], groups["loop"], strict=True))
+    number = {gene: k for k, gene in enumerate(network.genes)}
+    members = {
+        loop: np.array([number[gene] for gene in genes], dtype=np.int64)
+        for loop, genes in groups.groupby("loop")["gene"]
+    }
+    points = []
+    for row in edge_rows(network, groups.rename(columns={"gene": "source"})):
+        source, target = row["source"], row["target"]
+        k, j = number[source], number[target]
+        if loop_of.get(target) == row["loop"]:
+            continue
+        partners = _partners(network, members[row["loop"]], k, j)
+        if not len(partners):
+            continue
+        places = [k, *partners[:MOST_PARTNERS].tolist()]
+        names = [network.genes[m] for m in places]
+        totals = [f"{network.screen.effect[m, j]:.2g} ({network.genes[m]})" for m in places]
+        more = "/..." if len(partners) > MOST_PARTNERS else ""
+        shows = (
+            f"comes out of a loop: {_and(names)} act on each other beyond doubt; write "
+            f"'{'/'.join(names)}{more} -> {target}', as which of them acts on {target} is open "
+            f"(perturbing them changes it by {_and(totals)}, natural log)"
+        )
+        settles = f"a perturbation of {source} that leaves {_and(names[1:])} unchanged, or "
+        settles += time_course(source, target)
+        value = float(network.screen.effect[partners[0], j])
+        points.append(WeakPoint(source, target, value, shows, settles))
+    return points
+
+
+def _partners(network: CausalNetwork, loop: IntArray, source: int, target: int) -> IntArray:
+    """Return the others of a loop that may be the source as well, those that do the most first.
+
+    They change the target, half as much as the source does or more, in the direction that what the
+    source does to them asks for.
+    """
+    screen, others = network.screen, loop[loop != source]
+    total, of_source = screen.effect[others, target], screen.effect[source, target]
+    signs = np.sign([screen.effect[source, others], screen.knockdown.effect[others], total])
+    alike = (signs.prod(axis=0) == np.sign(of_source)) & screen.is_descendant[others, target]
+    alike &= np.abs(total) >= LEAST_OF_PARTNER * np.abs(of_source)
+    found = others[alike]
+    return np.asarray(found[np.argsort(-np.abs(total[alike]), kind="stable")])
+
+
+def _and(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def opposing_totals(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.checks.findings import Tables, WeakPoint, edge_rows
+from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
+from argen.checks.instruments.strength import WEAK_F
 from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
 
 # Fewer effective cells than that leave tests in which single cells decide; the null screens of
@@ -17,6 +18,7 @@ FEWEST_EFFECTIVE_CELLS = 30.0
 SMALLEST_HIDDEN_EFFECT = float(np.log(1.1))
 # A knock-down that leaves more is small: effects per unit of the source are extrapolated from it.
 MOST_PERCENT_LEFT = 75.0
+_SHARE = ["penetrance", "penetrance_low", "penetrance_high"]
 
 
 def unseen_knockdowns(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
@@ -53,31 +55,76 @@ def weak_perturbations(network: CausalNetwork, tables: Tables) -> list[WeakPoint
                 f"(conditional F = {f_value:.1f}; interval {_interval(row)}{beyond})"
             )
             points.append(WeakPoint(source, target, f_value, shows, _stronger(source)))
-    if network.config.test_of_parents == "wald":  # whose p-values say the same as intervals
-        return points
-    for row in network.edges.to_dict("records"):
-        source, target, low, high = (row[n] for n in ("source", "target", "ci_low", "ci_high"))
-        if low <= 0.0 <= high and (source, target) not in looked_at:
-            shows = f"has an interval that holds 0 ({low:.2g} to {high:.2g}), as the perturbation "
-            shows += f"of {source} is weak"
-            points.append(WeakPoint(source, target, row["z"], shows, _stronger(source)))
+    points += [
+        WeakPoint(
+            row["source"], row["target"], row["z"],
+            f"has an interval that holds 0 ({row['ci_low']:.2g} to {row['ci_high']:.2g}), as the "
+            f"perturbation of {row['source']} is weak",
+            _stronger(row["source"]),
+        )
+        for row in _intervals_with_0(network)
+        if (row["source"], row["target"]) not in looked_at and not _is_strong(tables, row)
+    ]  # fmt: skip
     return points
 
 
+def _intervals_with_0(network: CausalNetwork) -> list[dict[str, Any]]:
+    """Return the edges whose interval holds 0, although their p-value speaks for an effect.
+
+    A p-value is of an effect against the error that it would have if it were none. That at the
+    estimate has, besides, the error of the source's own perturbation, and is larger for what
+    cells that escape dilute.
+    """
+    if network.config.test_of_parents == "wald":  # whose p-values say the same as intervals
+        return []
+    held = network.edges.query("ci_low <= 0 <= ci_high")
+    return edge_rows(network, held[["source", "target", "ci_low", "ci_high", "z", "p_value"]])
+
+
+def _is_strong(tables: Tables, edge: dict[str, Any]) -> bool:
+    """Whether it is no weak perturbation that lets an interval hold 0, as far as is known."""
+    known = tables.get("strength", pd.DataFrame(columns=["source", "target", "conditional_f"]))
+    at = (known["source"] == edge["source"]) & (known["target"] == edge["target"])
+    if (known.loc[at, "conditional_f"] >= WEAK_F).any():  # NaN: not known
+        return True
+    return _escape(tables, edge["source"]) != ""
+
+
+def _escape(tables: Tables, source: str) -> str:
+    """Say in what share of its cells a guide works; nothing where that is not corrected for."""
+    for row in tables["knockdown"].query("node == @source").to_dict("records"):
+        if row.get("escape_corrected", False):
+            percent = [100 * row[name] for name in _SHARE]
+            return f"{percent[0]:.0f} %, {percent[1]:.0f} to {percent[2]:.0f} %"
+    return ""
+
+
 def uncertain_sizes(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
-    """Edges whose source the other candidates all but explain, and whose sign holds."""
+    """Edges of which the data say that they are there, and hardly how large they are."""
     strength = _strengths(tables)
-    return [
+    points = [
         WeakPoint(
             row["source"], row["target"], f_value,
             "has a size that is hardly known, as the perturbations tell its source and the other "
             f"candidates hardly apart (conditional F = {f_value:.1f}; interval {_interval(row)})",
             _stronger(row["source"]),
         )
-        for row in tables["weak_instruments"].to_dict("records")
+        for row in tables.get("weak_instruments", pd.DataFrame()).to_dict("records")
         for f_value in [strength.get((row["source"], row["target"]), np.inf)]
         if row["one_sign"] and f_value < np.inf
     ]  # fmt: skip
+    for row in _intervals_with_0(network):
+        if _is_strong(tables, row):
+            source, escape = row["source"], _escape(tables, row["source"])
+            why = f"how far the perturbation changes {source} is uncertain"
+            if escape:
+                why = f"the guide of {source} works in a part of its cells alone ({escape})"
+            shows = (
+                f"has a size that is hardly known (interval {row['ci_low']:.2g} to "
+                f"{row['ci_high']:.2g}, although {p_of(row['p_value'])} speaks against 0), as {why}"
+            )
+            points.append(WeakPoint(source, row["target"], row["z"], shows, _stronger(source)))
+    return points
 
 
 def _strengths(tables: Tables) -> dict[tuple[str, str], float]:
@@ -203,8 +250,7 @@ def escaping_cells(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
         WeakPoint(
             row["source"], row["target"], row["penetrance"],
             "has a size that rests on the share of cells in which the guide of "
-            f"{row['source']} works ({100 * row['penetrance']:.0f} %, "
-            f"{100 * row['penetrance_low']:.0f} to {100 * row['penetrance_high']:.0f} %)",
+            f"{row['source']} works ({_escape(tables, row['source'])})",
             f"a guide of {row['source']} that works in every cell, or the same edge with full "
             "penetrance,",
         )
