@@ -23,9 +23,9 @@ from argen.plot.screens import (
     draw_qq,
     highest_percent,
     knockdown_table,
-    shown_p,
 )
 from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, new_figure, shown_name
+from argen.pvalues import shown_p
 
 __all__ = [
     "FEEDBACK",

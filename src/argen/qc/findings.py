@@ -6,7 +6,7 @@ import pandas as pd
 
 from argen.checks import Finding, knockdown_findings
 from argen.data import ENOUGH_CONTROLS, PerturbSeqData
-from argen.errors import listed
+from argen.errors import counted, listed
 from argen.network import WORKS, Severity, left_out_findings
 from argen.qc.candidates import FEWEST_EXPECTED
 from argen.qc.cells import FARTHEST
@@ -185,7 +185,9 @@ def _doublet_findings(
         if row["doublet_like"] > 0
     ]
     share = 100.0 * len(doubtful) / data.n_cells
-    evidence = f"{len(doubtful):,} cells ({share:.1f} %) have the depth and the genes of two"
+    evidence = (
+        f"{counted(len(doubtful), 'cell')} ({share:.1f} %) with the depth and the genes of two"
+    )
     evidence += f", most among those of {listed(shown)}." if shown else "."
     advice = "None is left out, and few doublets can be told by depth: a score such as Scrublet's, "
     advice += "made before, can be used with --cells, or looked at with --also."

@@ -21,7 +21,7 @@ from argen.checks.guides.by_guide import GuideEffects
 from argen.checks.guides.group_effects import EffectRegression, EffectsOfGroups, regress_effects
 from argen.errors import listed
 from argen.network import CausalNetwork, Finding
-from argen.pvalues import adjust, inflation_needed, less_inflated, two_sided
+from argen.pvalues import adjust, inflation_needed, less_inflated, p_of, two_sided
 
 DISAGREEMENT_ALPHA = 0.05
 # Tests of permuted guides for each target, within bounds on the permutations. Where genes are many
@@ -230,7 +230,7 @@ def exclusion_findings(
     odd = agreement[agreement["disagree"]].sort_values("p_value")
     if len(odd):
         shown = [
-            f"{source} on {target} (p = {p:.2g}{', guide ' + guide if guide else ''})"
+            f"{source} on {target} ({p_of(p)}{', guide ' + guide if guide else ''})"
             for source, target, p, guide in zip(
                 *(odd[name] for name in ("source", "target", "p_value", "odd_guide")), strict=True
             )
@@ -249,7 +249,8 @@ def exclusion_findings(
         )
     unexplained = overidentification[overidentification["rejected"]].sort_values("p_value")
     if len(unexplained):
-        shown = [f"{r.target} (p = {r.p_value:.2g})" for r in unexplained.itertuples()]
+        rows = unexplained.to_dict("records")
+        shown = [f"{row['target']} ({p_of(row['p_value'])})" for row in rows]
         findings.append(
             Finding(
                 _THROUGH,
