@@ -19,17 +19,15 @@ from argen.checks.instruments.two_stages import MOST_CANDIDATES, MOST_TOGETHER
 from argen.corrections import Penetrance
 from argen.data import PerturbSeqData
 from argen.engine import joint_design
-from argen.errors import listed
-from argen.network import WORKS, CausalNetwork, Finding
-from argen.pvalues import adjust, critical_value
+from argen.errors import counted, listed
+from argen.network import KNOCKDOWN_ALPHA, WORKS, CausalNetwork, Finding
+from argen.pvalues import adjust, critical_value, p_of
 from argen.steps import DescendantScreen
 
 # A candidate with a conditional F below it is weak. The bound is that of a single first stage
 # (Staiger and Stock 1997); Sanderson and Windmeijer (2016) use such bounds for one of several
 # regressors.
 WEAK_F = 10.0
-# Of the knock-downs, adjusted over the nodes by Benjamini and Hochberg.
-KNOCKDOWN_ALPHA = 0.05
 # Beyond it the strength of every candidate would cost too much: its cube for each.
 MOST_NODES = 100
 _COLUMNS = [
@@ -98,8 +96,8 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
     failed = table[table["failed"]]
     if len(failed):
         shown = [
-            f"{row.node} ({row.percent_remaining:.0f} % left, p = {row.p_value:.2g})"
-            for row in failed.itertuples()
+            f"{row['node']} ({row['percent_remaining']:.0f} % left, {p_of(row['p_value'])})"
+            for row in failed.to_dict("records")
         ]
         findings.append(
             Finding(
@@ -116,7 +114,9 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
         findings.append(
             Finding(
                 WORKS,
-                f"{len(raised)} perturbations raise their own gene: {listed(raised['node'])}.",
+                f"{counted(len(raised), 'perturbation')} "
+                f"{'raises its' if len(raised) == 1 else 'raise their'} own gene: "
+                f"{listed(raised['node'])}.",
                 "Expected of activation; otherwise check the labels.",
                 "note",
             )
