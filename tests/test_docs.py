@@ -20,7 +20,7 @@ FOR_OTHER_ROOMS = {
     "FEEDBACK", "MEDIAN_CHI2", "NEGATIVE", "NEUTRAL", "OTHER", "POSITIVE", "compare_strength",
     "check_cells", "check_knockdowns", "guide_effects", "intervention_table",
     "knockdown_findings", "knockdown_table", "Method", "method_of", "new_figure", "others_of",
-    "highest_percent", "shown_name", "shown_p", "slope_and_agreement", "stability_table",
+    "highest_percent", "shown_name", "shown_p", "own_effects", "idle_findings", "GUIDE_ALPHA", "slope_and_agreement", "stability_table",
     "write_grid_figure",
     "write_grid_page", "write_paper_figures",
 }  # fmt: skip

@@ -5,12 +5,13 @@ from argen.checks.cells import check_cells, others_of
 from argen.checks.checking import check
 from argen.checks.edges import intervention_table, slope_and_agreement
 from argen.checks.findings import Diagnostics
-from argen.checks.guides import guide_effects
+from argen.checks.guides import GUIDE_ALPHA, guide_effects, idle_findings, own_effects
 from argen.checks.instruments import check_knockdowns, knockdown_findings, knockdown_table
 from argen.checks.weak_points import weak_points
 from argen.network import Finding
 
 __all__ = [
+    "GUIDE_ALPHA",
     "Diagnostics",
     "Finding",
     "check",
@@ -18,10 +19,12 @@ __all__ = [
     "check_knockdowns",
     "guide_effects",
     "held_out",
+    "idle_findings",
     "intervention_table",
     "knockdown_findings",
     "knockdown_table",
     "others_of",
+    "own_effects",
     "sensitivity",
     "slope_and_agreement",
     "stability",

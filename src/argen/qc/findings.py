@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
-from argen.checks import Finding, knockdown_findings
+from argen.checks import GUIDE_ALPHA, Finding, idle_findings, knockdown_findings
 from argen.data import ENOUGH_CONTROLS, PerturbSeqData
 from argen.errors import counted, listed
 from argen.network import WORKS, Severity, left_out_findings
 from argen.qc.candidates import FEWEST_EXPECTED
 from argen.qc.cells import FARTHEST
-from argen.qc.guides import GUIDE_ALPHA
 
 _CONTROLS = "controls (every perturbation has cells to be compared with)"
 _SINGLE = "cells (each droplet held one)"
-_AGREE = "guides (those of a gene do the same to it)"
 # Share of cells that look like two from which it is worth a word.
 MANY_DOUBTFUL = 0.01
 _HIDDEN = "nodes (what is left out is hidden)"
@@ -45,7 +43,7 @@ def quality_findings(
         *knockdown_findings(knockdown),
         *_protein_findings(measured, knockdown),
         *_control_findings(data, measured),
-        *_guide_findings(measured, tables["guides"]),
+        *idle_findings(tables["guides"]),
         *_doublet_findings(data, measured, tables["doublet_like"]),
     ]
 
@@ -158,18 +156,6 @@ def _control_findings(data: PerturbSeqData, measured: pd.DataFrame) -> list[Find
         advice += "compared with controls of other batches: leave them out with --cells."
         found.append(Finding(_CONTROLS, evidence, advice, "warning"))
     return found
-
-
-def _guide_findings(measured: pd.DataFrame, guides: pd.DataFrame) -> list[Finding]:
-    """Name guides that do nothing to a gene that all of its guides together change."""
-    shown = measured[measured["p_adjusted"] < GUIDE_ALPHA]
-    idle = guides[~guides["works"] & guides["candidate"].isin(shown["candidate"])]
-    if not len(idle):
-        return []
-    evidence = f"{len(idle)} of {len(guides)} guides do not change their gene, where those of it "
-    evidence += f"together do: {listed(idle['guide'])}."
-    advice = "Their cells dilute the effects of the perturbation: leave these guides out with "
-    return [Finding(_AGREE, evidence, advice + "--cells, and see what changes.", "note")]
 
 
 def _doublet_findings(
