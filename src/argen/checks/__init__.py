@@ -6,11 +6,18 @@ from argen.checks.checking import check
 from argen.checks.edges import intervention_table, slope_and_agreement
 from argen.checks.findings import Diagnostics
 from argen.checks.guides import GUIDE_ALPHA, guide_effects, idle_findings, own_effects
-from argen.checks.instruments import check_knockdowns, knockdown_findings, knockdown_table
+from argen.checks.instruments import (
+    FEWEST_MOVED_MORE,
+    check_knockdowns,
+    knockdown_findings,
+    knockdown_table,
+    transcript_findings,
+)
 from argen.checks.weak_points import weak_points
 from argen.network import Finding
 
 __all__ = [
+    "FEWEST_MOVED_MORE",
     "GUIDE_ALPHA",
     "Diagnostics",
     "Finding",
@@ -28,5 +35,6 @@ __all__ = [
     "sensitivity",
     "slope_and_agreement",
     "stability",
+    "transcript_findings",
     "weak_points",
 ]

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from argen.checks import GUIDE_ALPHA, Finding, idle_findings, knockdown_findings
+from argen.checks import (
+    FEWEST_MOVED_MORE,
+    GUIDE_ALPHA,
+    Finding,
+    idle_findings,
+    knockdown_findings,
+    transcript_findings,
+)
 from argen.data import ENOUGH_CONTROLS, PerturbSeqData
 from argen.errors import counted, listed
 from argen.network import WORKS, Severity, left_out_findings
@@ -41,6 +48,7 @@ def quality_findings(
         *left_out_findings(data.left_out),
         *_dead_findings(measured),
         *knockdown_findings(knockdown),
+        *transcript_findings(knockdown),
         *_protein_findings(measured, knockdown),
         *_control_findings(data, measured),
         *idle_findings(tables["guides"]),
@@ -117,9 +125,9 @@ def _dead_findings(measured: pd.DataFrame) -> list[Finding]:
 
 
 def _protein_findings(measured: pd.DataFrame, knockdown: pd.DataFrame) -> list[Finding]:
-    """Name the perturbations that change other genes, and not their own."""
-    failed = knockdown["failed"].to_numpy(dtype=bool)
-    working = measured[failed & (measured["n_descendants"].to_numpy() > 0)]
+    """Name the perturbations that change a few other genes, and not their own."""
+    few = (knockdown["failed"] & (knockdown["n_moved_more"] < FEWEST_MOVED_MORE)).to_numpy()
+    working = measured[few & (measured["n_descendants"].to_numpy() > 0)]
     if not len(working):
         return []
     working = working.sort_values("n_descendants", ascending=False, kind="stable")

@@ -15,6 +15,7 @@ from argen.checks.guides import (
     JointFits,
     regress_effects,
 )
+from argen.checks.instruments.transcripts import n_moved_more
 from argen.checks.instruments.two_stages import MOST_CANDIDATES, MOST_TOGETHER
 from argen.corrections import Penetrance
 from argen.data import PerturbSeqData
@@ -44,8 +45,9 @@ def knockdown_table(
 
     The interval is Wald's on the log scale, in percent of the expression in the controls;
     ``first_stage_f`` is the squared ratio of effect and standard error; ``failed`` says that the
-    effect is not significant, its p-value adjusted over the nodes. Where it was looked for, the
-    share of cells in which the guide works stands beside it.
+    effect is not significant, its p-value adjusted over the nodes; ``n_moved_more`` counts the
+    genes that it moves by more than its own, beyond doubt. Where it was looked for, the share of
+    cells in which the guide works stands beside it.
     """
     own = screen.knockdown
     margin = critical_value(confidence) * own.std_error
@@ -63,6 +65,7 @@ def knockdown_table(
             "p_value": own.p_value,
             "p_adjusted": p_adjusted,
             "failed": ~(p_adjusted < KNOCKDOWN_ALPHA),
+            "n_moved_more": n_moved_more(screen),
         }
     )
     return table if penetrance is None else pd.concat([table, penetrance.to_frame()], axis=1)
