@@ -17,11 +17,12 @@ DOCS = ROOT / "docs"
 MODULES = [argen, argen.analysis, argen.method, argen.checks, argen.plot, argen.study]
 # Handed out to the rooms above, not to users.
 FOR_OTHER_ROOMS = {
-    "FEEDBACK", "MEDIAN_CHI2", "NEGATIVE", "NEUTRAL", "OTHER", "POSITIVE", "compare_strength",
-    "check_cells", "check_knockdowns", "guide_effects", "intervention_table",
-    "knockdown_findings", "knockdown_table", "Method", "method_of", "new_figure", "not_looked_at",
-    "highest_percent", "others_of", "shown_name", "shown_p", "slope_and_agreement",
-    "stability_table", "undisputed", "write_grid_figure",
+    "check_cells", "check_knockdowns", "compare_strength", "FEEDBACK", "FEWEST_MOVED_MORE",
+    "GUIDE_ALPHA", "guide_effects", "highest_percent", "idle_findings", "intervention_table",
+    "knockdown_findings", "knockdown_table", "MEDIAN_CHI2", "Method", "method_of", "NEGATIVE",
+    "NEUTRAL", "new_figure", "not_looked_at", "OTHER", "others_of", "own_effects", "POSITIVE",
+    "shown_name", "slope_and_agreement", "stability_table", "transcript_findings",
+    "undisputed", "write_grid_figure",
     "write_grid_page", "write_paper_figures",
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from .method import infer_by, infer_network, select_edges
 from .network import (
     CausalNetwork,
     load,
+    pair,
     paths,
     predict,
     save,
@@ -80,6 +81,7 @@ __all__ = [
     "like",
     "load",
     "method",
+    "pair",
     "paths",
     "plot",
     "predict",

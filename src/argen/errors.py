@@ -141,6 +141,11 @@ def first_line(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts: ``1 cell``, ``1,200 cells``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(items: Iterable[object], n_shown: int = 5) -> str:
     """Return the first of some items in words, and how many more there are."""
     words = [shown(item) for item in items]

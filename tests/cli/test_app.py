@@ -295,6 +295,16 @@ def test_show(screen, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Parents of X3" in printed
     assert "Children of X3" in printed
+    for result in (tmp_path, tmp_path / "network.npz"):
+        assert run("show", str(result), "--pair", "X3, X1") == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith("X3 -> X1\n")
+        assert "\nX1 -> X3\n" in printed
+        assert printed.splitlines()[-1].startswith("X3 -> X1: ")
+    for pair, words in {"X3": "expected two genes", "X3,X33": "Did you mean 'X3'?"}.items():
+        assert run("show", str(tmp_path), "--pair", pair) == 2
+        assert words in capsys.readouterr().err
+    assert run("show", str(tmp_path), "--pair", "X1,X3", "--gene", "X1") == 2
 
 
 @pytest.mark.parametrize(

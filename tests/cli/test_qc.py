@@ -50,6 +50,16 @@ def test_the_printed_command_infers_the_network_of_the_chosen(
     assert max(map(len, lines)) <= 80
 
 
+def test_quiet_prints_nothing_and_writes_the_same(screen, tmp_path, capsys):
+    for name, options in {"said": [], "quiet": ["--quiet"]}.items():
+        assert run("qc", str(screen), *OF_SCREEN, *options, "--out", str(tmp_path / name)) == 0
+        printed = capsys.readouterr()
+        assert bool(printed.out) == (name == "said")
+    assert printed.err == ""
+    for file in ("summary.txt", "candidates.tsv", "nodes.txt"):
+        assert (tmp_path / "quiet" / file).read_bytes() == (tmp_path / "said" / file).read_bytes()
+
+
 def test_genes_by_chromosome_and_gene_set(screen, tmp_path):
     gmt = tmp_path / "sets.gmt"
     gmt.write_text("ONE\t-\tg1\tg2\tg5\nTWO\t-\tg7\tZZ\n", encoding="utf-8")

@@ -59,9 +59,9 @@ def two_depths():
     [
         (two_targets, r"Which names the targets, obs\['target_gene'\] .* obs\['gene'\]", False),
         (control_beside_guides_that_target_nothing,
-         r"Are the 57 cells labelled 'control' controls\? That, beside 'NT-1', 'NT-2',", True),
-        (unassigned_cells, r"cells labelled 'unassigned' controls\? .*no guide was seen", True),
-        (controls_without_a_guide, r"labelled 'control' controls\? None of them has a guide", True),
+         r"Are cells labelled 'control' \(57\) controls\? That, beside 'NT-1', 'NT-2',", True),
+        (unassigned_cells, r"labelled 'unassigned' \(\d+\) controls\? .*no guide was seen", True),
+        (controls_without_a_guide, r"'control' \(\d+\) controls\? None of them has a guide", True),
         (two_layers_of_counts, r"Which holds the raw counts, X .*layers\['corrected'\]", False),
         (two_depths, r"Which is the depth of the cells, obs\['n_counts'\].*obs\['n_umi'\]", True),
     ],
@@ -87,7 +87,7 @@ def test_cells_without_any_name_are_asked_about():
     adata = files.norman_in_pertpy()
     adata.obs = adata.obs[["guide_ids"]]
     found = argen.inspect(adata)
-    assert "Are the 134 cells labelled '' controls?" in found.questions[0]
+    assert "Are cells labelled '' (134) controls?" in found.questions[0]
     assert found.missing[0].startswith("Controls: no label reads like one")
 
 
@@ -214,7 +214,7 @@ def test_cells_without_a_label_or_counts_are_filtered_and_named():
     adata.obs.loc[adata.obs.index[5:9], "gene"] = np.nan
     found = argen.inspect(adata)
     assert found.options.cells == "gene.notna() and total_counts > 0"
-    assert "obs['gene'] is missing in 4 cells, which are left out." in found.findings
+    assert "obs['gene'] is missing in 4 cells, left out." in found.findings
     assert argen.read_perturbseq(adata, found.options).n_cells == files.N_CELLS - 7
 
 

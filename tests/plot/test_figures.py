@@ -18,7 +18,7 @@ from argen.checks.edges.validation import intervention_table, slope_and_agreemen
 from argen.plot.effects import comparison_table, forest_table, heatmap_table, truth_table
 from argen.plot.graphs import centrality, stability_table
 from argen.plot.network import network_edges
-from argen.plot.screens import expression_table, knockdown_table, qq_table, shown_p
+from argen.plot.screens import expression_table, knockdown_table, qq_table
 from argen.plot.style import shown_name
 from tests.networks import HOSTILE, made_up_network
 
@@ -292,24 +292,6 @@ def test_expression_forward_and_in_reverse(fitted, ax):
     assert ax.get_ylabel().startswith(f"{edge['source']}, ")
     with pytest.raises(argen.InputError, match="not among the genes"):
         plot.draw_expression(network, data, "nobody", edge["target"])
-
-
-def test_p_values_as_text():
-    assert shown_p(-0.30103) == "0.5"
-    assert shown_p(-400.5) == "3.2e-401"
-    assert shown_p(float("nan")) == "missing"
-    assert shown_p(-np.inf) == "0"
-
-
-@pytest.mark.parametrize(
-    ("p", "shown"),
-    [
-        (1.0, "1"), (0.0996, "0.1"), (0.00101, "0.001"), (9.996e-4, "1.0e-3"),
-        (9.94e-6, "9.9e-6"), (9.96e-6, "1.0e-5"), (9.99e-200, "1.0e-199"), (1e-5, "1.0e-5"),
-    ],
-)  # fmt: skip
-def test_p_values_that_round_up_to_ten_get_the_next_power(p, shown):
-    assert shown_p(np.log10(p)) == shown
 
 
 def test_quantiles_of_uniform_p_values_are_in_their_band(rng):

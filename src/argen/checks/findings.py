@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from argen.errors import printable
+from argen.errors import counted, printable
 from argen.files import write_table, writing
 from argen.network import CausalNetwork, Finding, Severity
 
@@ -50,7 +50,7 @@ class Diagnostics:
     def summary(self) -> str:
         """Return the findings in words, the most severe first, and what was measured."""
         numbers = ", ".join(f"{len(self.of_severity(s))} {s}" for s in _SEVERITIES)
-        head = [f"{len(self.findings)} findings ({numbers})"]
+        head = [f"{counted(len(self.findings), 'finding')} ({numbers})"]
         return printable("\n".join([*map(str, self.findings), *head, *self.measured]))
 
     def __str__(self) -> str:
@@ -110,8 +110,3 @@ def edge_rows(network: CausalNetwork, table: pd.DataFrame) -> list[dict[str, Any
 def time_course(source: str, target: str) -> str:
     """Return the experiment that tells which of two genes acts on the other, to settle a point."""
     return f"a time course after a fast perturbation, in which {target} follows {source},"
-
-
-def p_of(value: float) -> str:
-    """Return a p-value in words."""
-    return f"p = {value:.2g}" if value > 0.0 else "p < 1e-300"

@@ -15,9 +15,10 @@ import pandas as pd
 
 from argen.checks import again, cells, edges, guides, instruments, null
 from argen.checks.edges import check_direction
-from argen.checks.findings import Diagnostics, Tables, WeakPoint, p_of
+from argen.checks.findings import Diagnostics, Tables, WeakPoint
 from argen.checks.instruments import check_knockdowns
 from argen.network import CausalNetwork
+from argen.pvalues import p_of
 
 _COLUMNS = ["source", "target", "rank", "weak_point", "value", "sentence", "also", "looked_at"]
 NONE, IN_A_LOOP = "none found", "in a loop"

@@ -34,7 +34,7 @@ COMMANDS = {
     "inspect": "Say what is in a file, what it looks like, and which command fits its network.",
     "qc": "Look at every candidate node of a screen, choose nodes by rules, and write the tables.",
     "fit": "Infer the causal network of a screen and write the results folder.",
-    "show": "Show a result: its summary, or the parents and children of a gene.",
+    "show": "Show a result: its summary, a gene's parents and children, or why two have no edge.",
     "check": "Check whether the assumptions behind a network hold, and print what was found.",
     "stability": (
         "Infer the network again from resampled cells, and print how often edges come back."

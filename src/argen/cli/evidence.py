@@ -15,6 +15,7 @@ from argen.cli import console
 from argen.cli.options import OUTPUT
 from argen.files import write_table, writing
 from argen.network import load
+from argen.pvalues import p_of
 
 
 def evidence(
@@ -69,7 +70,7 @@ def _say(name: str, found: pd.DataFrame) -> None:
     called = found.iloc[0]
     console.out.print(
         f"{name}: {called['n_known']} of {called['n_pairs']} edges are known, odds "
-        f"ratio {called['odds_ratio']:.3g} (p = {called['p_value']:.2g}); of "
+        f"ratio {called['odds_ratio']:.3g} ({p_of(called['p_value'])}); of "
         f"{called['n_signed']} with a known sign "
         f"{round(called['n_signed'] * np.nan_to_num(called['same_sign']))} agree",
     )

@@ -61,6 +61,7 @@ def qc(
     choice: Annotated[NodeChoice, Parameter(name="*", group=CHOICE)] = NodeChoice(),
     groups: GroupOptions = GroupOptions(),
     out: Annotated[Path, Parameter(group=OUTPUT)] = Path("argen_qc"),
+    quiet: Annotated[bool, Parameter(group=OUTPUT)] = False,
 ) -> None:
     """Look at every candidate node of a screen, choose nodes by rules, and write the tables.
 
@@ -71,22 +72,26 @@ def qc(
     out
         Folder for candidates.tsv, the list of chosen nodes (nodes.txt), the summary, and the table
         of each check; files of an earlier run are replaced.
+    quiet
+        Print nothing but warnings and errors.
     """
     typed = sys.argv[1:]
     if screen is None:
-        screen = recognised(file)
+        screen = recognised(file, quiet=quiet)
         typed += as_typed(screen)
     among = _among(file, screen, groups)
     with console.results_in(out):
-        announce_compiling()
+        announce_compiling(quiet=quiet)
         named = split_list(groups.also)
         others = read_columns(file, named, screen) if named else None
         data = read_screen(file, screen, config.threads)
-        with console.progress() as progress:
+        with console.progress(quiet=quiet) as progress:
             found = quality_control(
                 data, choice, among=among, others=others, config=config, progress=progress
             )
         found.write(out)
+    if quiet:
+        return
     console.out.print(f"{found.summary()}\n\n{candidate_lines(found)}")
     console.out.print(f"\nThe tables are in {out}.")
     if len(found.nodes) >= 2:

@@ -16,7 +16,7 @@ from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data.counts import GeneCounts
 from argen.data.covariates import CovariateBlock, covariate_lines, encode_covariates
 from argen.data.guides import Guides
-from argen.errors import InputError, first_few, listed
+from argen.errors import InputError, counted, first_few, listed
 
 CONTROL = -1
 # Why a perturbed gene has no node, in ``left_out``.
@@ -275,13 +275,17 @@ class PerturbSeqData:
     def summary(self) -> str:
         """Return what is used and what is left out, in plain words."""
         lines = [
-            f"{self.n_cells:,} cells: {self.n_controls:,} control, "
+            f"{counted(self.n_cells, 'cell')}: {self.n_controls:,} control, "
             f"{self.n_cells - self.n_controls:,} perturbed",
             *self._several_perturbations(),
             *self._guides_line(),
             f"{self.n_nodes:,} nodes (perturbed and measured) of {self.n_measured:,} genes; "
             f"{self.n_perturbed.min():,} to {self.n_perturbed.max():,} cells each",
-            *([f"{len(self.sinks):,} sinks (targets that nobody perturbed)"] if self.sinks else []),
+            *(
+                [f"{counted(len(self.sinks), 'sink')} (targets that nobody perturbed)"]
+                if self.sinks
+                else []
+            ),
             *self._panel_line(),
             f"library size: {self.library_size_source}",
             *covariate_lines(self.covariates, self.formula),
@@ -293,14 +297,15 @@ class PerturbSeqData:
     def _panel_line(self) -> list[str]:
         if self.panel is None:
             return []
-        return [f"{len(self.panel.genes):,} other genes (response programs are looked for in them)"]
+        n_others = counted(len(self.panel.genes), "other gene")
+        return [f"{n_others} (response programs are looked for in them)"]
 
     def _guides_line(self) -> list[str]:
         if self.guides is None:
             return []
         n_own = int((self.guides.node >= 0).sum())
         others = len(self.guides.names) - n_own
-        return [f"{n_own:,} guides of nodes, {others:,} of controls or others"]
+        return [f"{counted(n_own, 'guide')} of nodes, {others:,} of controls or others"]
 
     def _several_perturbations(self) -> list[str]:
         n_carried = np.bincount(self.perturbations.indices, minlength=1)
@@ -316,8 +321,8 @@ class PerturbSeqData:
                 lines.append(f"{rows['name'].iloc[0]}: {reason}")
                 continue
             named = [
-                f"{row.name} ({row.n_cells:,} cells)" if kind == "control" else
-                f"{row.name} as {row.read_as}" for row in rows.itertuples(index=False)
+                f"{row['name']} ({counted(row['n_cells'], 'cell')})" if kind == "control" else
+                f"{row['name']} as {row['read_as']}" for row in rows.to_dict("records")
             ]  # fmt: skip
             lines.append(f"read as {kind} {reason}: {listed(named, MOST_NAMES_SHOWN)}")
         return lines
@@ -325,13 +330,16 @@ class PerturbSeqData:
     def _left_out_lines(self) -> list[str]:
         is_sink = self.left_out["kind"] == "sink"
         lines = [
-            f"counts: {row.reason}"
-            if row.kind == "counts"
-            else f"left out: {row.kind} {row.name} ({row.n_cells:,} cells): {row.reason}"
-            for row in self.left_out[~is_sink].itertuples(index=False)
+            f"counts: {row['reason']}"
+            if row["kind"] == "counts"
+            else f"left out: {row['kind']} {row['name']} ({counted(row['n_cells'], 'cell')}): "
+            f"{row['reason']}"
+            for row in self.left_out[~is_sink].to_dict("records")
         ]
         for reason, rows in self.left_out[is_sink].groupby("reason"):
-            lines.append(f"left out: {len(rows):,} sinks ({first_few(rows['name'])}): {reason}")
+            lines.append(
+                f"left out: {counted(len(rows), 'sink')} ({first_few(rows['name'])}): {reason}"
+            )
         return lines
 
 

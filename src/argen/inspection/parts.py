@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from argen.errors import first_few
+from argen.errors import counted, first_few
 from argen.inspection import roles
 from argen.inspection.candidates import Candidate
 from argen.inspection.notes import Notes
@@ -51,8 +51,8 @@ class Parts:
         unnamed = self.obs[column.name].isna().to_numpy() & ~target.control_cells()
         if unnamed.any():
             self.notes.findings.append(
-                f"obs[{column.name!r}] names no guide in {int(unnamed.sum()):,} cells that are no "
-                "controls, so that guides are left out."
+                f"obs[{column.name!r}] names no guide in {counted(int(unnamed.sum()), 'cell')} "
+                "other than controls, so that guides are left out."
             )
             return None
         return column
@@ -69,7 +69,7 @@ class Parts:
             n_cells = int(sizes[sizes.index.isin(list(asked))].sum())
             beside = f", beside {first_few(own)}," if own else ""
             notes.questions.append(
-                f"Are the {n_cells:,} cells labelled {first_few(asked)} controls? That{beside} "
+                f"Are cells labelled {first_few(asked)} ({n_cells:,}) controls? That{beside} "
                 "reads like cells in which no guide was seen, which is not the same as a guide "
                 "that targets nothing. As it stands they are left out."
             )
@@ -78,7 +78,7 @@ class Parts:
             guides = self.obs[self.guide.name][cells]
             if roles.has_no_guide(guides):
                 notes.questions.append(
-                    f"Are the {int(cells.sum()):,} cells labelled {first_few(own)} controls? None "
+                    f"Are cells labelled {first_few(own)} ({int(cells.sum()):,}) controls? None "
                     f"of them has a guide in obs[{self.guide.name!r}]: perhaps none was seen."
                 )
         if target.is_table and self.n_controls:
@@ -91,7 +91,7 @@ class Parts:
                 else "the controls, although guides that were not recorded may be in them."
             )
             notes.findings.append(
-                f"{n_empty:,} cells carry nothing that obsm[{target.name!r}] lists. They are "
+                f"Cells that carry nothing that obsm[{target.name!r}] lists ({n_empty:,}) are "
                 f"{become}"
             )
 
@@ -103,8 +103,8 @@ class Parts:
             n_empty = int((first == 0).sum())
             if n_empty:
                 self.notes.missing.append(
-                    f"Depth: {n_empty} of the first {len(first):,} cells have no count of the "
-                    "genes in the matrix. Name a column of obs, or leave those cells out."
+                    f"Depth: no count of the genes in the matrix is in {n_empty} of the first "
+                    f"{len(first):,} cells. Name a column of obs, or leave those cells out."
                 )
             if self.counts is not None and len(self.counts.genes) < 2000:
                 self.notes.findings.append(

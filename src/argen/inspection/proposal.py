@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from argen.errors import counted
 from argen.inspection.candidates import Candidate
 from argen.inspection.parts import Parts
 from argen.read import MatrixLook, ReadOptions, in_query, shell_patterns
@@ -57,12 +58,12 @@ def _cells(parts: Parts, target: Candidate) -> str | None:
     if target.n_missing:
         conditions.append(f"{in_query(target.name)}.notna()")
         parts.notes.findings.append(
-            f"obs[{target.name!r}] is missing in {target.n_missing:,} cells, which are left out."
+            f"obs[{target.name!r}] is missing in {counted(target.n_missing, 'cell')}, left out."
         )
     if parts.depth is not None and (n_zero := int((parts.obs[parts.depth.name] <= 0).sum())):
         conditions.append(f"{in_query(parts.depth.name)} > 0")
         parts.notes.findings.append(
-            f"obs[{parts.depth.name!r}] is 0 in {n_zero:,} cells, which are left out."
+            f"obs[{parts.depth.name!r}] is 0 in {counted(n_zero, 'cell')}, left out."
         )
     return " and ".join(conditions) or None
 

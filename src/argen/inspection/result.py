@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from argen.errors import listed
+from argen.errors import counted, listed
 from argen.inspection.words import (
     MOST_SHOWN,
     as_command,
@@ -61,7 +61,7 @@ class Inspection:
 
     def summary(self) -> str:
         """Return all of it in one page of 80 columns."""
-        head = f"{self.source}: {self.n_cells:,} cells, {self.n_genes:,} genes"
+        head = f"{self.source}: {counted(self.n_cells, 'cell')}, {counted(self.n_genes, 'gene')}"
         lines = wrapped(head)
         if self.conventions:
             lines += wrapped(f"Looks like {', and '.join(self.conventions)}.")
@@ -85,7 +85,8 @@ class Inspection:
             is_raw = one.raw or one.matrix == self.guess("counts")
             yield from row("counts" if is_raw else "no counts", str(one.matrix), str(one.holds))
         if len(shown) > MOST_SHOWN:
-            yield f"{len(shown) - MOST_SHOWN} more matrices"
+            more = len(shown) - MOST_SHOWN
+            yield f"{more} more {'matrix' if more == 1 else 'matrices'}"
         for guess in self.guesses:
             if guess.role != "counts":
                 sure = "" if guess.certainty == "sure" else f" ({guess.certainty})"
@@ -106,7 +107,9 @@ class Inspection:
                 yield from wrapped(f"Not measured: {shown_sizes(others, 'target')}.")
         if len(taken):
             n_cells = int(taken["n_cells"].sum())
-            yield from wrapped(f"Controls: {n_cells:,} cells, {shown_sizes(taken, 'label')}.")
+            yield from wrapped(
+                f"Controls: {counted(n_cells, 'cell')}, {shown_sizes(taken, 'label')}."
+            )
 
     def command(self) -> str:
         """Return the command that fits the network, or nothing where it cannot be said."""
@@ -117,9 +120,10 @@ class Inspection:
         return "" if self.options is None else as_python(self.source, self.options)
 
     def __repr__(self) -> str:
-        asked = f"{len(self.missing)} missing, {len(self.questions)} questions"
+        asked = f"{len(self.missing)} missing, {counted(len(self.questions), 'question')}"
         return (
-            f"Inspection({self.source!r}, {self.n_cells:,} cells, {self.n_genes:,} genes, {asked})"
+            f"Inspection({self.source!r}, {counted(self.n_cells, 'cell')}, "
+            f"{counted(self.n_genes, 'gene')}, {asked})"
         )
 
     def __str__(self) -> str:

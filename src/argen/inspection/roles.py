@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from argen.arrays import FloatArray, IntArray
+from argen.errors import counted
 from argen.inspection import names
 from argen.inspection.candidates import Candidate, crossed
 from argen.read import is_number, kind_of_label
@@ -122,9 +123,9 @@ def batches(
             continue
         why = ""
         if n_missing:
-            why = f"is missing in {n_missing:,} cells"
+            why = f"is missing in {counted(n_missing, 'cell')}"
         elif n_levels > _MOST_LEVELS or n_levels > n_controls / 3:
-            why = f"has {n_levels:,} levels for {n_controls:,} control cells"
+            why = f"has {n_levels:,} levels for {counted(n_controls, 'control cell')}"
         elif is_number(values) and (values % 1 != 0).any():
             why = "holds fractions"
         own = np.asarray(pd.factorize(values)[0], dtype=np.int64)
@@ -172,7 +173,7 @@ def guide_column(obs: pd.DataFrame, target: Candidate, others: list[Candidate]) 
         of_each = len(most) / len(np.unique(targets))
         found.append(
             (99 if place is None else place, other.name,
-             f"{len(other.sizes):,} labels, each of one target; {of_each:.1f} per target")
+             f"{counted(len(other.sizes), 'label')}, each of one target; {of_each:.1f} per target")
         )  # fmt: skip
     return Column(min(found)[1], min(found)[2]) if found else None
 

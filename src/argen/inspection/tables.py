@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from argen.errors import counted
 from argen.inspection import names, roles
 from argen.inspection.candidates import Candidate
 from argen.inspection.parts import Parts, is_sure
@@ -43,7 +44,7 @@ def _target_guesses(target: Candidate, n_controls: int) -> list[Guess]:
             Guess(
                 "separator",
                 repr(joined.separator),
-                f"{joined.n_explained:,} of {_counted(joined.n_labels, 'label')} with it, such "
+                f"{joined.n_explained:,} of {counted(joined.n_labels, 'label')} with it, such "
                 f"as {joined.example!r}",
                 "sure" if joined.n_explained == joined.n_labels else "likely",
             )
@@ -61,7 +62,7 @@ def _target_guesses(target: Candidate, n_controls: int) -> list[Guess]:
             Guess(
                 "match genes",
                 "close",
-                f"{_counted(len(target.renamed), 'label')} with another case or version, such as "
+                f"{counted(len(target.renamed), 'label')} with another case or version, such as "
                 f"{label!r} for {gene}",
                 "likely",
             )
@@ -74,15 +75,11 @@ def _target_guesses(target: Candidate, n_controls: int) -> list[Guess]:
             Guess(
                 "control",
                 shown,
-                f"{n_controls:,} cells, {_counted(len(found), 'label')}",
+                f"{counted(n_controls, 'cell')}, {counted(len(found), 'label')}",
                 certainty,
             )
         )
     return guesses
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def matrix_table(looks: list[MatrixLook]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from argen.network.findings import (
     penetrance_line,
 )
 from argen.network.joint_errors import JointErrors, joint_errors
+from argen.network.pair import KNOCKDOWN_ALPHA, Pair, pair
 from argen.network.paths import EffectPaths, paths
 from argen.network.prediction import Change, predict, propagated
 from argen.network.result import CausalNetwork
@@ -20,6 +21,7 @@ from argen.network.views import columns_stay, to_anndata, to_igraph, to_mudata, 
 
 __all__ = [
     "ACYCLIC",
+    "KNOCKDOWN_ALPHA",
     "LARGEST_LIKENESS",
     "STRONG",
     "WORKS",
@@ -28,11 +30,13 @@ __all__ = [
     "EffectPaths",
     "Finding",
     "JointErrors",
+    "Pair",
     "Severity",
     "columns_stay",
     "joint_errors",
     "left_out_findings",
     "load",
+    "pair",
     "paths",
     "penetrance_line",
     "predict",

@@ -11,8 +11,9 @@ import pandas as pd
 from argen.config import InferenceConfig
 from argen.corrections import FEWEST_GENES, GuideStrengths, Penetrance, Programs, fewest_setting_off
 from argen.data import NOT_MEASURED
-from argen.errors import FitStatus, listed
+from argen.errors import FitStatus, counted, listed
 from argen.network.carriers import LARGEST_LIKENESS, program_carriers
+from argen.pvalues import p_of
 from argen.steps import DescendantScreen
 
 Severity = Literal["serious", "warning", "note"]
@@ -61,15 +62,15 @@ def edge_findings(candidates: pd.DataFrame) -> list[Finding]:
     edges = candidates[candidates["selected"]]
     if not len(edges):
         evidence = (
-            f"No edge passed: none of {_many(len(candidates), 'candidate')} had enough evidence."
+            f"No edge passed: none of {counted(len(candidates), 'candidate')} had enough evidence."
         )
         return [Finding(_POWER, evidence, "That does not say that there is no effect.", "warning")]
     held = edges[(edges["ci_low"] <= 0.0) & (edges["ci_high"] >= 0.0)]
     if not len(held):
         return []
     shown = [f"{row.source} -> {row.target}" for row in held.itertuples()]
-    evidence = f"The intervals of {_many(len(held), 'edge')} hold 0, since the perturbation of the"
-    evidence += f" source is weak, or works in a part of its cells alone: {listed(shown)}."
+    evidence = f"The intervals of {counted(len(held), 'edge')} hold 0, since the perturbation of"
+    evidence += f" the source is weak, or works in a part of its cells alone: {listed(shown)}."
     advice = "The p-value goes by the error that there would be without an effect, and speaks for "
     advice += "one, whose size is uncertain: argen check --every-edge has intervals that hold for "
     advice += "weak perturbations too."
@@ -81,7 +82,9 @@ def feedback_findings(pairs: pd.DataFrame) -> list[Finding]:
     if not len(pairs):
         return []
     shown = [f"{first} and {second}" for first, second in pairs.itertuples(index=False)]
-    evidence = f"{_many(len(pairs), 'pair')} of genes affect each other both ways: {listed(shown)}."
+    evidence = (
+        f"{counted(len(pairs), 'pair')} of genes affect each other both ways: {listed(shown)}."
+    )
     advice = "That is feedback, or a false positive; the network keeps one direction at most."
     return [Finding(ACYCLIC, evidence, advice, "note")]
 
@@ -97,7 +100,7 @@ def escape_findings(penetrance: Penetrance | None, nodes: tuple[str, ...]) -> li
         f"({100 * row['penetrance_low']:.0f} to {100 * row['penetrance_high']:.0f} %)"
         for row in escaped.to_dict("records")
     ]
-    of_all = f"{len(escaped)} of {_many(len(table), 'perturbation')}"
+    of_all = f"{len(escaped)} of {counted(len(table), 'perturbation')}"
     evidence = f"Cells escape in {of_all}. The guide works in so many of the cells that carry it: "
     evidence += f"{listed(shown)}. Effects are those in cells where it works."
     advice = "A knock-down that differs from cell to cell looks like escape in part: fit again "
@@ -115,13 +118,13 @@ def penetrance_line(penetrance: Penetrance | None, config: InferenceConfig) -> s
     if not penetrance.told.any():
         return "not known: too few genes are lowered, or too few controls are like perturbed cells"
     if not penetrance.corrected.any():
-        said = f"all cells (no sign of escape, p = {penetrance.screen_p_value:.2g})"
+        said = f"all cells (no sign of escape, {p_of(penetrance.screen_p_value)})"
     else:
         share = 100.0 * penetrance.share[penetrance.corrected]
         said = (
             f"{np.median(share):.0f} % of the cells (median; {share.min():.0f} to "
             f"{share.max():.0f} %), corrected in {len(share)} of "
-            f"{_many(len(penetrance.share), 'perturbation')}"
+            f"{counted(len(penetrance.share), 'perturbation')}"
         )
     return said + _guides_said(penetrance.guides)
 
@@ -130,7 +133,7 @@ def _guides_said(guides: GuideStrengths | None) -> str:
     """Say whether the guides of a gene differ in strength; nothing where that is not known."""
     if guides is None or np.isnan(guides.uneven_p_value):
         return ""
-    p_value = f"p = {guides.uneven_p_value:.2g}"
+    p_value = p_of(guides.uneven_p_value)
     if not guides.uneven:
         return f"; guides of one gene are alike as far as can be seen ({p_value})"
     return (
@@ -147,7 +150,7 @@ def program_findings(programs: Programs | None, screen: DescendantScreen) -> lis
         if len(programs.strength):
             return _few_set_it_off(programs)
         n = programs.n_other_genes
-        can = f"Only {_many(n, 'gene')} that are no nodes can" if n else "No gene but nodes can"
+        can = f"Only {counted(n, 'gene')} that are no nodes can" if n else "No gene but nodes can"
         evidence = f"{can} be used to see response programs; {FEWEST_GENES} are needed."
         advice = "A response that many perturbations set off makes edges where there are none: "
         return [Finding(_AROUND, evidence, advice + "read more genes, as a panel.", "note")]
@@ -203,7 +206,7 @@ def programs_line(programs: Programs | None, config: InferenceConfig) -> str:
 def _set_off(n: int, of: int) -> str:
     """Say how many perturbations share a response."""
     set_off = "sets" if n == 1 else "set"
-    return f"{n} of {_many(of, 'perturbation')} {set_off} off a response in common"
+    return f"{n} of {counted(of, 'perturbation')} {set_off} off a response in common"
 
 
 def _too_few(needed: int, programs: Programs) -> str:
@@ -231,8 +234,8 @@ def fit_findings(unusual: pd.DataFrame, edges: pd.DataFrame) -> list[Finding]:
     for (stage, status), rows in unusual.groupby(["stage", "status"], sort=False):
         pairs = zip(rows["source"], rows["target"], strict=True)
         n_edges = sum(pair in known for pair in pairs) if stage == "parent search" else 0
-        touched = f", {_many(n_edges, 'edge')} among them" if n_edges else ""
-        evidence = f"{_many(len(rows), 'fit')} of the {stage} ended as {status}{touched}."
+        touched = f", {counted(n_edges, 'edge')} among them" if n_edges else ""
+        evidence = f"{counted(len(rows), 'fit')} of the {stage} ended as {status}{touched}."
         severity: Severity = "warning" if n_edges else "note"
         found.append(Finding(_FITTED, evidence, FitStatus[str(status)].advice, severity))
     return found
@@ -251,7 +254,9 @@ def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
         findings.append(Finding(WORKS, evidence, advice, "warning"))
     labels = left_out[left_out["kind"] == "target"]
     for reason, rows in labels[labels["reason"] != NOT_MEASURED].groupby("reason", sort=False):
-        evidence = f"{_many(len(rows), 'label')} left out, {_cells(rows)}: {listed(rows['name'])} "
+        evidence = (
+            f"{counted(len(rows), 'label')} left out, {_cells(rows)}: {listed(rows['name'])} "
+        )
         advice = "Nothing to do, unless they were meant to be used."
         findings.append(Finding(_USED, f"{evidence}({reason}).", advice, "note"))
     unmeasured = labels[labels["reason"] == NOT_MEASURED]
@@ -265,7 +270,7 @@ def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
         rows = left_out[left_out["kind"] == kind]
         if len(rows):
             cells = f" of cells left out {_cells(rows)}" if kind == "cells" else " left out"
-            evidence = f"{_many(len(rows), what)}{cells}: {listed(rows['name'])}"
+            evidence = f"{counted(len(rows), what)}{cells}: {listed(rows['name'])}"
             advice = "Nothing to do, unless they were meant to be used."
             reasons = "; ".join(sorted({reason for reason in rows["reason"] if reason != "-"}))
             evidence += f" ({reasons})." if reasons else "."
@@ -274,8 +279,4 @@ def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
 
 
 def _cells(rows: pd.DataFrame) -> str:
-    return _many(int(rows["n_cells"].sum()), "cell")
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what if number == 1 else f'{what}s'}"
+    return counted(int(rows["n_cells"].sum()), "cell")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from argen.config import InferenceConfig
 from argen.corrections import Penetrance, Programs
-from argen.errors import FitStatus, InputError, first_few, nearest, printable, shown
+from argen.errors import FitStatus, InputError, counted, first_few, nearest, printable, shown
 from argen.network.findings import (
     STRONG,
     Finding,
@@ -125,7 +125,19 @@ class CausalNetwork:
 
     def ancestors(self, gene: str) -> list[str]:
         """Return the candidate parents of a gene, most upstream first."""
-        return [self.nodes[a] for a in self.causal_order.candidates(self._index(gene))]
+        return [self.nodes[a] for a in self.causal_order.candidates(self.number_of(gene))]
+
+    def number_of(self, gene: str) -> int:
+        """Return the number of a node or sink in all arrays, or say that it is none, and why."""
+        if gene not in self.genes:
+            kind = "neither a node nor a sink" if self.sinks else "not a node"
+            out = self.left_out[self.left_out["name"] == gene]
+            why = f" It was left out: {out['reason'].iloc[0]}." if len(out) else ""
+            raise InputError(
+                f"{gene!r} is {kind} of this network.{why or nearest(gene, self.genes)} Nodes: "
+                f"{first_few(self.nodes, 10)}."
+            )
+        return self.genes.index(gene)
 
     def unusual_fits(self) -> pd.DataFrame:
         """Return every fit that failed or needed help: stage, source, target, status, advice."""
@@ -146,9 +158,9 @@ class CausalNetwork:
         edges, screened = self.edges, self.screen
         n_pairs = int(screened.pairs.sum())
         run = self.provenance
-        sinks = f" and {len(self.sinks)} sinks" if self.sinks else ""
+        sinks = f" and {counted(len(self.sinks), 'sink')}" if self.sinks else ""
         lines = [
-            f"Causal network of {len(self.nodes)} genes{sinks}: {len(edges)} edges "
+            f"Causal network of {len(self.nodes)} genes{sinks}: {counted(len(edges), 'edge')} "
             f"selected of {len(self.candidates)} candidates",
             f"  method     {run.get('method', 'argen')}",
             f"  cells      {run['n_cells']:,} ({run['n_controls']:,} control)",
@@ -218,17 +230,8 @@ class CausalNetwork:
         table = edges[columns].to_html(index=False, escape=True, max_rows=30)
         return f"<pre>{head}</pre>{table}"
 
-    def _index(self, gene: str) -> int:
-        if gene not in self.genes:
-            kind = "neither a node nor a sink" if self.sinks else "not a node"
-            raise InputError(
-                f"{gene!r} is {kind} of this network.{nearest(gene, self.genes)} Nodes: "
-                f"{first_few(self.nodes, 10)}."
-            )
-        return self.genes.index(gene)
-
     def _edges_at(self, end: str, gene: str) -> pd.DataFrame:
-        self._index(gene)
+        self.number_of(gene)
         edges = self.edges
         return edges[edges[end] == gene].sort_values("log10_p").reset_index(drop=True)
 

@@ -23,7 +23,6 @@ from argen.plot.screens import (
     draw_qq,
     highest_percent,
     knockdown_table,
-    shown_p,
 )
 from argen.plot.style import FEEDBACK, NEGATIVE, NEUTRAL, OTHER, POSITIVE, new_figure, shown_name
 
@@ -59,7 +58,6 @@ __all__ = [
     "penetrance_table",
     "programs_table",
     "shown_name",
-    "shown_p",
     "stability_table",
     "write_expression",
     "write_figures",

@@ -19,6 +19,7 @@ from argen.plot.style import (
     plain_log_scale,
     shown_name,
 )
+from argen.pvalues import p_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +87,7 @@ def draw_evidence(comparison: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.plot(shown[rows], place[rows], marker, color=colour, markersize=6)
     for k, row in enumerate(comparison.to_dict("records")):
         arrow = " →" if ratio[k] > high else "← " if ratio[k] < low else ""
-        text = f"{arrow} {row['n_known']} of {row['n_pairs']}, p = {row['p_value']:.2g}"
+        text = f"{arrow} {row['n_known']} of {row['n_pairs']}, {p_of(row['p_value'])}"
         ax.annotate(text, (shown[k], k), (6, 5), textcoords="offset points", fontsize=7)
     ax.axvline(1.0, color=NEUTRAL, linewidth=0.8)
     plain_log_scale(ax.xaxis)
@@ -117,6 +118,6 @@ def draw_strength(network: CausalNetwork, classes: pd.DataFrame, *, ax: Axes | N
     ax.set_xticks(range(len(names)), names, fontsize=8, **name_style())
     tests = compare_strength(network, classes)
     p_values = tests["p_value"].to_numpy(dtype=np.float64)
-    title = f"Kruskal-Wallis p = {p_values[0]:.2g}" if len(p_values) else ""
+    title = f"Kruskal-Wallis {p_of(p_values[0])}" if len(p_values) else ""
     ax.set(ylabel="size of the effect", title=title)
     return ax

@@ -31,7 +31,7 @@ from argen.plot.style import (
     show_legend,
     shown_name,
 )
-from argen.pvalues import critical_value
+from argen.pvalues import critical_value, shown_p
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,17 +166,6 @@ def draw_expression(
     direction = "reverse" if reverse else "forward"
     ax.set_title(f"{direction}: effect {effect:.2f}, p = {shown_p(float(log10_p))}", fontsize=10)
     return ax
-
-
-def shown_p(log10_p: float) -> str:
-    """Return a p-value as text, also where it is too small for a float."""
-    if np.isnan(log10_p):
-        return "missing"
-    if log10_p > -3 or np.isinf(log10_p):
-        return f"{10**log10_p:.2g}"
-    power = int(np.floor(log10_p))
-    digits, shift = f"{10 ** (log10_p - power):.1e}".split("e")  # 9.96 is 1.0e+01
-    return f"{digits}e{power + int(shift)}"
 
 
 def qq_table(p_values: ArrayLike) -> pd.DataFrame:

@@ -1,8 +1,9 @@
-"""P-values: normal tails, adjustment for many tests, comparison with no effect."""
+"""P-values: normal tails, adjustment for many tests, comparison with no effect, words."""
 
 from argen.pvalues.adjustment import Selection, adjust, select, two_level
 from argen.pvalues.inflation import inflation_needed, less_inflated, quantile_table
 from argen.pvalues.normal import critical_value, two_sided
+from argen.pvalues.words import p_of, shown_p
 
 __all__ = [
     "Selection",
@@ -10,8 +11,10 @@ __all__ = [
     "critical_value",
     "inflation_needed",
     "less_inflated",
+    "p_of",
     "quantile_table",
     "select",
+    "shown_p",
     "two_level",
     "two_sided",
 ]

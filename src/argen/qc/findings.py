@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import pandas as pd
 
-from argen.checks import Finding, knockdown_findings
+from argen.checks import (
+    FEWEST_MOVED_MORE,
+    GUIDE_ALPHA,
+    Finding,
+    idle_findings,
+    knockdown_findings,
+    transcript_findings,
+)
 from argen.data import ENOUGH_CONTROLS, PerturbSeqData
-from argen.errors import listed
+from argen.errors import counted, listed
 from argen.network import WORKS, Severity, left_out_findings
 from argen.qc.candidates import FEWEST_EXPECTED
 from argen.qc.cells import FARTHEST
-from argen.qc.guides import GUIDE_ALPHA
 
 _CONTROLS = "controls (every perturbation has cells to be compared with)"
 _SINGLE = "cells (each droplet held one)"
-_AGREE = "guides (those of a gene do the same to it)"
 # Share of cells that look like two from which it is worth a word.
 MANY_DOUBTFUL = 0.01
 _HIDDEN = "nodes (what is left out is hidden)"
@@ -43,9 +48,10 @@ def quality_findings(
         *left_out_findings(data.left_out),
         *_dead_findings(measured),
         *knockdown_findings(knockdown),
+        *transcript_findings(knockdown),
         *_protein_findings(measured, knockdown),
         *_control_findings(data, measured),
-        *_guide_findings(measured, tables["guides"]),
+        *idle_findings(tables["guides"]),
         *_doublet_findings(data, measured, tables["doublet_like"]),
     ]
 
@@ -119,9 +125,9 @@ def _dead_findings(measured: pd.DataFrame) -> list[Finding]:
 
 
 def _protein_findings(measured: pd.DataFrame, knockdown: pd.DataFrame) -> list[Finding]:
-    """Name the perturbations that change other genes, and not their own."""
-    failed = knockdown["failed"].to_numpy(dtype=bool)
-    working = measured[failed & (measured["n_descendants"].to_numpy() > 0)]
+    """Name the perturbations that change a few other genes, and not their own."""
+    few = (knockdown["failed"] & (knockdown["n_moved_more"] < FEWEST_MOVED_MORE)).to_numpy()
+    working = measured[few & (measured["n_descendants"].to_numpy() > 0)]
     if not len(working):
         return []
     working = working.sort_values("n_descendants", ascending=False, kind="stable")
@@ -160,18 +166,6 @@ def _control_findings(data: PerturbSeqData, measured: pd.DataFrame) -> list[Find
     return found
 
 
-def _guide_findings(measured: pd.DataFrame, guides: pd.DataFrame) -> list[Finding]:
-    """Name guides that do nothing to a gene that all of its guides together change."""
-    shown = measured[measured["p_adjusted"] < GUIDE_ALPHA]
-    idle = guides[~guides["works"] & guides["candidate"].isin(shown["candidate"])]
-    if not len(idle):
-        return []
-    evidence = f"{len(idle)} of {len(guides)} guides do not change their gene, where those of it "
-    evidence += f"together do: {listed(idle['guide'])}."
-    advice = "Their cells dilute the effects of the perturbation: leave these guides out with "
-    return [Finding(_AGREE, evidence, advice + "--cells, and see what changes.", "note")]
-
-
 def _doublet_findings(
     data: PerturbSeqData, measured: pd.DataFrame, doubtful: pd.DataFrame
 ) -> list[Finding]:
@@ -185,7 +179,9 @@ def _doublet_findings(
         if row["doublet_like"] > 0
     ]
     share = 100.0 * len(doubtful) / data.n_cells
-    evidence = f"{len(doubtful):,} cells ({share:.1f} %) have the depth and the genes of two"
+    evidence = (
+        f"{counted(len(doubtful), 'cell')} ({share:.1f} %) with the depth and the genes of two"
+    )
     evidence += f", most among those of {listed(shown)}." if shown else "."
     advice = "None is left out, and few doublets can be told by depth: a score such as Scrublet's, "
     advice += "made before, can be used with --cells, or looked at with --also."

@@ -6,52 +6,42 @@ import numpy as np
 import pandas as pd
 from scipy.special import chdtrc
 
-from argen.checks import guide_effects
+from argen.checks import guide_effects, own_effects
 from argen.data import PerturbSeqData
-from argen.pvalues import adjust, two_sided
 
-GUIDE_ALPHA = 0.05
-_COLUMNS = ["candidate", "guide", "n_cells", "effect", "std_error", "p_value"]
+_OF_GUIDES = [
+    "candidate", "guide", "n_cells", "effect", "std_error", "p_value", "p_adjusted", "works",
+    "of_others", "idle",
+]  # fmt: skip
 
 
 def guide_knockdowns(data: PerturbSeqData) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the effect of each guide on its own gene, and one row a node that has guides.
 
-    The first has candidate, guide, n_cells, effect, std_error, p_value, p_adjusted over all guides,
-    and ``works``, whether that is below ``GUIDE_ALPHA``. The second has candidate, n_guides,
-    n_guides_working, and ``guides_p_value``, of all guides doing the same: with effects d_g and
-    their variances v_g but for what the controls add, which is the same for all::
+    The first is that of ``checks.own_effects``, with ``candidate`` for the node. The second has
+    candidate, n_guides, n_guides_working, and ``guides_p_value``, of all guides doing the same:
+    with effects d_g and their variances v_g but for what the controls add, the same for all::
 
         Q = sum_g (d_g - d)^2 / v_g,   d = sum_g d_g / v_g / sum_g 1 / v_g
 
     is chi-square with one degree of freedom for each guide but one. Both are empty where guides are
     not known or cells carry several perturbations. Guides of fewer than ten cells have no part.
     """
-    rows: list[tuple[str, str, int, float, float, float]] = []
-    nodes: list[tuple[str, int, float]] = []
-    if data.guides is not None and data.one_per_cell:
-        found = guide_effects(data, data.guides.labels())
-        for node in np.unique(found.node).tolist():
-            own = np.array([g for g in found.of(np.array([node])) if found.guides[g] != ""])
-            if not len(own):  # the guides of its cells are not known
-                continue
-            effects = found.among(own, np.array([node]))
-            effect, std_error = effects.effect[:, 0], effects.std_error[:, 0]
-            p_value = two_sided(effect / std_error)[0]
-            names = [found.guides[g] for g in own.tolist()]
-            numbers = zip(names, found.n_cells[own], effect, std_error, p_value, strict=True)
-            rows += [(data.nodes[node], *each) for each in numbers]
-            # What they share, of the controls, is no part of how they differ.
-            covariance = effects.covariance(np.arange(len(own)), np.array([0]), np.ones(1))
-            contrasts = np.eye(len(own))[1:] - np.eye(len(own))[0]
-            left = contrasts @ effect
-            statistic = left @ np.linalg.solve(contrasts @ covariance @ contrasts.T, left)
-            same = float(chdtrc(len(own) - 1, statistic)) if len(own) > 1 else np.nan
-            nodes.append((data.nodes[node], len(own), same))
-    guides = pd.DataFrame(rows, columns=_COLUMNS)
-    guides["p_adjusted"] = adjust(guides["p_value"].to_numpy(dtype=np.float64), "bh")
-    guides["works"] = guides["p_adjusted"] < GUIDE_ALPHA
-    table = pd.DataFrame(nodes, columns=["candidate", "n_guides", "guides_p_value"])
-    working = guides.groupby("candidate")["works"].sum().reindex(table["candidate"]).to_numpy()
-    table.insert(2, "n_guides_working", working.astype(np.int64))
-    return guides, table
+    columns = ["candidate", "n_guides", "n_guides_working", "guides_p_value"]
+    if data.guides is None or not data.one_per_cell:
+        return pd.DataFrame(columns=_OF_GUIDES), pd.DataFrame(columns=columns)
+    found = guide_effects(data, data.guides.labels())
+    guides = own_effects(found, data.nodes).rename(columns={"node": "candidate"})
+    rows = []
+    for name, own in guides.groupby("candidate", sort=False):
+        node = data.nodes.index(str(name))
+        places = [g for g in found.of(np.array([node])) if found.guides[g] != ""]
+        effects = found.among(np.array(places), np.array([node]))
+        # What they share, of the controls, is no part of how they differ.
+        covariance = effects.covariance(np.arange(len(own)), np.array([0]), np.ones(1))
+        contrasts = np.eye(len(own))[1:] - np.eye(len(own))[0]
+        left = contrasts @ effects.effect[:, 0]
+        statistic = left @ np.linalg.solve(contrasts @ covariance @ contrasts.T, left)
+        same = float(chdtrc(len(own) - 1, statistic)) if len(own) > 1 else np.nan
+        rows.append((name, len(own), int(own["works"].sum()), same))
+    return guides, pd.DataFrame(rows, columns=columns)

@@ -8,8 +8,9 @@ import pandas as pd
 
 from argen.checks import Diagnostics, Finding, check_knockdowns, undisputed, weak_points
 from argen.corrections import Programs
+from argen.errors import counted
 from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
-from argen.plot import shown_p
+from argen.pvalues import shown_p
 
 _PAIR = ["source", "target"]
 _DIRECT = (
@@ -64,14 +65,15 @@ def summary_of(network: CausalNetwork, points: pd.DataFrame | None = None) -> li
     edges, run = network.edges, network.provenance
     n_pairs = int(network.screen.pairs.sum())
     n_descendants = int(network.screen.is_descendant.sum())
-    sinks = f" and {many(len(network.sinks), 'sink')} (not perturbed)" if network.sinks else ""
+    sinks = f" and {counted(len(network.sinks), 'sink')} (not perturbed)" if network.sinks else ""
     said = [
-        f"{many(len(edges), 'edge')} among {many(len(network.nodes), 'perturbed gene')}{sinks}. "
+        f"{counted(len(edges), 'edge')} among "
+        f"{counted(len(network.nodes), 'perturbed gene')}{sinks}. "
         "An edge says that the source acts on the target directly, if the assumptions hold.",
         _DIRECT,
         f"{run['n_cells']:,} cells, of which {run['n_controls']:,} carry no perturbation. Of "
         f"{n_pairs:,} ordered pairs of genes, {n_descendants:,} showed an effect of perturbing "
-        f"one on the other; {many(len(network.candidates), 'pair')} could be direct and "
+        f"one on the other; {counted(len(network.candidates), 'pair')} could be direct and "
         f"{'was' if len(network.candidates) == 1 else 'were'} tested.",
     ]
     if len(edges):
@@ -169,8 +171,3 @@ def _as_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return "not given" if value is None else str(value)
-
-
-def many(number: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{number:,} {what if number == 1 else f'{what}s'}"

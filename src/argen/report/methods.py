@@ -6,9 +6,10 @@ import numpy as np
 
 from argen.checks import Diagnostics
 from argen.config import InferenceConfig
-from argen.errors import listed
+from argen.errors import counted, listed
 from argen.network import CausalNetwork
-from argen.report.content import findings_shown, many
+from argen.pvalues import p_of
+from argen.report.content import findings_shown
 
 CITATION = (
     "Park and Li (2026). Causal network recovery in Perturb-seq experiments using proxy and "
@@ -76,11 +77,11 @@ def _penetrance_sentence(network: CausalNetwork) -> list[str]:
         return []
     how = "The share of cells in which each guide works was estimated from controls whose counts "
     how += "are thinned like those of the genes that the perturbation lowers; "
-    n, p_value = int(found.corrected.sum()), f"p = {found.screen_p_value:.2g}"
+    n, p_value = int(found.corrected.sum()), p_of(found.screen_p_value)
     if not n:
         return [f"{how}there was no sign that cells escape ({p_value})."]
     return [
-        f"{how}cells escape ({p_value}), and effects of {many(n, 'perturbation')} are corrected "
+        f"{how}cells escape ({p_value}), and effects of {counted(n, 'perturbation')} are corrected "
         f"for it (median share {100 * np.median(found.share[found.corrected]):.0f} %)."
     ]
 
@@ -96,7 +97,9 @@ def _programs_sentence(network: CausalNetwork) -> list[str]:
         if len(programs.strength)
         else ", a number that was given"
     )
-    looked = f"Total effects on {many(programs.n_other_genes, 'unperturbed gene')} were searched "
+    looked = (
+        f"Total effects on {counted(programs.n_other_genes, 'unperturbed gene')} were searched "
+    )
     looked += f"for responses that many perturbations have in common{how}; "
     if not n and programs.n_setting_off[-1] > 0:
         line = network.programs_line()

@@ -39,6 +39,28 @@ def order_genes(screen: DescendantScreen, config: InferenceConfig) -> CausalOrde
     return ranked_order(screen.is_descendant, certain, screen.log10_p)
 
 
+def least_bar(config: InferenceConfig) -> float:
+    """Return the largest p-value with which any candidate can be called by the default rule."""
+    return PARENT_SHARE * config.level_of_edges
+
+
+def ancestor_bar(level: float, n_callable: int, n_pairs: int, config: InferenceConfig) -> float:
+    """Return what the p-value of a total effect had to be for its source to be an ancestor.
+
+    The bar of R rejections, by the default rule, where no path of sure pairs makes it one;
+    R follows from the bar of the parents.
+
+    Parameters
+    ----------
+    level
+        Bar of the parent tests of a family.
+    n_callable, n_pairs
+        Candidates of the family that could be called, and its pairs with a p-value.
+    """
+    n_rejected = round(level * n_callable / least_bar(config))
+    return ANCESTOR_SHARE * config.level_of_edges * n_rejected / n_pairs
+
+
 def call_edges(
     tests: ParentTests, screen: DescendantScreen, order: CausalOrder, config: InferenceConfig
 ) -> tuple[Selection, BoolArray, IntArray]:
@@ -74,7 +96,7 @@ def call_edges(
             sure[family],
             n_pairs=int(screened.sum()),
             ancestor_alpha=ANCESTOR_SHARE * config.level_of_edges,
-            parent_alpha=PARENT_SHARE * config.level_of_edges,
+            parent_alpha=least_bar(config),
         )
         selected[family], level[family] = found.selected, found.level
     if tests.p_held is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +41,49 @@ def test_programs_that_were_taken_out_are_left_in(screen):
     ((_, data, other),) = without
     assert data is screen
     assert other == replace(config, programs=0)
+
+
+def test_guides_are_taken_to_work_in_every_cell_where_cells_escape(screen):
+    config = argen.InferenceConfig()
+    assert not [s for s in scenarios(screen, config) if s[2].penetrance == "full"]
+    tried = scenarios(screen, config, n_programs=1, escapes=True)
+    ((name, data, other),) = [s for s in tried if s[2].penetrance == "full"]
+    assert name == "every guide works in every cell"
+    assert data is screen
+    assert other == replace(config, penetrance="full")
+
+
+@pytest.mark.whole
+def test_edges_that_come_and_go_with_the_correction_for_escape(monkeypatch):
+    model = argen.ScreenModel(
+        n_nodes=20, n_parents=1.0, mean_count=4.0, cells_per_node=100, penetrance=0.6
+    )
+    data, _ = argen.simulate_screen(model, rng=3)
+    network = argen.infer_network(data)
+    assert network.penetrance.corrected.any()
+    every = scenarios  # one of them is enough, and the rest would take a minute
+
+    def the_one(*given, **options):
+        return [s for s in every(*given, **options) if s[2].penetrance == "full"]
+
+    monkeypatch.setattr(sys.modules["argen.checks.again.sensitivity"], "scenarios", the_one)
+    found = sensitivity(network, data)
+    by_hand = argen.infer_network(data, argen.InferenceConfig(penetrance="full"))
+    known, without = (
+        set(n.edges[["source", "target"]].itertuples(index=False, name=None))
+        for n in (network, by_hand)
+    )
+    (line,) = [line for line in found.measured if line.startswith("if every guide worked")]
+    assert f"of {len(known)} edges {len(known - without)} lost" in line
+    assert f"{len(without - known)} more" in line
+    assert known != without
+    survival = found.tables["survival"].set_index(["source", "target"])
+    assert set(survival.index[survival["edge"] & survival["always"]]) == known & without
+    assert not survival["always"].all()
+    # Without the correction sizes are others.
+    effects = by_hand.candidates.set_index(["source", "target"])["effect"]
+    table = found.tables["sensitivity"].set_index(["source", "target"])["effect"].dropna()
+    np.testing.assert_allclose(table, effects[table.index], rtol=1e-9)
 
 
 @pytest.mark.whole
@@ -157,6 +201,10 @@ def test_is_what_one_finds_by_hand(screen):
         of_pair = table.xs(pair, level=("source", "target"))
         assert row["n_scenarios"] == len(of_pair)
         assert row["share_called"] == pytest.approx(of_pair["called"].mean())
+        assert row["always"] == of_pair["called"].all()
+    (line,) = [line for line in found.measured if line.startswith("sensitivity:")]
+    n_tried = len(found.tables["scenarios"])
+    assert f"{n_tried} other choices, of which {n_tried - 2} have both genes of a pair" in line
 
 
 @pytest.mark.whole
@@ -169,7 +217,7 @@ def test_quiet_of_strong_edges_and_speaking_of_frail_ones():
     data, _ = argen.simulate_screen(replace(MODEL, mean_count=1.0, n_parents=2), rng=1)
     network = argen.infer_network(data, argen.InferenceConfig(alpha=0.5))
     (finding,) = sensitivity(network, data).findings
-    assert "edges are lost under more than 25 % of other choices" in finding.evidence
+    assert "lost under more than 25 % of other choices" in finding.evidence
 
 
 def off_target_screen(seed: int, own: float) -> argen.PerturbSeqData:

@@ -141,7 +141,7 @@ def test_resamples_that_cannot_be_inferred_are_counted(screen, monkeypatch):
     found = stability(network, screen, n_resamples=4)
     assert len(found.tables["resamples"]) == 3
     (note,) = [f for f in found.findings if f.severity == "note"]
-    assert note.evidence.startswith("1 resamples could not be inferred")
+    assert note.evidence.startswith("1 resample could not be inferred")
     assert "'lane' is constant" in note.evidence
     frequencies = 3 * found.tables["stability"]["frequency"]
     np.testing.assert_allclose(frequencies, frequencies.round())

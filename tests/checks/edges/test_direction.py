@@ -61,7 +61,7 @@ def test_tables_are_those_of_a_double_loop():
         assert row.lead == pytest.approx(z - reverse_z)
         assert row.in_doubt == (screen.is_descendant[b, a] and z - reverse_z < NEAR_TIE)
     assert direction["in_doubt"].sum() == 1
-    assert "1 pairs significant both ways" in direction_line(
+    assert "1 pair significant both ways" in direction_line(
         feedback, direction, groups_table(network)
     )
 
@@ -89,7 +89,7 @@ def test_groups_are_cycles_of_any_length():
     assert not table["sure"].any()
     graph = networkx.DiGraph(list(zip(*np.nonzero(chain), strict=True)))
     assert max(map(len, networkx.strongly_connected_components(graph))) == 3
-    (note,) = [f for f in findings_of(looped) if "groups of three" in f.evidence]
+    (note,) = [f for f in findings_of(looped) if "of three or more" in f.evidence]
     assert note.severity == "note"
     assert not len(looped.feedback_pairs())
 

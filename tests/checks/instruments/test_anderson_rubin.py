@@ -24,7 +24,8 @@ def random_stages(rng, n: int) -> TwoStages:
     """Effects of n perturbations on n candidates and a target, with errors of any shape."""
     noise = rng.normal(size=(1 + n, n, n))
     noise = 0.01 * noise @ noise.transpose(0, 2, 1) + 0.01 * np.eye(n)
-    return TwoStages(rng.normal(size=(n, n)) - 2.0 * np.eye(n), rng.normal(size=n), noise)
+    pi, delta = rng.normal(size=(n, n)) - 2.0 * np.eye(n), rng.normal(size=n)
+    return TwoStages(pi, delta, noise, np.zeros((1 + n, n, 0)))
 
 
 def test_one_candidate_is_fieller(rng):
@@ -184,7 +185,7 @@ def test_many_nodes_and_targets_of_many_candidates(monkeypatch):
 def test_a_set_with_values_of_both_signs():
     """A candidate that is hardly moved, and a target that surely is: anything but little."""
     noise = np.array([[[0.01]], [[1.0]]])
-    stages = TwoStages(np.array([[0.5]]), np.array([1.0]), noise)
+    stages = TwoStages(np.array([[0.5]]), np.array([1.0]), noise, np.zeros((2, 1, 0)))
     low, _, p_value, shape, one_sign = anderson_rubin._ends(stages, 0, BOUND)
     assert shape == "gap"
     assert low > 0

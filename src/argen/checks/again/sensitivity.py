@@ -12,7 +12,7 @@ from argen.checks.cells import LIBRARY_SIZE, refuse_others_network, rows_of
 from argen.checks.findings import Diagnostics
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData, is_categorical, only_cells, without_gene
-from argen.errors import InputError, first_few, listed
+from argen.errors import InputError, counted, first_few, listed
 from argen.method import method_of
 from argen.network import CausalNetwork, Finding
 from argen.run import Progress
@@ -23,8 +23,8 @@ ALPHAS = (0.01, 0.1)
 EXTREME_SHARE = 0.02
 # An edge that is lost in more scenarios is named.
 LARGEST_LOST = 0.25
-# The scenario in which response programs are not taken out.
-WITHOUT_PROGRAMS = "without programs"
+# The scenarios in which what was corrected for is not: response programs, and cells that escape.
+WITHOUT_PROGRAMS, FULL_PENETRANCE = "without programs", "every guide works in every cell"
 _ROBUST = "robustness (other sensible choices give the same edges)"
 _PAIR = ["source", "target"]
 
@@ -37,15 +37,16 @@ def scenarios(
     library_sizes: pd.DataFrame | None = None,
     *,
     n_programs: int = 0,
+    escapes: bool = False,
 ) -> Iterator[Scenario]:
     """Yield what else could have been chosen: a name, the screen, and the options.
 
     Other values of each level that is in force; response programs left in, where some were taken
-    out; every covariate left out, and every level of a
-    categorical one with its cells; other library sizes, and that in use as a covariate besides,
-    so that counts need not be in proportion to it; cells of extreme library size left out, where
-    there are any; and every node hidden, with the cells of its perturbation, as if it had not
-    been on the panel.
+    out; all cells taken to be perturbed, where some escape; every covariate left out, and every
+    level of a categorical one with its cells; other library sizes, and that in use as a covariate
+    besides, so that counts need not be in proportion to it; cells of extreme library size left
+    out, where there are any; and every node hidden, with the cells of its perturbation, as if it
+    had not been on the panel.
 
     Parameters
     ----------
@@ -53,14 +54,16 @@ def scenarios(
         Of each cell, in the sequence of the cells; positive.
     n_programs
         Response programs that the network found.
+    escapes
+        Whether it was corrected for cells that escape.
     """
     for level, in_use in _levels_in_force(config).items():
         for alpha in ALPHAS:
             if alpha != in_use:
                 other = InferenceConfig(**config.to_dict() | {level: alpha})
                 yield f"{level} {alpha:g}", data, other
-    if n_programs:
-        yield WITHOUT_PROGRAMS, data, replace(config, programs=0)
+    for name, other in _uncorrected(config, programs=n_programs > 0, escape=escapes):
+        yield name, data, other
     if data.formula is None:
         for name in data.covariates.columns:
             fewer = data.covariates.drop(columns=name)
@@ -73,6 +76,16 @@ def scenarios(
     yield from _library_sizes(data, config, library_sizes)
     for node, name in enumerate(data.nodes):
         yield f"{name} hidden", without_gene(data, node), config
+
+
+def _uncorrected(
+    config: InferenceConfig, *, programs: bool, escape: bool
+) -> Iterator[tuple[str, InferenceConfig]]:
+    """Yield options without each correction that was made."""
+    if programs:
+        yield WITHOUT_PROGRAMS, replace(config, programs=0)
+    if escape:
+        yield FULL_PENETRANCE, replace(config, penetrance="full")
 
 
 def _levels_in_force(config: InferenceConfig) -> dict[str, float]:
@@ -114,8 +127,11 @@ def sensitivity(
     one row for each pair that is an edge anywhere and each choice under which both its genes
     are there: whether it is called, and its effect, standard error and p-value where it is
     tested. Where response programs were taken out, rows of the scenario "without programs" say
-    which edges rest on that, and a line names them. Table ``survival`` has one row a pair: the
-    share of these choices under which it is called, and the range of its effects.
+    which edges rest on that, and where cells escape, "every guide works in every cell" which rest
+    on the correction for it; a line each names them. Table ``survival`` has one row a pair:
+    ``n_scenarios``, the choices that have both its genes; ``share_called``, the share of these
+    under which it is called, and ``always``, whether it is under all; the range of its effects;
+    and which choices lose it.
 
     Parameters
     ----------
@@ -145,7 +161,8 @@ def sensitivity(
     known = set(network.edges[_PAIR].itertuples(index=False, name=None))
     tried, failed = [], []
     n_programs = network.programs.n_programs if network.programs else 0
-    todo = list(scenarios(data, network.config, sizes, n_programs=n_programs))
+    escapes = network.penetrance is not None and bool(network.penetrance.corrected.any())
+    todo = list(scenarios(data, network.config, sizes, n_programs=n_programs, escapes=escapes))
     for number, (name, screen, config) in enumerate(todo):
         try:
             tried.append((name, infer(screen, config)))
@@ -159,7 +176,11 @@ def sensitivity(
     return Diagnostics.of(
         _findings(survival, failed),
         {"scenarios": pd.DataFrame(rows), "sensitivity": table, "survival": survival},
-        [_line(survival, len(tried)), *_programs_lines(table, known)],
+        [
+            _line(survival, len(tried)),
+            *_lines_of(table, known, WITHOUT_PROGRAMS, "without response programs taken out"),
+            *_lines_of(table, known, FULL_PENETRANCE, "if every guide worked in every cell"),
+        ],
     )
 
 
@@ -218,6 +239,7 @@ def _survival(table: pd.DataFrame, known: set[tuple[str, str]]) -> pd.DataFrame:
     survival = pd.DataFrame(
         {
             "share_called": grouped["called"].mean(),
+            "always": grouped["called"].all(),
             "n_scenarios": grouped.size(),
             "lowest_effect": grouped["effect"].min(),
             "highest_effect": grouped["effect"].max(),
@@ -246,7 +268,8 @@ def _findings(survival: pd.DataFrame, failed: list[str]) -> list[Finding]:
         findings.append(
             Finding(
                 _ROBUST,
-                f"{len(frail)} of {int(survival['edge'].sum())} edges are lost under more than "
+                f"{len(frail)} of {int(survival['edge'].sum())} edges "
+                f"{'is' if len(frail) == 1 else 'are'} lost under more than "
                 f"{100 * LARGEST_LOST:.0f} % of other choices: {listed(shown, 3)}.",
                 "Say with these edges which choice they need; table sensitivity has their effects "
                 "under each.",
@@ -257,8 +280,8 @@ def _findings(survival: pd.DataFrame, failed: list[str]) -> list[Finding]:
         findings.append(
             Finding(
                 _ROBUST,
-                f"{len(failed)} choices could not be inferred, and do not count: "
-                f"{listed(failed, 2)}",
+                f"Under {counted(len(failed), 'choice')} no network could be inferred; they do not "
+                f"count: {listed(failed, 2)}",
                 "Nothing to do, unless one of them matters.",
                 "note",
             )
@@ -267,20 +290,24 @@ def _findings(survival: pd.DataFrame, failed: list[str]) -> list[Finding]:
 
 
 def _line(survival: pd.DataFrame, n: int) -> str:
-    edges = survival[survival["edge"]]
+    edges, tried = survival[survival["edge"]], counted(n, "other choice")
     if not len(survival):
-        return f"sensitivity: no edge is called, here or under {n} other choices"
-    always = int((edges["share_called"] == 1).sum())
+        return f"sensitivity: no edge is called, here or under {tried}"
     new = int((~survival["edge"] & (survival["share_called"] > 0.5)).sum())
+    fewest, most = survival["n_scenarios"].min(), survival["n_scenarios"].max()
+    both = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     return (
-        f"sensitivity: {always} of {len(edges)} edges are called under all of {n} other choices "
-        f"that have their genes; {new} other pairs under more than half of them"
+        f"sensitivity: {tried}, of which {both} have both genes of a pair; "
+        f"{int(edges['always'].sum())} of {len(edges)} edges are called under all of these, and "
+        f"{new} other pairs under more than half of them"
     )
 
 
-def _programs_lines(table: pd.DataFrame, known: set[tuple[str, str]]) -> list[str]:
-    """Say which edges come and go with the response programs, where there are some."""
-    rows = table[table["scenario"] == WITHOUT_PROGRAMS]
+def _lines_of(
+    table: pd.DataFrame, known: set[tuple[str, str]], scenario: str, said: str
+) -> list[str]:
+    """Say which edges come and go with one scenario, where it was tried."""
+    rows = table[table["scenario"] == scenario]
     if not len(rows):
         return []
     called = rows.loc[rows["called"], _PAIR].itertuples(index=False, name=None)
@@ -289,4 +316,4 @@ def _programs_lines(table: pd.DataFrame, known: set[tuple[str, str]]) -> list[st
     for what, pairs in (("lost", known - without), ("more", without - known)):
         shown = listed([f"{source} -> {target}" for source, target in sorted(pairs)], 5)
         parts.append(f"{len(pairs)} {what}" + (f" ({shown})" if pairs else ""))
-    return [f"without response programs taken out: of {len(known)} edges {' and '.join(parts)}"]
+    return [f"{said}: of {counted(len(known), 'edge')} {' and '.join(parts)}"]

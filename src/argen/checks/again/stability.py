@@ -12,7 +12,7 @@ from argen.arrays import BoolArray, IntArray
 from argen.checks.cells import refuse_others_network
 from argen.checks.findings import Diagnostics
 from argen.data import PerturbSeqData, only_cells
-from argen.errors import InputError, first_few, listed, nearest
+from argen.errors import InputError, counted, first_few, listed, nearest
 from argen.method import method_of
 from argen.network import CausalNetwork, Finding
 from argen.run import Progress
@@ -240,7 +240,7 @@ def stability_findings(table: pd.DataFrame, failed: list[str]) -> list[Finding]:
         findings.append(
             Finding(
                 _STABLE,
-                f"{len(failed)} resamples could not be inferred, and do not count: {failed[0]}",
+                f"{counted(len(failed), 'resample')} could not be inferred: {failed[0]}",
                 "Take a larger fraction of the cells, or leave out what is rare.",
                 "note",
             )
@@ -256,12 +256,12 @@ def _shares(table: pd.DataFrame, column: str) -> list[str]:
 
 
 def _line(table: pd.DataFrame, resamples: pd.DataFrame, how: str) -> str:
-    edges = table[table["edge"]]
+    edges, of_all = table[table["edge"]], counted(len(resamples), "resample")
     if not len(resamples) or not len(edges):
-        return f"stability ({len(resamples)} resamples, {how}): {len(edges)} edges"
+        return f"stability ({of_all}, {how}): {counted(len(edges), 'edge')}"
     agreement = np.mean(resamples["order_agreement"].to_numpy())
     return (
-        f"stability ({len(resamples)} resamples, {how}): {len(edges)} edges, found in "
+        f"stability ({of_all}, {how}): {counted(len(edges), 'edge')}, found in "
         f"{100 * np.median(edges['frequency'].to_numpy()):.0f} % of the resamples (median); "
         f"{int((edges['frequency'] >= LEAST_FREQUENCY).sum())} in half of them or more; "
         f"{int((~table['edge'] & (table['frequency'] >= LEAST_FREQUENCY)).sum())} other pairs too; "

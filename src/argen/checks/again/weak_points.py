@@ -7,9 +7,9 @@ import numpy as np
 from argen.checks.again.scores import OFF_ALPHA
 from argen.checks.again.sensitivity import LARGEST_LOST
 from argen.checks.again.stability import LEAST_DIRECTION, LEAST_FREQUENCY
-from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of, time_course
+from argen.checks.findings import Tables, WeakPoint, edge_rows, time_course
 from argen.network import CausalNetwork
-from argen.pvalues import adjust
+from argen.pvalues import adjust, p_of
 
 
 def turning_edges(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:

@@ -12,7 +12,7 @@ from argen.arrays import FloatArray
 from argen.data import PerturbSeqData, encode_covariates
 from argen.errors import InputError, listed
 from argen.network import Finding, Severity
-from argen.pvalues import adjust, quantile_table
+from argen.pvalues import adjust, p_of, quantile_table
 
 IMBALANCE_ALPHA = 0.05
 # Names of what is measured in a cell after its perturbation: scores and phases of the cell cycle,
@@ -189,7 +189,10 @@ def balance_findings(table: pd.DataFrame) -> list[Finding]:
         rows = table[(table["role"] == role) & table["unbalanced"]].sort_values("p_value")
         if len(rows):
             n_tested = int(table.loc[table["role"] == role, "p_value"].notna().sum())
-            shown = [f"{r.column} in {r.node} (p = {r.p_value:.2g})" for r in rows.itertuples()]
+            shown = [
+                f"{row['column']} in {row['node']} ({p_of(row['p_value'])})"
+                for row in rows.to_dict("records")
+            ]
             evidence = (
                 f"{len(rows)} of {n_tested} tests of {what} against a perturbation show imbalance "
                 f"(adjusted p < {IMBALANCE_ALPHA:g}): {listed(shown)}."

@@ -6,8 +6,9 @@ import numpy as np
 
 from argen.checks.cells.balance import LIBRARY_SIZE
 from argen.checks.cells.composition import MOST_LENT
-from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
+from argen.checks.findings import Tables, WeakPoint, edge_rows
 from argen.network import CausalNetwork
+from argen.pvalues import p_of
 
 # A total effect that is a smaller multiple of what the source lends to all genes is in doubt.
 TIMES_LENT = 2.0

@@ -7,9 +7,9 @@ import pandas as pd
 from scipy.special import ndtri_exp
 
 from argen.arrays import BoolArray, FloatArray
-from argen.errors import listed
+from argen.errors import counted, listed
 from argen.network import ACYCLIC, CausalNetwork, Finding
-from argen.pvalues import adjust
+from argen.pvalues import adjust, shown_p
 
 # Two independent |z| that differ by less do not differ at 5 %, as their difference has variance 2.
 NEAR_TIE = 1.96 * np.sqrt(2.0)
@@ -142,8 +142,8 @@ def direction_findings(
         findings.append(
             Finding(
                 ACYCLIC,
-                f"{len(sure)} pairs affect each other both ways beyond doubt (by Holm's method): "
-                f"{listed(_both_ways(sure))}.",
+                f"In {counted(len(sure), 'pair')} genes affect each other both ways beyond doubt "
+                f"(by Holm's method): {listed(_both_ways(sure))}.",
                 "A network without cycles keeps one direction at most, and its effect is a mixture "
                 "of both: read the pair as one unit, and do not interpret the missing direction. "
                 "Look whether the guides of either gene agree, as a guide that hits both does the "
@@ -177,8 +177,8 @@ def direction_findings(
         findings.append(
             Finding(
                 ACYCLIC,
-                f"{len(large)} groups of three genes or more reach each other both ways in the "
-                f"screen: {listed(parts, 3)}.",
+                f"In {counted(len(large), 'group')} of three or more, genes reach each other both "
+                f"ways in the screen: {listed(parts, 3)}.",
                 "Within a group the strongest pairs decide the order. Where table groups does not "
                 "say that a gene is sure, one false descendant may close the loop: lower "
                 "screen_alpha to see which groups remain.",
@@ -190,18 +190,20 @@ def direction_findings(
 
 def _both_ways(pairs: pd.DataFrame) -> list[str]:
     return [
-        f"{r.first} and {r.second} (effects {r.effect:.2g}, p = {r.p_value:.1g}, and "
-        f"{r.reverse_effect:.2g}, p = {r.reverse_p_value:.1g})"
-        for r in pairs.itertuples()
+        f"{row['first']} and {row['second']} (effects {row['effect']:.2g}, p = "
+        f"{shown_p(row['log10_p'])}, and {row['reverse_effect']:.2g}, p = "
+        f"{shown_p(row['reverse_log10_p'])})"
+        for row in pairs.to_dict("records")
     ]
 
 
 def direction_line(feedback: pd.DataFrame, direction: pd.DataFrame, groups: pd.DataFrame) -> str:
     """Return in words how much of the screen goes both ways."""
     sizes = groups.drop_duplicates("group")["size"].tolist()
+    n_sure, n_in_doubt = int(feedback["sure"].sum()), int(direction["in_doubt"].sum())
     return (
-        f"direction: {len(feedback)} pairs significant both ways, {int(feedback['sure'].sum())} of "
-        f"them beyond doubt; {int(direction['in_doubt'].sum())} of {len(direction)} edges rest on "
-        f"a near-tie, {int(direction['by_others'].sum())} against the stronger direction; strongly "
+        f"direction: {counted(len(feedback), 'pair')} significant both ways, {n_sure} of them "
+        f"beyond doubt; {n_in_doubt} of {counted(len(direction), 'edge')} on a near-tie, "
+        f"{int(direction['by_others'].sum())} against the stronger direction; strongly "
         f"connected groups: {listed(sizes) if sizes else 'none'}"
     )

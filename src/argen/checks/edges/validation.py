@@ -12,9 +12,9 @@ import pandas as pd
 from scipy.special import stdtr
 
 from argen.arrays import FloatArray
-from argen.errors import listed
+from argen.errors import counted, listed
 from argen.network import CausalNetwork, Finding, JointErrors, joint_errors
-from argen.pvalues import adjust, two_sided
+from argen.pvalues import adjust, p_of, two_sided
 
 DISAGREEMENT_ALPHA = 0.05
 CONCORDANCE_ALPHA = 0.05
@@ -124,7 +124,7 @@ def implied_line(table: pd.DataFrame) -> str:
         )
     return (
         f"total effects that the edges imply, against the screen's: {int(table['badly'].sum())} of "
-        f"{n_pairs} pairs explained badly; over the {len(tested)} pairs with a path slope "
+        f"{n_pairs} pairs explained badly; over {counted(len(tested), 'pair')} with a path slope "
         f"{number(slope)}, correlation {number(correlation(x, y))}, same sign in "
         f"{100 * agreement:.0f} % "
         f"({n_untested} more are fitted, and test nothing)"
@@ -259,7 +259,7 @@ def concordance_findings(table: pd.DataFrame) -> list[Finding]:
                 _CONCORDANT,
                 f"Over {reverse['n_edges']} edges the effect of an edge is related to what "
                 f"perturbing its target does to its source: slope {reverse['slope']:.2f} "
-                f"(p = {reverse['p_value']:.2g}; forward {forward['slope']:.2f}).",
+                f"({p_of(reverse['p_value'])}; forward {forward['slope']:.2f}).",
                 "Some edges may point the wrong way, or genes act on each other both ways: "
                 "plot.draw_intervention(network, reverse=True) shows which.",
                 "warning",

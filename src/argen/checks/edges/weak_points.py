@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from argen.arrays import IntArray
-from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of, time_course
+from argen.checks.findings import Tables, WeakPoint, edge_rows, time_course
 from argen.errors import FitStatus
 from argen.network import CausalNetwork
+from argen.pvalues import p_of
 
 # A p-value within that factor of its bar is near it.
 NEAR = 10.0

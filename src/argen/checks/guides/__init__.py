@@ -10,6 +10,7 @@ from argen.checks.guides.group_effects import (
     group_effects,
     regress_effects,
 )
+from argen.checks.guides.idle import GUIDE_ALPHA, idle_findings, own_effects
 from argen.checks.guides.joint_effects import JointFits
 from argen.checks.guides.weak_points import (
     disagreeing_guides,
@@ -19,6 +20,7 @@ from argen.checks.guides.weak_points import (
 
 __all__ = [
     "FEWEST_CELLS",
+    "GUIDE_ALPHA",
     "EffectsOfGroups",
     "FitsOfGroups",
     "GroupEffects",
@@ -28,7 +30,9 @@ __all__ = [
     "disagreeing_guides",
     "group_effects",
     "guide_effects",
+    "idle_findings",
     "needed_guide_points",
+    "own_effects",
     "regress_effects",
     "unexplained_targets",
 ]

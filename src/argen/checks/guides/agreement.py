@@ -21,7 +21,7 @@ from argen.checks.guides.by_guide import GuideEffects
 from argen.checks.guides.group_effects import EffectRegression, EffectsOfGroups, regress_effects
 from argen.errors import listed
 from argen.network import CausalNetwork, Finding
-from argen.pvalues import adjust, inflation_needed, less_inflated, two_sided
+from argen.pvalues import adjust, inflation_needed, less_inflated, p_of, two_sided
 
 DISAGREEMENT_ALPHA = 0.05
 # Tests of permuted guides for each target, within bounds on the permutations. Where genes are many
@@ -29,6 +29,10 @@ DISAGREEMENT_ALPHA = 0.05
 TESTS_OF_A_TARGET, FEWEST_PERMUTATIONS, MOST_PERMUTATIONS = 1000, 3, 30
 LEVELS = (0.05, 0.01, 0.001)
 _FIRST = np.array([0])
+_OF_ALL_CELLS = (
+    " Table leave_one_guide_out has effects in all cells, those that escape too: compare them with "
+    "its rows of all guides, not with the edges."
+)
 _THROUGH = "exclusion (guides act through their own gene alone)"
 
 
@@ -223,14 +227,24 @@ def _without_each(
 
 
 def exclusion_findings(
-    agreement: pd.DataFrame, overidentification: pd.DataFrame, left_out: pd.DataFrame
+    agreement: pd.DataFrame,
+    overidentification: pd.DataFrame,
+    left_out: pd.DataFrame,
+    *,
+    escapes: bool = False,
 ) -> list[Finding]:
-    """Name the pairs whose guides disagree, the targets unexplained, and edges of one guide."""
+    """Name the pairs whose guides disagree, the targets unexplained, and edges of one guide.
+
+    Parameters
+    ----------
+    escapes
+        Whether the network was corrected for cells that escape, as the effects of guides are not.
+    """
     findings = []
     odd = agreement[agreement["disagree"]].sort_values("p_value")
     if len(odd):
         shown = [
-            f"{source} on {target} (p = {p:.2g}{', guide ' + guide if guide else ''})"
+            f"{source} on {target} ({p_of(p)}{', guide ' + guide if guide else ''})"
             for source, target, p, guide in zip(
                 *(odd[name] for name in ("source", "target", "p_value", "odd_guide")), strict=True
             )
@@ -249,7 +263,8 @@ def exclusion_findings(
         )
     unexplained = overidentification[overidentification["rejected"]].sort_values("p_value")
     if len(unexplained):
-        shown = [f"{r.target} (p = {r.p_value:.2g})" for r in unexplained.itertuples()]
+        rows = unexplained.to_dict("records")
+        shown = [f"{row['target']} ({p_of(row['p_value'])})" for row in rows]
         findings.append(
             Finding(
                 _THROUGH,
@@ -271,7 +286,8 @@ def exclusion_findings(
                 _THROUGH,
                 f"{len(fragile)} of {n_edges} edges do not hold without one of their source's "
                 f"guides: p is above .05, or the sign turns: {listed(fragile)}.",
-                "Confirm them with other guides, or with more cells.",
+                "Confirm them with other guides, or with more cells."
+                + (_OF_ALL_CELLS if escapes else ""),
                 "warning",
             )
         )

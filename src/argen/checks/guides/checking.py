@@ -25,6 +25,7 @@ from argen.checks.guides.by_guide import (
     permuted_among_carriers,
     permuted_guides,
 )
+from argen.checks.guides.idle import idle_findings, own_effects
 from argen.data import Guides, PerturbSeqData
 from argen.errors import listed
 from argen.network import CausalNetwork
@@ -51,7 +52,15 @@ def check_guides(
     found.tables["guide_agreement"] = agreement
     found.tables["overidentification"] = explained
     found.tables["leave_one_guide_out"] = left_out
-    found.findings += exclusion_findings(agreement, explained, left_out)
+    found.tables["own_guides"] = own = own_effects(of_guides, network.nodes)
+    escapes = network.penetrance is not None and bool(network.penetrance.corrected.any())
+    found.findings += exclusion_findings(agreement, explained, left_out, escapes=escapes)
+    found.findings += idle_findings(own)
+    if len(own):
+        found.measured.append(
+            f"guides on their own gene: {int(own['works'].sum())} of {len(own)} change it, "
+            f"{int(own['idle'].sum())} surely less than half of what the others do"
+        )
     if of_guides.too_few:
         found.measured.append(
             f"guides of fewer than {FEWEST_CELLS} cells, not compared: {listed(of_guides.too_few)}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
+from argen.checks.findings import Tables, WeakPoint, edge_rows
 from argen.checks.guides.agreement import needed_guides
 from argen.errors import listed
 from argen.network import CausalNetwork
+from argen.pvalues import p_of
 
 # Below it a guide is seen to change the target by itself.
 GUIDE_ALPHA = 0.05

@@ -2,6 +2,7 @@
 
 from argen.checks.instruments.checking import check_instruments, check_knockdowns
 from argen.checks.instruments.strength import knockdown_findings, knockdown_table
+from argen.checks.instruments.transcripts import FEWEST_MOVED_MORE, transcript_findings
 from argen.checks.instruments.weak_points import (
     at_carriers,
     escaping_cells,
@@ -15,6 +16,7 @@ from argen.checks.instruments.weak_points import (
 )
 
 __all__ = [
+    "FEWEST_MOVED_MORE",
     "at_carriers",
     "check_instruments",
     "check_knockdowns",
@@ -25,6 +27,7 @@ __all__ = [
     "knockdown_table",
     "mostly_program",
     "small_knockdowns",
+    "transcript_findings",
     "uncertain_sizes",
     "unseen_knockdowns",
     "weak_perturbations",

@@ -11,7 +11,7 @@ from scipy.special import chdtrc
 
 from argen.arrays import BoolArray
 from argen.checks.instruments.two_stages import EdgesOfTarget, TwoStages
-from argen.errors import listed
+from argen.errors import counted, listed
 from argen.network import STRONG, Finding
 
 # In standard errors.
@@ -114,8 +114,9 @@ def weak_instrument_findings(table: pd.DataFrame) -> list[Finding]:
     return [
         Finding(
             STRONG,
-            f"{len(lost)} of the {len(table)} edges looked at have an Anderson-Rubin set that "
-            f"holds 0, or both signs: {listed(shown)}.",
+            f"{len(lost)} of the {counted(len(table), 'edge')} looked at "
+            f"{'has' if len(lost) == 1 else 'have'} an Anderson-Rubin set that holds 0, or both "
+            f"signs: {listed(shown)}.",
             "Do not rely on them: their usual intervals are short because they take the first "
             "stage for certain. More cells for the source's perturbation, or a stronger guide, "
             "would decide.",

@@ -22,6 +22,7 @@ from argen.checks.instruments.strength import (
     strength_findings,
     strength_table,
 )
+from argen.checks.instruments.transcripts import transcript_findings
 from argen.checks.instruments.two_stages import edges_by_target
 from argen.data import PerturbSeqData
 from argen.network import STRONG, CausalNetwork, program_carriers
@@ -133,7 +134,7 @@ def _knockdowns(network: CausalNetwork) -> pd.DataFrame:
 
 def _add_knockdown(found: Found, knockdown: pd.DataFrame, network: CausalNetwork) -> None:
     found.tables["knockdown"] = knockdown
-    found.findings += knockdown_findings(knockdown)
+    found.findings += [*knockdown_findings(knockdown), *transcript_findings(knockdown)]
     remaining = knockdown["percent_remaining"]
     found.measured.append(
         f"knock-down: {remaining.min():.0f} to {remaining.max():.0f} % of each gene's expression "

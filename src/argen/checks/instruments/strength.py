@@ -15,21 +15,20 @@ from argen.checks.guides import (
     JointFits,
     regress_effects,
 )
+from argen.checks.instruments.transcripts import n_moved_more
 from argen.checks.instruments.two_stages import MOST_CANDIDATES, MOST_TOGETHER
 from argen.corrections import Penetrance
 from argen.data import PerturbSeqData
 from argen.engine import joint_design
-from argen.errors import listed
-from argen.network import WORKS, CausalNetwork, Finding
-from argen.pvalues import adjust, critical_value
+from argen.errors import counted, listed
+from argen.network import KNOCKDOWN_ALPHA, WORKS, CausalNetwork, Finding
+from argen.pvalues import adjust, critical_value, p_of
 from argen.steps import DescendantScreen
 
 # A candidate with a conditional F below it is weak. The bound is that of a single first stage
 # (Staiger and Stock 1997); Sanderson and Windmeijer (2016) use such bounds for one of several
 # regressors.
 WEAK_F = 10.0
-# Of the knock-downs, adjusted over the nodes by Benjamini and Hochberg.
-KNOCKDOWN_ALPHA = 0.05
 # Beyond it the strength of every candidate would cost too much: its cube for each.
 MOST_NODES = 100
 _COLUMNS = [
@@ -46,8 +45,9 @@ def knockdown_table(
 
     The interval is Wald's on the log scale, in percent of the expression in the controls;
     ``first_stage_f`` is the squared ratio of effect and standard error; ``failed`` says that the
-    effect is not significant, its p-value adjusted over the nodes. Where it was looked for, the
-    share of cells in which the guide works stands beside it.
+    effect is not significant, its p-value adjusted over the nodes; ``n_moved_more`` counts the
+    genes that it moves by more than its own, beyond doubt. Where it was looked for, the share of
+    cells in which the guide works stands beside it.
     """
     own = screen.knockdown
     margin = critical_value(confidence) * own.std_error
@@ -65,6 +65,7 @@ def knockdown_table(
             "p_value": own.p_value,
             "p_adjusted": p_adjusted,
             "failed": ~(p_adjusted < KNOCKDOWN_ALPHA),
+            "n_moved_more": n_moved_more(screen),
         }
     )
     return table if penetrance is None else pd.concat([table, penetrance.to_frame()], axis=1)
@@ -98,8 +99,8 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
     failed = table[table["failed"]]
     if len(failed):
         shown = [
-            f"{row.node} ({row.percent_remaining:.0f} % left, p = {row.p_value:.2g})"
-            for row in failed.itertuples()
+            f"{row['node']} ({row['percent_remaining']:.0f} % left, {p_of(row['p_value'])})"
+            for row in failed.to_dict("records")
         ]
         findings.append(
             Finding(
@@ -116,7 +117,9 @@ def knockdown_findings(table: pd.DataFrame) -> list[Finding]:
         findings.append(
             Finding(
                 WORKS,
-                f"{len(raised)} perturbations raise their own gene: {listed(raised['node'])}.",
+                f"{counted(len(raised), 'perturbation')} "
+                f"{'raises its' if len(raised) == 1 else 'raise their'} own gene: "
+                f"{listed(raised['node'])}.",
                 "Expected of activation; otherwise check the labels.",
                 "note",
             )

@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from argen.arrays import FloatArray
+from argen.arrays import FloatArray, IntArray
 from argen.checks.guides import JointFits
 from argen.corrections import corrections_of
 from argen.data import PerturbSeqData
-from argen.engine import Genes, ParentJob
+from argen.engine import LEAST_VARIANCE, Corrections, Genes, ParentJob
 from argen.errors import FitStatus
 from argen.network import CausalNetwork
 
@@ -36,11 +36,14 @@ class TwoStages:
     pi: FloatArray  # (n, n): effects of the perturbations (columns) on the candidates (rows)
     delta: FloatArray  # (n,): and on the target
     noise: FloatArray  # (1 + n, n, n): covariances of delta, and of each row of pi
+    shared: FloatArray  # (1 + n, n, n_shared): by how much delta, and each row of pi, move with one
+    #                     standard deviation of what is unsure about a perturbation for all genes
 
     def spread(self, theta: FloatArray) -> FloatArray:
         """Covariance of ``delta - Pi' theta``: (n, n)."""
-        weights = np.append(1.0, theta**2)
-        return np.asarray(np.tensordot(weights, self.noise, axes=1))
+        own = np.tensordot(np.append(1.0, theta**2), self.noise, axes=1)
+        together = np.tensordot(np.append(1.0, -theta), self.shared, axes=1)
+        return np.asarray(own + np.diag(np.sum(together**2, axis=1)))
 
     def effects(self) -> FloatArray:
         """Return the estimates: (n,)."""
@@ -52,14 +55,16 @@ class TwoStages:
         With u = delta - Pi' theta, the least ``u' Cov(u)^-1 u`` over the effects of the others,
         each of which has its own error in Cov(u).
         """
-        others = np.arange(len(self.delta)) != k
-        own = self.noise[0] + value**2 * self.noise[1 + k]
         rest = self.delta - value * self.pi[k]
-        return least_distance(rest, self.pi[others].T, own, self.noise[1:][others])
+        return least_distance(
+            rest,
+            np.delete(self.pi, k, axis=0).T,
+            lambda others: self.spread(np.insert(others, k, value)),
+        )
 
 
 def least_distance(
-    observed: FloatArray, regressors: FloatArray, own: FloatArray, noise: FloatArray
+    observed: FloatArray, regressors: FloatArray, spread: Callable[[FloatArray], FloatArray]
 ) -> float:
     """Least ``u' Cov(u)^-1 u`` of ``u = observed - regressors theta``, all of them uncertain.
 
@@ -67,19 +72,19 @@ def least_distance(
     ----------
     observed, regressors
         (n,) and (n, n_regressors).
-    own, noise
-        Their covariances: (n, n), and (n_regressors, n, n).
+    spread
+        Returns Cov(u) at theta: (n, n).
     """
     theta = np.linalg.lstsq(regressors, observed, rcond=None)[0]
     for _ in range(1 + N_ROUNDS):
-        root = np.linalg.cholesky(own + np.tensordot(theta**2, noise, axes=1))
+        root = np.linalg.cholesky(spread(np.asarray(theta, dtype=np.float64)))
         left, right = np.linalg.solve(root, regressors), np.linalg.solve(root, observed)
         before, theta = theta, np.linalg.lstsq(left, right, rcond=None)[0]
     return float(np.sum((right - left @ before) ** 2))
 
 
 def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | None:
-    """Fit the regressions of a target and of its candidates.
+    """Fit the regressions of a target and of its candidates, and correct them as the engine does.
 
     None where one of them fails, or there are more than ``MOST_CANDIDATES``.
     """
@@ -99,11 +104,43 @@ def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | 
         if fit.status != FitStatus.OK:
             return None
         covariance = prepared.covariance(fit, model_share=model_share)
-        parts.append((fit.coefficients[:n], covariance[:n, :n]))
-    coefficients = np.array([coefficients for coefficients, _ in parts])
-    if n and np.linalg.matrix_rank(coefficients[1:]) < n:
+        found = fit.coefficients[:n], covariance[:n, :n]
+        parts.append(_corrected(genes.corrections, *found, gene, job.candidates))
+    effects, noise, shared = (np.array(each) for each in zip(*parts, strict=True))
+    if n and np.linalg.matrix_rank(effects[1:]) < n:
         return None
-    return TwoStages(coefficients[1:], coefficients[0], np.array([noise for _, noise in parts]))
+    return TwoStages(effects[1:], effects[0], noise, shared)
+
+
+def _corrected(
+    corrections: Corrections | None,
+    coefficients: FloatArray,
+    covariance: FloatArray,
+    gene: int,
+    nodes: IntArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return total effects on a gene over the network, their covariance, and what they share.
+
+    With T' the derivatives of T by pi, errors of pi_k move the effects of perturbation k on all
+    genes at once, by ``T'_kj sd(pi_k)``, and so do errors of its scores, by ``v_jp sd(s_kp)``;
+    errors of the loadings of gene j move all effects on it, by ``s_kp sd(v_jp)``. The rest is as in
+    ``argen.engine.grouped``.
+    """
+    if corrections is None:
+        return coefficients, covariance, np.zeros((len(nodes), 0))
+    effect, of_gene = coefficients[:, None].copy(), np.array([gene])
+    _, slope = corrections.correct(effect, nodes, of_gene)
+    by_share, own = corrections.derivatives(effect, nodes, of_gene)
+    scores, of_rate = corrections.scores[nodes], covariance * (slope * slope.T)
+    least = LEAST_VARIANCE * np.diagonal(of_rate)
+    more = np.maximum(np.diagonal(of_rate) + own[:, 0], least) - np.diagonal(of_rate)
+    noise = of_rate + np.diag(more)
+    if np.linalg.eigvalsh(noise)[0] < 0.0:  # more was taken off than the estimates have
+        noise = of_rate + np.diag(np.maximum(more, 0.0))
+    noise = noise + (scores * corrections.loading_variance[gene]) @ scores.T
+    of_share = by_share * np.sqrt(corrections.penetrance_variance[nodes])[:, None]
+    of_scores = corrections.loadings[gene] * np.sqrt(corrections.score_variance[nodes])
+    return effect[:, 0], noise, np.hstack([of_share, of_scores])
 
 
 def joint_stages(fits: JointFits, job: ParentJob) -> TwoStages | None:
@@ -119,7 +156,8 @@ def joint_stages(fits: JointFits, job: ParentJob) -> TwoStages | None:
         return None
     of_genes = np.arange(n + 1)
     noise = effects.covariances[of_genes, of_genes]
-    return TwoStages(effects.effect[:, :n].T, effects.effect[:, n], np.roll(noise, 1, axis=0))
+    noise, shared = np.roll(noise, 1, axis=0), np.zeros((n + 1, n, 0))
+    return TwoStages(effects.effect[:, :n].T, effects.effect[:, n], noise, shared)
 
 
 @dataclass(frozen=True, slots=True)

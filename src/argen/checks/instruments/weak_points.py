@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.checks.findings import Tables, WeakPoint, edge_rows, p_of
+from argen.checks.findings import Tables, WeakPoint, edge_rows
 from argen.checks.instruments.strength import WEAK_F
 from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
+from argen.pvalues import p_of
 
 # Fewer effective cells than that leave tests in which single cells decide; the null screens of
 # docs/trust.md begin with 60 cells.
@@ -27,7 +28,7 @@ def unseen_knockdowns(network: CausalNetwork, tables: Tables) -> list[WeakPoint]
         WeakPoint(
             row["source"], row["target"], row["p_adjusted"],
             f"starts from a perturbation that is not seen to change {row['source']} itself "
-            f"({row['percent_remaining']:.0f} % left, adjusted p = {row['p_adjusted']:.2g})",
+            f"({row['percent_remaining']:.0f} % left, adjusted {p_of(row['p_adjusted'])})",
             f"the same edge from guides that are seen to lower {row['source']}",
         )
         for row in _of_sources(network, tables)

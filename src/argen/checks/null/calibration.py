@@ -32,6 +32,7 @@ from argen.data import (
     only_cells,
     perturbations_of,
 )
+from argen.errors import counted
 from argen.network import Finding
 from argen.pvalues import adjust, inflation_needed, quantile_table
 from argen.steps import call_edges, order_genes, screen_descendants, search_parents
@@ -278,9 +279,9 @@ def calibration_findings(screens: list[NullScreens], config: InferenceConfig) ->
     return [
         Finding(
             _HOLDS,
-            f"P-VALUES ARE INFLATED: in null screens ({each.kind}; {len(each.p_values)} screens, "
-            f"{sum(map(len, each.p_values)):,} tests of {each.tests}) "
-            f"{' and '.join(each.inflated().values())}.",
+            f"P-VALUES ARE INFLATED: in null screens ({each.kind}; "
+            f"{counted(len(each.p_values), 'screen')}, {sum(map(len, each.p_values)):,} tests of "
+            f"{each.tests}) {' and '.join(each.inflated().values())}.",
             f"{_first_remedy(each.tests, config)} infer again with "
             f"inflation={inflation:g} (--inflation {inflation:g}), which divides the test "
             "statistics so that null screens hold.",

@@ -13,7 +13,7 @@ from argen.checks.null.calibration import (
     null_screens,
 )
 from argen.data import PerturbSeqData
-from argen.errors import InputError
+from argen.errors import InputError, counted
 from argen.network import CausalNetwork
 
 
@@ -46,11 +46,11 @@ def check_null_screens(
         )
     for row in table.to_dict("records"):
         found.measured.append(
-            f"null screens ({row['kind']}): {row['n_tests']:,} tests of {row['tests']}, median "
-            f"chi-square {row['inflation']:.3f} times what is expected, p < .05 in "
+            f"null screens ({row['kind']}): {counted(row['n_tests'], 'test')} of {row['tests']}, "
+            f"median chi-square {row['inflation']:.3f} times what is expected, p < .05 in "
             f"{100 * row['share_below_0.05']:.2f} %, p < .001 in "
             f"{100 * row['share_below_0.001']:.3f} %; a false "
             f"{'edge' if row['tests'] == DIRECT else 'descendant'} in "
-            f"{100 * row['screens_with_any']:.1f} % of {row['n_screens']} screens"
+            f"{100 * row['screens_with_any']:.1f} % of {counted(row['n_screens'], 'screen')}"
         )
     return found.all()

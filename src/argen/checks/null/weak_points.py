@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from argen.checks.findings import Tables, WeakPoint, p_of
+from argen.checks.findings import Tables, WeakPoint
 from argen.network import CausalNetwork
-from argen.pvalues import less_inflated
+from argen.pvalues import less_inflated, p_of
 
 
 def inflated_edges(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
