@@ -20,10 +20,10 @@ from argen.engine import (
     SharedEngine,
     UnevenGuides,
 )
-from argen.engine.corrections import LEAST_LEFT
 from argen.engine.saddlepoint import SaddlepointTest
 from argen.errors import FitStatus
 from argen.glm import compare_groups, fit_regressions, prepare_responses
+from argen.glm._corrections import LEAST_LEFT, mixed, of_guides, of_mean_guide
 from argen.pvalues import two_sided
 from argen.run import Checkpoint
 from argen.steps import causal_order
@@ -124,6 +124,14 @@ def data() -> argen.PerturbSeqData:
 # --- algebra
 
 
+def at_totals(given: Corrections, effect: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """Rates at total effects, and the slopes of these, pair by pair: (3, n_nodes, ...)."""
+    numbers, found = given.numbers(), np.empty((3, *effect.shape))
+    for k, j in np.ndindex(*effect.shape):
+        found[:, k, j] = mixed(numbers, k, effect[k, j], added[k, j])
+    return found
+
+
 @pytest.mark.parametrize("escaping", [False, True])
 def test_total_effects_from_rates_and_back(escaping, rng):
     given = made_up(escaping=escaping)
@@ -135,11 +143,7 @@ def test_total_effects_from_rates_and_back(escaping, rng):
     # No effect over the network is the offset, and the other way round.
     offset = given.offset(NODES, GENES)
     np.testing.assert_allclose(given.corrected(offset, NODES, GENES).effect, 0.0, atol=1e-13)
-    in_place = rate - offset
-    log_rate, slope = given.correct(in_place, NODES, GENES)
-    np.testing.assert_allclose(log_rate, rate, rtol=0, atol=1e-13)
-    np.testing.assert_allclose(in_place, effect, rtol=0, atol=1e-13)
-    np.testing.assert_array_equal(slope, given.corrected(in_place * 0 + rate, NODES, GENES).slope)
+    np.testing.assert_allclose(offset, np.log(1.0 - share + share * np.exp(added)), atol=1e-13)
     # Some nodes and genes are rows and columns of all.
     some, others = np.array([3, 0]), np.array([7, 2, 5])
     at = np.ix_(some, others)
@@ -173,7 +177,7 @@ def test_total_effects_of_uneven_guides_and_back(escaping, rng):
     rate = np.log((1.0 - share) + share * rate)
     found = given.corrected(rate, NODES, GENES)
     np.testing.assert_allclose(found.effect, effect, rtol=0, atol=1e-9)
-    log_rate, slope, by_share = given.mixed(effect, given.of_programs(NODES, GENES), NODES)
+    log_rate, slope, by_share = at_totals(given, effect, given.of_programs(NODES, GENES))
     np.testing.assert_allclose(log_rate, rate, atol=1e-12)
     np.testing.assert_allclose(slope, found.slope, rtol=1e-8)
     h = 1e-6
@@ -184,19 +188,21 @@ def test_total_effects_of_uneven_guides_and_back(escaping, rng):
     ]
     above, below = (other.corrected(rate, NODES, GENES).effect for other in moved)
     np.testing.assert_allclose(by_share, (above - below) / (2 * h), rtol=1e-5, atol=1e-8)
-    np.testing.assert_allclose(
-        given.offset(NODES, GENES),
-        given.mixed(np.zeros_like(effect), given.of_programs(NODES, GENES), NODES)[0],
-        atol=1e-12,
+    working = np.einsum(
+        "kg,kjg->kj",
+        given.guides.part,
+        np.exp(given.guides.strength[:, None, :] * given.of_programs(NODES, GENES)[..., None]),
     )
+    offset = np.log((1.0 - share) + share * working)
+    np.testing.assert_allclose(given.offset(NODES, GENES), offset, atol=1e-12)
 
 
 def test_missing_and_infinite_rates_of_uneven_guides_stay():
-    rates = np.array([[np.nan, -np.inf, np.inf, 0.0, -8.0]])
-    found, _ = made_up_guides().of_mean_guide(rates, np.array([0]))
-    np.testing.assert_array_equal(found[0, :4], rates[0, :4])
-    back, _ = made_up_guides().joined(found[:, 4:], np.array([0]))
-    np.testing.assert_allclose(back, -8.0)
+    given = replace(made_up(), guides=made_up_guides()).numbers()
+    for rate in (np.nan, -np.inf, np.inf, 0.0):
+        np.testing.assert_equal(of_mean_guide(given, 0, rate)[0], rate)
+    back, _ = of_guides(given, 0, of_mean_guide(given, 0, -8.0)[0])
+    assert back == pytest.approx(-8.0)
 
 
 def test_weighed_cells_are_worth_as_many_as_they_count_for():
@@ -223,11 +229,9 @@ def test_derivatives_are_those_of_finite_differences(rng):
     by_share = (moved(h, 0) - moved(-h, 0)) / (2 * h)
     np.testing.assert_allclose(found.slope, by_rate, rtol=1e-7)
     np.testing.assert_allclose(found.by_penetrance, by_share, rtol=1e-6, atol=1e-8)
-    again, own = given.derivatives(found.effect, NODES, GENES)
-    np.testing.assert_allclose(again, found.by_penetrance, rtol=1e-9, atol=1e-12)
-    assert not own.any()
-    log_rate, slope, by_share = given.mixed(found.effect, given.of_programs(NODES, GENES), NODES)
-    for left, right in ((log_rate, rate), (slope, found.slope), (by_share, again)):
+    assert not found.own.any()
+    parts = at_totals(given, found.effect, given.of_programs(NODES, GENES))
+    for left, right in zip(parts, (rate, found.slope, found.by_penetrance), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12)
 
 
@@ -238,7 +242,7 @@ def test_effects_that_are_hardly_identified_overflow_nothing():
         penetrance=np.array([1.0, 0.7, 0.7]), penetrance_variance=np.array([0.0, 0.01, 0.01]),
     )  # fmt: skip
     effect = np.array([[-900.0, 900.0, -2.0], [-900.0, 900.0, -np.inf], [1e200, -1e200, -1.0]])
-    log_rate, slope, by_share = given.mixed(effect, np.zeros((3, 3)), np.arange(3))
+    log_rate, slope, by_share = at_totals(given, effect, np.zeros((3, 3)))
     np.testing.assert_array_equal(log_rate[0], effect[0])
     np.testing.assert_allclose(slope[0], 1.0)
     np.testing.assert_array_equal(by_share[0], 0.0)

@@ -146,13 +146,10 @@ class GroupedGene:
     counts
         (n_cells,) in the sequence of the layout.
     gene
-        What is known of the gene from an earlier time.
+        What is known of the gene from an earlier time; filled unless it is ready.
     rates
         (n_groups,): rates of each group's cells, over those of the baseline, that are known and
         are no part of ``alpha_g``; 1 when None.
-    complete
-        False where ``counts`` are those of some groups alone, for which ``gene`` must be known:
-        then what cannot be fitted without those of others is OUT_OF_REACH.
     """
 
     def __init__(
@@ -162,13 +159,13 @@ class GroupedGene:
         gene: Gene | None = None,
         *,
         rates: FloatArray | None = None,
-        complete: bool = True,
     ) -> None:
         weighed = np.zeros(len(layout.start) - 1, dtype=bool)
         self.layout = layout
         rates = np.ones(len(weighed)) if rates is None else rates
-        self.cells = Cells(counts, np.empty(len(counts)), weighed, rates, complete)
-        self.gene: Gene = gene or _group_fits.prepare(layout, self.cells)
+        self.cells = Cells(counts, np.empty(len(counts)), weighed, rates, complete=True)
+        self.gene = gene or Gene.unknown(layout)
+        _group_fits.prepare(*self.parts)
 
     @property
     def parts(self) -> tuple[GroupLayout, Gene, Cells]:
