@@ -310,7 +310,7 @@ def _newton(layout, gene, cells, own, n_halved, with_series, remainder, gamma, l
     return NOT_CONVERGED
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def prepare(layout, gene, cells):
     """Sum the counts of a gene, find its reference, and weigh all cells, unless it is ready."""
     if gene.ready[0]:
@@ -339,7 +339,7 @@ def prepare(layout, gene, cells):
     gene.ready[0] = True
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def fit_groups(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts, is_half):
     """Fit one regression from the reference; see ``_newton``."""
     copy_to(gamma, gene.gamma)
@@ -354,7 +354,7 @@ def fit_groups(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts,
     return outcome
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_squares, base, lever,
              tilt, meat):  # fmt: skip
     """Sandwich covariance of ``alpha_g - alpha_0``, g in own, in parts.
@@ -460,3 +460,24 @@ def combined_variances(combinations, own_squares, base, lever, tilt, meat, out):
             for a in range(n_columns):
                 rest += levers[j, a] * (spread[j, a] - 2.0 * tilts[j, a])
             out[m, j] = own + base[m] * total * total + rest
+
+
+# The same for Python, for checks: wrappers take long to compile, and a fit needs none of these.
+@compiled()
+def prepare_gene(layout, gene, cells):
+    """See ``prepare``."""
+    prepare(layout, gene, cells)
+
+
+@compiled()
+def fit_gene(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts, is_half):
+    """See ``fit_groups``."""
+    return fit_groups(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts, is_half)
+
+
+@compiled()
+def sandwich_of_gene(layout, gene, cells, own, n_halved, gamma, model_shares, own_squares, base,
+                     lever, tilt, meat):  # fmt: skip
+    """See ``sandwich``."""
+    return sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_squares, base,
+                    lever, tilt, meat)  # fmt: skip

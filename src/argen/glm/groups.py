@@ -165,7 +165,7 @@ class GroupedGene:
         rates = np.ones(len(weighed)) if rates is None else rates
         self.cells = Cells(counts, np.empty(len(counts)), weighed, rates, complete=True)
         self.gene = gene or Gene.unknown(layout)
-        _group_fits.prepare(*self.parts)
+        _group_fits.prepare_gene(*self.parts)
 
     @property
     def parts(self) -> tuple[GroupLayout, Gene, Cells]:
@@ -180,7 +180,7 @@ class GroupedGene:
         """
         log_rates, own_counts = np.full(1 + len(own), np.nan), np.zeros(len(own))
         is_half, gamma = np.zeros(len(own), dtype=bool), np.zeros(len(self.gene.gamma))
-        outcome = _group_fits.fit_groups(
+        outcome = _group_fits.fit_gene(
             *self.parts, own, halved, gamma, log_rates, own_counts, is_half
         )  # fmt: skip
         return GroupFit(own, own_counts, is_half, log_rates, gamma, halved, STATUS[outcome])
@@ -193,7 +193,7 @@ class GroupedGene:
         n_own, n_columns = len(fit.own), len(fit.gamma)
         own, base, lever = np.zeros((1, n_own)), np.zeros(1), np.zeros((n_own, n_columns))
         tilt, meat = np.zeros((1, n_own, n_columns)), np.zeros((1, n_columns, n_columns))
-        _group_fits.sandwich(
+        _group_fits.sandwich_of_gene(
             *self.parts, fit.own, fit.halved, fit.gamma, np.array([model_share]), own, base, lever,
             tilt, meat,
         )  # fmt: skip
