@@ -20,10 +20,10 @@ from argen.engine import (
     SharedEngine,
     UnevenGuides,
 )
-from argen.engine.corrections import LEAST_LEFT
 from argen.engine.saddlepoint import SaddlepointTest
 from argen.errors import FitStatus
 from argen.glm import compare_groups, fit_regressions, prepare_responses
+from argen.glm._corrections import LEAST_LEFT, mixed, of_guides, of_mean_guide
 from argen.pvalues import two_sided
 from argen.run import Checkpoint
 from argen.steps import causal_order
@@ -124,6 +124,14 @@ def data() -> argen.PerturbSeqData:
 # --- algebra
 
 
+def at_totals(given: Corrections, effect: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """Rates at total effects, and the slopes of these, pair by pair: (3, n_nodes, ...)."""
+    numbers, found = given.numbers(), np.empty((3, *effect.shape))
+    for k, j in np.ndindex(*effect.shape):
+        found[:, k, j] = mixed(numbers, k, effect[k, j], added[k, j])
+    return found
+
+
 @pytest.mark.parametrize("escaping", [False, True])
 def test_total_effects_from_rates_and_back(escaping, rng):
     given = made_up(escaping=escaping)
@@ -135,11 +143,7 @@ def test_total_effects_from_rates_and_back(escaping, rng):
     # No effect over the network is the offset, and the other way round.
     offset = given.offset(NODES, GENES)
     np.testing.assert_allclose(given.corrected(offset, NODES, GENES).effect, 0.0, atol=1e-13)
-    in_place = rate - offset
-    log_rate, slope = given.correct(in_place, NODES, GENES)
-    np.testing.assert_allclose(log_rate, rate, rtol=0, atol=1e-13)
-    np.testing.assert_allclose(in_place, effect, rtol=0, atol=1e-13)
-    np.testing.assert_array_equal(slope, given.corrected(in_place * 0 + rate, NODES, GENES).slope)
+    np.testing.assert_allclose(offset, np.log(1.0 - share + share * np.exp(added)), atol=1e-13)
     # Some nodes and genes are rows and columns of all.
     some, others = np.array([3, 0]), np.array([7, 2, 5])
     at = np.ix_(some, others)
@@ -173,7 +177,7 @@ def test_total_effects_of_uneven_guides_and_back(escaping, rng):
     rate = np.log((1.0 - share) + share * rate)
     found = given.corrected(rate, NODES, GENES)
     np.testing.assert_allclose(found.effect, effect, rtol=0, atol=1e-9)
-    log_rate, slope, by_share = given.mixed(effect, given.of_programs(NODES, GENES), NODES)
+    log_rate, slope, by_share = at_totals(given, effect, given.of_programs(NODES, GENES))
     np.testing.assert_allclose(log_rate, rate, atol=1e-12)
     np.testing.assert_allclose(slope, found.slope, rtol=1e-8)
     h = 1e-6
@@ -184,19 +188,21 @@ def test_total_effects_of_uneven_guides_and_back(escaping, rng):
     ]
     above, below = (other.corrected(rate, NODES, GENES).effect for other in moved)
     np.testing.assert_allclose(by_share, (above - below) / (2 * h), rtol=1e-5, atol=1e-8)
-    np.testing.assert_allclose(
-        given.offset(NODES, GENES),
-        given.mixed(np.zeros_like(effect), given.of_programs(NODES, GENES), NODES)[0],
-        atol=1e-12,
+    working = np.einsum(
+        "kg,kjg->kj",
+        given.guides.part,
+        np.exp(given.guides.strength[:, None, :] * given.of_programs(NODES, GENES)[..., None]),
     )
+    offset = np.log((1.0 - share) + share * working)
+    np.testing.assert_allclose(given.offset(NODES, GENES), offset, atol=1e-12)
 
 
 def test_missing_and_infinite_rates_of_uneven_guides_stay():
-    rates = np.array([[np.nan, -np.inf, np.inf, 0.0, -8.0]])
-    found, _ = made_up_guides().of_mean_guide(rates, np.array([0]))
-    np.testing.assert_array_equal(found[0, :4], rates[0, :4])
-    back, _ = made_up_guides().joined(found[:, 4:], np.array([0]))
-    np.testing.assert_allclose(back, -8.0)
+    given = replace(made_up(), guides=made_up_guides()).numbers()
+    for rate in (np.nan, -np.inf, np.inf, 0.0):
+        np.testing.assert_equal(of_mean_guide(given, 0, rate)[0], rate)
+    back, _ = of_guides(given, 0, of_mean_guide(given, 0, -8.0)[0])
+    assert back == pytest.approx(-8.0)
 
 
 def test_weighed_cells_are_worth_as_many_as_they_count_for():
@@ -223,11 +229,9 @@ def test_derivatives_are_those_of_finite_differences(rng):
     by_share = (moved(h, 0) - moved(-h, 0)) / (2 * h)
     np.testing.assert_allclose(found.slope, by_rate, rtol=1e-7)
     np.testing.assert_allclose(found.by_penetrance, by_share, rtol=1e-6, atol=1e-8)
-    again, own = given.derivatives(found.effect, NODES, GENES)
-    np.testing.assert_allclose(again, found.by_penetrance, rtol=1e-9, atol=1e-12)
-    assert not own.any()
-    log_rate, slope, by_share = given.mixed(found.effect, given.of_programs(NODES, GENES), NODES)
-    for left, right in ((log_rate, rate), (slope, found.slope), (by_share, again)):
+    assert not found.own.any()
+    parts = at_totals(given, found.effect, given.of_programs(NODES, GENES))
+    for left, right in zip(parts, (rate, found.slope, found.by_penetrance), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12)
 
 
@@ -238,7 +242,7 @@ def test_effects_that_are_hardly_identified_overflow_nothing():
         penetrance=np.array([1.0, 0.7, 0.7]), penetrance_variance=np.array([0.0, 0.01, 0.01]),
     )  # fmt: skip
     effect = np.array([[-900.0, 900.0, -2.0], [-900.0, 900.0, -np.inf], [1e200, -1e200, -1.0]])
-    log_rate, slope, by_share = given.mixed(effect, np.zeros((3, 3)), np.arange(3))
+    log_rate, slope, by_share = at_totals(given, effect, np.zeros((3, 3)))
     np.testing.assert_array_equal(log_rate[0], effect[0])
     np.testing.assert_allclose(slope[0], 1.0)
     np.testing.assert_array_equal(by_share[0], 0.0)
@@ -511,7 +515,7 @@ JOBS = [
 class SlowTwin:
     """Two stages for one target on dense designs, each gene with offsets of its own."""
 
-    def __init__(self, data: argen.PerturbSeqData, given: Corrections, job: ParentJob) -> None:
+    def __init__(self, data, given: Corrections, job: ParentJob, model_share: float = 0.0) -> None:
         self.nodes, self.genes = job.candidates, np.append(job.candidates, job.target)
         self.given = given.weighed()
         own = data.own_perturbation(job.target)
@@ -530,7 +534,8 @@ class SlowTwin:
                 exposure = exposure + np.log(given.guides.weight_of_cell)
             responses = prepare_responses(counts, offset=exposure, factors=factors, groups=groups)
             design = np.column_stack([covariates, extra, groups])
-            fit, n = fit_regressions(responses, design, exposure), len(self.nodes)
+            fit = fit_regressions(responses, design, exposure, model_share=model_share)
+            n = len(self.nodes)
             rates.append(fit.coefficients[0, -n:] + offset[self.nodes])
             noise.append(fit.covariance[0, -n:, -n:])
         # (n_candidates, n_genes), and for each gene a covariance over the perturbations.
@@ -579,6 +584,42 @@ class SlowTwin:
                 found += (slope / (2 * h)) ** 2 * variances[at]
         return found
 
+    def deviates(self) -> np.ndarray:
+        """Of effects as if each were none, candidate by candidate and term by term."""
+        given, n = self.given, len(self.nodes)
+        found = given.corrected(self.rates, self.nodes, self.genes)
+        totals, delta, theta = found.effect[:, :n], found.effect[:, n], self.theta()
+        inverse, added = np.linalg.inv(totals), given.of_programs(self.nodes, self.genes)[:, n]
+        share, by_chance = given.penetrance_variance, given.realised_variance
+        left = given.loadings[self.genes[n]] - theta @ given.loadings[self.genes[:n]]
+        along = (inverse @ given.scores[self.nodes]) ** 2
+        effect, own, of_proxies = theta.copy(), np.zeros(n), np.zeros((n, n))
+        for j in range(n):
+            for m in range(n):
+                weight = inverse[j] * found.slope[:, m]
+                by_regression = weight @ self.noise[m] @ weight
+                more = sum(inverse[j, k] ** 2 * found.own[k, m] for k in range(n))
+                of_proxies[j, m] = max(by_regression + more, 0.1 * by_regression)
+                of_proxies[j, m] += along[j] @ given.loading_variance[self.genes[m]]
+            if given.mixes:
+                effect[j] = 0.0
+                for k, node in enumerate(self.nodes):
+                    without = delta[k] - theta[j] * totals[k, j]
+                    rate, slope, by_share = mixed(given.numbers(), node, without, added[k])
+                    effect[j] += inverse[j, k] * slope * (self.rates[k, n] - rate)
+                    others = [m for m in range(n) if m != j]
+                    unsure = by_share - found.by_penetrance[k, others] @ theta[others]
+                    of_rate = slope**2 * self.noise[n][k, k]
+                    variance = max(of_rate - by_share**2 * by_chance[node], 0.1 * of_rate)
+                    own[j] += inverse[j, k] ** 2 * (variance + unsure**2 * share[node])
+            else:
+                own[j] = inverse[j] @ self.noise[n] @ inverse[j]
+            of_scores = given.score_variance[self.nodes] @ left**2
+            own[j] += inverse[j] ** 2 @ of_scores
+            own[j] += along[j] @ given.loading_variance[self.genes[n]]
+        squares = theta**4 / (theta**2 + own + of_proxies @ theta**2)
+        return effect / np.sqrt(own + of_proxies @ squares - np.diagonal(of_proxies) * squares)
+
     def by_totals(self, totals: np.ndarray, h: float = 1e-6) -> np.ndarray:
         """Derivatives by all total effects: (n_candidates, n_genes, n_candidates)."""
         found = np.empty((*totals.shape, len(self.nodes)))
@@ -608,6 +649,11 @@ def test_parent_search_and_regressions_with_offsets(kind, data):
     np.testing.assert_allclose(found.effects.std_error**2, variance, rtol=1e-5)
     _, log10_p = two_sided(effect / np.sqrt(variance))
     np.testing.assert_allclose(found.effects.log10_p, log10_p, rtol=1e-4, atol=1e-6)
+    under_null = replace(WALD, parent_test="null-variance")
+    of_null = SharedEngine().parents(data, under_null, given).direct_effects(JOBS).effects
+    twins = [SlowTwin(data, given, job, under_null.model_shares[-1]) for job in JOBS]
+    _, log10_p = two_sided(np.concatenate([twin.deviates() for twin in twins]))
+    np.testing.assert_allclose(of_null.log10_p, log10_p, rtol=1e-4, atol=1e-6)
     # What is taken out matters: by more than half an error somewhere.
     plain = SharedEngine().parents(data, WALD).direct_effects(JOBS).effects
     assert np.max(np.abs(plain.effect - effect) / np.sqrt(variance)) > 0.5

@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 
 import argen
-from argen.engine.parent_test import effects_with_tests, null_variances
+from argen.engine import Effects
 from argen.errors import FitStatus
+from argen.glm import errors_and_deviates
+from argen.glm._direct_effects import null_variances
+
+
+def effects_with_tests(effect, own, of_proxies, *, test, status):
+    """Effects of one target, from the parts of their variances for each share of the model."""
+    found = np.empty((2, len(effect)))
+    errors_and_deviates(effect, own, of_proxies, effect, own[-1], *found)
+    return Effects.tested(effect, found, test, status)
 
 
 @pytest.fixture
@@ -16,7 +25,9 @@ def parts(rng):
 
 def test_null_variances_are_those_of_the_formula(parts):
     effect, own, of_proxies = parts
-    for k, found in enumerate(null_variances(*parts)):
+    variances = np.empty(4)
+    null_variances(*parts, variances)
+    for k, found in enumerate(variances):
         expected = own[k]
         for j in range(len(effect)):
             error = own[j] + sum(of_proxies[j, i] * effect[i] ** 2 for i in range(len(effect)))
@@ -27,7 +38,8 @@ def test_null_variances_are_those_of_the_formula(parts):
 
 def test_a_single_candidate_takes_nothing_from_its_own_proxy():
     """So its p-value is that of the perturbation's effect on the target."""
-    found = null_variances(np.array([2.0]), np.array([0.04]), np.array([[10.0]]))
+    found = np.empty(1)
+    null_variances(np.array([2.0]), np.array([0.04]), np.array([[10.0]]), found)
     assert found == pytest.approx(0.04)
 
 

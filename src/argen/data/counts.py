@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,9 @@ class Tile:
         cell, count = np.empty(start[-1], np.uint16), np.empty(start[-1], counts)
         written, first_cell = start[:-1].copy(), 0
         for tile in tiles:
-            _put(tile.start, tile.cell[:], tile.count[:].astype(counts, copy=False),
-                 np.uint16(first_cell), written, cell, count)  # fmt: skip
+            places = np.arange(first_cell, first_cell + tile.n_cells, dtype=np.uint16)
+            counts_of_tile = tile.count[:].astype(counts, copy=False)
+            _list(tile.start, tile.cell[:], counts_of_tile, places, written, cell, count)
             first_cell += tile.n_cells
         return cls(first_cell, start, cell, count)
 
@@ -77,9 +79,10 @@ class Tile:
 
     def genes(self, genes: IntArray) -> Tile:
         """Take some genes into memory; neighbours are read together."""
-        runs = np.split(genes, np.flatnonzero(np.diff(genes) != 1) + 1) if len(genes) else []
-        parts = [self.entries(int(run[0]), int(run[-1]) + 1) for run in runs]
-        lengths = np.diff(self.start)[genes]
+        cuts = [0, *(1 + np.flatnonzero(genes[1:] - genes[:-1] != 1)).tolist(), len(genes)]
+        runs = [(int(genes[a]), int(genes[b - 1]) + 1) for a, b in pairwise(cuts) if b > a]
+        parts = [self.entries(first, last) for first, last in runs]
+        lengths = self.start[genes + 1] - self.start[genes]
         return Tile(
             n_cells=self.n_cells,
             start=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
@@ -243,6 +246,19 @@ class GeneCounts:
             places = place[first_cell : first_cell + tile.n_cells]
             _scatter(cell, count, places, first_cell == 0, out)
 
+    def entries(self, place: IntArray) -> tuple[IntArray, UnsignedArray, UnsignedArray]:
+        """Return the counts that are not 0, gene after gene, those of cell i with ``place[i]``.
+
+        That is where those of each gene begin, (n_genes + 1,), their places, and the counts.
+        """
+        start = sum((tile.start for tile in self.tiles), np.zeros(self.n_genes + 1, np.int64))
+        places, counts = np.empty((2, start[-1]), np.uint32)
+        written = start[:-1].copy()
+        for first_cell, tile in self._placed_tiles():
+            of_tile = place[first_cell : first_cell + tile.n_cells]
+            _list(tile.start, tile.cell[:], tile.count[:], of_tile, written, places, counts)
+        return start, places, counts
+
     def totals(self, cells: BoolArray | None = None) -> FloatArray:
         """Sum of the counts of each gene, over all cells or some of them: (n_genes,)."""
         totals = np.zeros(self.n_genes)
@@ -260,20 +276,9 @@ class GeneCounts:
     def to_csc(self) -> sparse.csc_array:
         """All counts in memory: (n_cells, n_genes), int64, sorted."""
         block = self.block(np.arange(self.n_genes))
-        lengths = np.array([np.diff(tile.start) for tile in block.tiles], dtype=np.int64)
-        lengths = lengths.reshape(len(self.tiles), self.n_genes)
-        start = np.concatenate([[0], np.cumsum(lengths.sum(axis=0))])
-        indices = np.empty(start[-1], dtype=np.int64)
-        data = np.empty(start[-1], dtype=np.int64)
-        written = start[:-1].copy()
-        for first_cell, tile in block._placed_tiles():
-            for gene in range(self.n_genes):
-                cell, count = tile.entries(gene, gene + 1)
-                part = slice(written[gene], written[gene] + len(cell))
-                indices[part], data[part] = cell, count
-                indices[part] += first_cell
-                written[gene] += len(cell)
-        return sparse.csc_array((data, indices, start), shape=self.shape)
+        start, cells, counts = block.entries(np.arange(self.n_cells))
+        parts = counts.astype(np.int64), cells.astype(np.int64), start
+        return sparse.csc_array(parts, shape=self.shape)
 
     def _placed_tiles(self) -> Iterator[tuple[int, Tile]]:
         """Tiles with the number of their first cell."""
@@ -327,20 +332,20 @@ def _by_gene(
 
 
 @compiled()
-def _put(
+def _list(
     start: IntArray,
     cell: UnsignedArray,
     count: UnsignedArray,
-    first_cell: np.uint16,
+    place: IntArray,
     written: IntArray,
-    out_cell: UnsignedArray,
+    out_place: UnsignedArray,
     out_count: UnsignedArray,
 ) -> None:
-    """Write the entries of a tile behind those that each gene has already."""
+    """Write the entries of a tile, by place, behind those that each gene has already."""
     for gene in range(written.shape[0]):
         at = written[gene]
         for i in range(start[gene], start[gene + 1]):
-            out_cell[at] = cell[i] + first_cell
+            out_place[at] = place[cell[i]]
             out_count[at] = count[i]
             at += 1
         written[gene] = at

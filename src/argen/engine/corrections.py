@@ -32,17 +32,7 @@ from typing import NamedTuple
 import numpy as np
 
 from argen.arrays import FloatArray, IntArray, ShortIntArray
-
-# Least share of the rate of the controls that perturbed cells can be left with: below it nobody
-# could tell from counts how much is left.
-LEAST_LEFT = 0.01
-# Beyond such a total effect, which direct effects that are hardly identified can lead to, numbers
-# would overflow.
-MOST_TOTAL = 30.0
-# Steps of Newton's method that lead from rates to effects of uneven guides.
-MOST_STEPS, SURE_OF_EFFECT = 40, 1e-12
-# Errors of corrections can go with those of regressions, and leave at least such a part of these.
-LEAST_VARIANCE = 0.1
+from argen.glm import LEAST_VARIANCE, GroupCorrections, fill_offsets, fill_totals
 
 
 class Corrected(NamedTuple):
@@ -83,35 +73,6 @@ class UnevenGuides:
         """Return the same with the parts that guides have of weighed cells."""
         part = self.part * self.strength
         return replace(self, part=part / part.sum(axis=1, keepdims=True))
-
-    def joined(self, effect: FloatArray, nodes: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return the log rates of working cells of all guides, and their slopes by effects."""
-        shape = (len(nodes),) + (1,) * (effect.ndim - 1)
-        effect = np.clip(effect, -MOST_TOTAL, MOST_TOTAL)
-        rate, slope = np.zeros((2, *effect.shape))
-        for part, strength in zip(self.part[nodes].T, self.strength[nodes].T, strict=True):
-            own = part.reshape(shape) * np.exp(strength.reshape(shape) * effect)
-            rate += own
-            slope += strength.reshape(shape) * own
-        return np.log(rate), slope / rate
-
-    def of_mean_guide(self, log_rate: FloatArray, nodes: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return the effects of a guide of strength 1, and their slopes by log rates.
-
-        ``joined`` is convex and increases, so that Newton's steps come from above after the first.
-        Each effect ends by itself, whatever others are there.
-        """
-        known = np.isfinite(log_rate)
-        wanted = np.where(known, np.clip(log_rate, -MOST_TOTAL, MOST_TOTAL), 0.0)
-        effect, moves = wanted, np.ones(wanted.shape, dtype=bool)
-        for _ in range(MOST_STEPS):
-            found, slope = self.joined(effect, nodes)
-            after = np.clip(effect - (found - wanted) / slope, -MOST_TOTAL, MOST_TOTAL)
-            before, effect = effect, np.where(moves, after, effect)
-            moves &= np.abs(effect - before) >= SURE_OF_EFFECT
-            if not moves.any():
-                break
-        return np.where(known, effect, log_rate), 1.0 / self.joined(effect, nodes)[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,31 +135,38 @@ class Corrections:
         """Return what holds where the cells of uneven guides are weighed."""
         return self if self.guides is None else replace(self, guides=self.guides.weighed())
 
-    def _joined(self, effect: FloatArray, nodes: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return log rates of working cells, and their slopes by total effects with programs."""
-        if self.guides is None:
-            return effect, np.ones_like(effect)
-        return self.guides.joined(effect, nodes)
+    def numbers(self) -> GroupCorrections:
+        """Return what compiled loops take."""
+        low = self.lowered or LoweredRates(np.empty((0, 0), np.int32), *np.empty((3, 0)))
+        none = np.empty((len(self.penetrance), 0))
+        guides = self.guides or UnevenGuides(none, none, np.empty(0))
+        numbers = (
+            self.penetrance, self.penetrance_variance, self.realised_variance,
+            self.scores, self.score_variance, self.loadings, self.loading_variance,
+            low.log_left, low.variance, low.by_penetrance, guides.strength, guides.part,
+        )  # fmt: skip
+        place = np.ascontiguousarray(low.place, dtype=np.int32)
+        return GroupCorrections(place, *map(np.ascontiguousarray, numbers))
 
     def of_programs(self, nodes: IntArray, genes: IntArray) -> FloatArray:
         """Return what programs add to log means of perturbed cells, s'v: (n_nodes, n_genes)."""
         return np.asarray(self.scores[nodes] @ self.loadings[genes].T)
 
+    def _offsets(self, nodes: IntArray, genes: IntArray) -> FloatArray:
+        """Return o, and its derivatives by s'v and by pi: (3, n_nodes, n_genes)."""
+        found = np.empty((3, len(nodes), len(genes)))
+        fill_offsets(self.numbers(), nodes, genes, found)
+        return found
+
     def offset(self, nodes: IntArray, genes: IntArray) -> FloatArray:
         """Return what R is without an effect over the network, o: (n_nodes, n_genes)."""
-        share = self.penetrance[nodes][:, None]
-        added, _ = self._joined(self.of_programs(nodes, genes), nodes)
-        return np.asarray(np.where(share < 1.0, np.log1p(share * np.expm1(added)), added))
+        return np.asarray(self._offsets(nodes, genes)[0])
 
     def offset_variance(self, nodes: IntArray, genes: IntArray) -> FloatArray:
         """Variance of o: (n_nodes, n_genes)."""
-        share = self.penetrance[nodes][:, None]
-        added, slope = self._joined(self.of_programs(nodes, genes), nodes)
-        working = np.exp(added)
-        rate = 1.0 - share + share * working
-        of_programs = (share * working * slope / rate) ** 2 * self.program_variance(nodes, genes)
-        of_share = ((working - 1.0) / rate) ** 2 * self.penetrance_variance[nodes][:, None]
-        return np.asarray(of_programs + of_share)
+        _, by_programs, by_share = self._offsets(nodes, genes)
+        of_share = by_share**2 * self.penetrance_variance[nodes][:, None]
+        return np.asarray(by_programs**2 * self.program_variance(nodes, genes) + of_share)
 
     def program_variance(self, nodes: IntArray, genes: IntArray) -> FloatArray:
         """Variance of s'v: (n_nodes, n_genes)."""
@@ -209,61 +177,9 @@ class Corrections:
 
     def corrected(self, log_rate: FloatArray, nodes: IntArray, genes: IntArray) -> Corrected:
         """Take T from R: (n_nodes, n_genes) each."""
-        effect, slope = self._total(log_rate, nodes, genes)
-        return Corrected(effect, slope, *self.derivatives(effect, nodes, genes))
-
-    def _total(
-        self, log_rate: FloatArray, nodes: IntArray, genes: IntArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return T and ``dT / dR``: (n_nodes, n_genes) each."""
-        share, added = self.penetrance[nodes][:, None], self.of_programs(nodes, genes)
-        with np.errstate(over="ignore"):
-            working = np.maximum(np.exp(log_rate) - (1.0 - share), LEAST_LEFT * share)
-        mixed = share < 1.0
-        left = np.where(mixed, np.log(working / share), log_rate)
-        slope = np.where(mixed, 1.0 + (1.0 - share) / working, 1.0)
-        if self.guides is not None:
-            left, by_left = self.guides.of_mean_guide(left, nodes)
-            slope = slope * by_left
-        is_low = np.zeros(left.shape, dtype=bool)
-        if self.lowered is not None:
-            place = self.lowered.place[np.ix_(nodes, genes)]
-            is_low = place >= 0
-            left = np.where(is_low, self.lowered.log_left[place], left)
-        return left - added, np.where(is_low, 0.0, slope)
-
-    def correct(
-        self, coefficients: FloatArray, nodes: IntArray, genes: IntArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Turn R - o into T, in place; returns R and ``dT / dR``: (n_nodes, n_genes) each."""
-        log_rate = coefficients + self.offset(nodes, genes)
-        coefficients[:], slope = self._total(log_rate, nodes, genes)
-        return log_rate, slope
-
-    def mixed(
-        self, effect: FloatArray, added: FloatArray, nodes: IntArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return R, ``dT / dR`` and ``dT / d pi`` at T, where programs add s'v: (n_nodes, ...)."""
-        share = self.penetrance[nodes].reshape((len(nodes),) + (1,) * (effect.ndim - 1))
-        total, slope = self._joined(effect + added, nodes)
-        left = np.exp(np.clip(total, -MOST_TOTAL, MOST_TOTAL))
-        rate = 1.0 - share + share * left
-        by_share = np.where(share < 1.0, (1.0 / left - 1.0) / (share * slope), 0.0)
-        log_rate = np.where(share < 1.0, np.log(rate), total)
-        return log_rate, rate / (share * left * slope), by_share
-
-    def derivatives(
-        self, effect: FloatArray, nodes: IntArray, genes: IntArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return ``by_penetrance`` and ``own`` of T: (n_nodes, n_genes) each."""
-        _, _, by_share = self.mixed(effect, self.of_programs(nodes, genes), nodes)
-        own = np.zeros(effect.shape)
-        if self.lowered is not None:
-            place = self.lowered.place[np.ix_(nodes, genes)]
-            by_share = np.where(place >= 0, self.lowered.by_penetrance[place], by_share)
-            own = np.where(place >= 0, self.lowered.variance[place], own)
-        own -= by_share**2 * self.realised_variance[nodes][:, None]
-        return by_share, own
+        found = np.empty((4, len(nodes), len(genes)))
+        fill_totals(self.numbers(), nodes, genes, np.ascontiguousarray(log_rate), found)
+        return Corrected(*found)
 
     def variance(
         self, corrected: Corrected, variance: FloatArray, nodes: IntArray, genes: IntArray

@@ -14,13 +14,13 @@ from argen.data import PerturbSeqData
 from argen.engine.corrections import Corrections
 from argen.engine.counts import OnCounts
 from argen.engine.joint import JointScreener, joint_applies
-from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, ParentTester, Screener
 from argen.engine.saddlepoint import SaddlepointTest, saddlepoint_applies, with_deviates
 from argen.errors import FitStatus, InputError
 from argen.glm import (
     TwoStageDesign,
     cautious_share,
+    errors_and_deviates,
     fit_regressions,
     fit_two_stage,
     pearson_dispersion,
@@ -235,13 +235,13 @@ class ExactParentTester(OnCounts):
             family=self.config.family,
         )
         fits = [stages(model_share=share) for share in self.config.model_shares]
-        return effects_with_tests(
-            fits[0].effect,
-            np.array([fit.own_variances for fit in fits]),
+        effect, own = fits[0].effect, np.array([fit.own_variances for fit in fits])
+        of_proxies, errors = (
             np.array([fit.proxy_variances for fit in fits]),
-            test=self.config.test_of_parents,
-            status=fits[0].status,
+            np.empty((2, len(own.T))),
         )
+        errors_and_deviates(effect, own, of_proxies, effect, own[-1], *errors)
+        return Effects.tested(effect, errors, self.config.test_of_parents, fits[0].status)
 
 
 def require_controls(data: PerturbSeqData) -> None:

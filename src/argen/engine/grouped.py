@@ -13,12 +13,12 @@ rows w_j, and ``variances`` [j, k] is w_j' V_k w_j, for each of the sandwiches i
 
 With corrections (see ``argen.engine.corrections``) every group has an offset, Pi and delta are
 total effects over the network, and their sandwiches those of the regressions times the squares of
-``slopes``; to these comes what the corrections are unsure about.
+their slopes; to these comes what the corrections are unsure about. Everything that is done for each
+gene and for each target is compiled: see ``argen.glm._group_blocks`` and ``_direct_effects``.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,9 +29,8 @@ from scipy.linalg import lapack
 from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
-from argen.engine.corrections import LEAST_VARIANCE, Corrections
+from argen.engine.corrections import Corrections
 from argen.engine.exact import ExactParentTester
-from argen.engine.parent_test import effects_with_tests
 from argen.engine.protocol import Effects, Fitted, ParentJob, sum_of_fits
 from argen.engine.threads import in_threads
 from argen.errors import FitStatus
@@ -39,17 +38,23 @@ from argen.glm import (
     FITTED_GROUPS,
     BlockOfFits,
     Gene,
+    GroupCorrections,
     GroupedGene,
     GroupFit,
-    fit_block,
+    Turn,
+    combine,
+    fill_offsets,
+    fit_genes,
     group_layout,
-    vary_block,
+    prepare_genes,
+    vary_genes,
 )
 
 # Where Pi has a smaller reciprocal condition number, dense fits find out what is collinear.
 SMALLEST_CONDITION = 1e-10
-# Neighbouring genes that a thread takes together, since their counts are read together.
-GENES_OF_A_TURN = 8
+# Neighbouring genes, or targets, that a thread takes together: their counts are read together, and
+# compiled loops, which hold no lock, are called once for all of them.
+OF_A_TURN = 8
 # Pairs of candidates of a piece that is sent elsewhere. For each, the counts of one gene in the
 # cells of one perturbation are sent, five bytes for each that is not 0, or a few more.
 PAIRS_OF_A_PIECE = 500_000
@@ -65,11 +70,13 @@ class Genes:
     def __init__(self, data: PerturbSeqData, corrections: Corrections | None = None) -> None:
         self.data = data
         self.n_nodes = data.n_nodes
-        self.corrections = None if corrections is None else corrections.weighed()
+        self.corrected = corrections is not None
+        corrections = (corrections or Corrections.none(data.n_nodes, data.n_genes)).weighed()
+        self.given, self.mixes = corrections.numbers(), corrections.mixes
         block, offset = data.regressors, data.offset
         group = np.where(data.controls, data.n_nodes, data.node_of_cell)
-        self.weights: FloatArray | None = None
-        if corrections is not None and corrections.guides is not None:
+        self.weights = np.empty(0)
+        if corrections.guides is not None:
             self.weights = corrections.guides.weight_of_cell
             offset = offset + np.log(self.weights)
         self.layout, cells = group_layout(
@@ -77,30 +84,33 @@ class Genes:
         )
         self.place = np.empty(len(cells), dtype=np.int64)
         self.place[cells] = np.arange(len(cells))
-        if self.weights is not None:
+        if len(self.weights):
             self.weights = self.weights[cells]
-        self.known: dict[int, Gene] = {}
+        self.known = Gene.unknown(self.layout, data.n_genes)  # kept for the next time
+
+    def turn(self, genes: IntArray) -> Turn:
+        """Lay out the counts of some genes."""
+        start, place, count = self.data.counts.block(genes).entries(self.place)
+        rates = self.rates(genes)
+        return Turn(genes, start[:-1], start[1:], place, count, rates, self.weights, complete=True)
+
+    def rates(self, genes: IntArray) -> FloatArray:
+        """Return rates of groups over controls, without a network: (n_genes, n_groups)."""
+        offsets = np.empty((3, self.n_nodes, len(genes)))
+        fill_offsets(self.given, np.arange(self.n_nodes), genes, offsets)
+        rates = np.ones((len(genes), self.n_nodes + 1))
+        rates[:, :-1] = np.exp(offsets[0]).T
+        return rates
 
     def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:
-        """Prepare some genes, one after another; what is costly in it is kept for the next time."""
-        block = self.data.counts.block(genes)
-        for row, gene in enumerate(genes.tolist()):
+        """Prepare some genes, one after another."""
+        for gene in genes.tolist():
             counts = np.empty(len(self.place))
-            block.scatter(row, self.place, counts)
-            if self.weights is not None:
+            self.data.counts.scatter(gene, self.place, counts)
+            if len(self.weights):
                 counts *= self.weights
-            prepared = GroupedGene(
-                self.layout, counts, self.known.get(gene), rates=self.rates(gene)
-            )
-            self.known[gene] = prepared.gene
-            yield prepared
-
-    def rates(self, gene: int) -> FloatArray | None:
-        """Return rates of a gene in each group, over the controls', without a network."""
-        if self.corrections is None:
-            return None
-        offset = self.corrections.offset(np.arange(self.n_nodes), np.array([gene]))[:, 0]
-        return np.asarray(np.exp(np.append(offset, 0.0)))
+            known = Gene(*(part[gene] for part in self.known))
+            yield GroupedGene(self.layout, counts, known, rates=self.rates(np.array([gene]))[0])
 
     def fit_target(self, gene: GroupedGene, job: ParentJob) -> GroupFit:
         """Regress a target on the perturbations of its candidates and, if any, on its own."""
@@ -112,27 +122,29 @@ class Genes:
 class PackedGenes:
     """What jobs need of their genes: sums over all cells, and the counts in groups of theirs."""
 
-    known: dict[int, Gene]
-    place: dict[int, UnsignedArray]  # of the counts that are not 0, in the sequence of the layout
-    count: dict[int, UnsignedArray | FloatArray]  # whole where cells are not weighed
+    genes: IntArray  # (n_genes,), increasing
+    known: Gene
+    start: IntArray  # (n_genes + 1,): counts of gene i are start[i]:start[i + 1]
+    place: UnsignedArray  # of the counts that are not 0, in the sequence of the layout
+    count: UnsignedArray
     complete: bool  # the counts of all cells are there
 
 
 class GenesElsewhere(Genes):
     """Genes that were packed, where the screen is not."""
 
-    def __init__(self, genes: Genes, packed: PackedGenes) -> None:
-        self.layout, self.n_nodes, self.packed = genes.layout, genes.n_nodes, packed
-        self.corrections, self.weights = genes.corrections, genes.weights
+    def __init__(self, genes: Genes, packed: PackedGenes | None = None) -> None:
+        self.layout, self.n_nodes, self.weights = genes.layout, genes.n_nodes, genes.weights
+        self.corrected, self.given, self.mixes = genes.corrected, genes.given, genes.mixes
+        if packed is not None:
+            self.packed, self.known = packed, packed.known
+            self.count = packed.count.astype(np.uint32)
 
-    def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:
-        """Prepare some genes, one after another."""
-        packed = self.packed
-        for gene in genes.tolist():
-            counts = np.zeros(len(self.layout.size))
-            counts[packed.place[gene]] = packed.count[gene]
-            known, rates = packed.known[gene], self.rates(gene)
-            yield GroupedGene(self.layout, counts, known, rates=rates, complete=packed.complete)
+    def turn(self, genes: IntArray) -> Turn:
+        """Lay out the counts of some genes."""
+        row, packed = np.searchsorted(self.packed.genes, genes), self.packed
+        parts = row, packed.start[row], packed.start[row + 1], packed.place, self.count
+        return Turn(*parts, self.rates(genes), self.weights, packed.complete)
 
 
 class GroupedTester:
@@ -159,33 +171,26 @@ class GroupedTester:
     def direct_effects(self, jobs: Sequence[ParentJob]) -> Fitted:
         """Direct effects of all candidates on their targets, job after job, in one vector."""
         block = _Block(self.genes, jobs, self.config)
-        block.fit()
+        block.for_each_gene(fit_genes, self.genes.given)
         block.invert()
-        block.take_variances()
-        return self._collected(jobs, in_threads(block.effects, range(len(jobs))))
-
-    def _collected(self, jobs: Sequence[ParentJob], parts: Sequence[Effects | None]) -> Fitted:
-        """Join the effects of the jobs; what is missing is fitted exactly, or left."""
-        whole, left, n_exact, n_left = [], [], 0, 0
-        for number, (job, part) in enumerate(zip(jobs, parts, strict=True)):
-            if part is not None:
-                whole.append(part)
-            elif self.exact is None:
-                n_left += len(job.candidates)
-                left.append(number)
-                whole.append(Effects.missing(len(job.candidates)))
-            elif self.genes.corrections is not None:  # dense fits know nothing of them
-                whole.append(Effects.missing(len(job.candidates), status=FitStatus.NOT_IDENTIFIED))
-            else:
-                n_exact += len(job.candidates)
-                whole.append(self.exact.fit(job))
-        n_all = sum(len(job.candidates) for job in jobs)
-        fits = {"grouped": n_all - n_exact - n_left, "exact": n_exact}
-        return Fitted(Effects.joined(whole), fits, tuple(left))
+        block.for_each_gene(vary_genes, np.array(self.config.model_shares))
+        effects, worked = block.effects()
+        failed, of_job = np.flatnonzero(~worked).tolist(), [len(job.candidates) for job in jobs]
+        n_failed, n_exact, left = sum(of_job[number] for number in failed), 0, []
+        if self.exact is None:
+            left, other = failed, Effects.missing(n_failed)
+        elif self.genes.corrected:  # dense fits know nothing of corrections
+            other = Effects.missing(n_failed, status=FitStatus.NOT_IDENTIFIED)
+        else:
+            n_exact = n_failed
+            other = Effects.joined([self.exact.fit(jobs[number]) for number in failed])
+        n_grouped = len(effects.effect) - (n_failed if left else n_exact)
+        effects = effects.filled(np.repeat(~worked, of_job), other)
+        return Fitted(effects, {"grouped": n_grouped, "exact": n_exact}, tuple(left))
 
     def bare(self) -> GroupedTester:
         """Return what all blocks share, without counts."""
-        return self.unpacked(PackedGenes({}, {}, {}, complete=False))
+        return GroupedTester(GenesElsewhere(self.genes), self.config, None)
 
     def pieces(self, block: Sequence[ParentJob]) -> list[Sequence[ParentJob]]:
         """Cut a block so that a piece needs the counts of so many genes in so many groups."""
@@ -196,36 +201,40 @@ class GroupedTester:
 
     def packed(self, piece: Sequence[ParentJob]) -> PackedGenes:
         """Return sums over all cells of the genes of a piece, and their counts in its groups."""
-        layout, n_nodes = self.genes.layout, self.genes.n_nodes
+        layout, known = self.genes.layout, self.genes.known
         sizes = np.diff(layout.start)
-        needed: dict[int, BoolArray] = defaultdict(lambda: np.zeros(len(sizes), dtype=bool))
-        complete = False
-        for job in piece:
-            genes = np.append(job.candidates, job.target)
-            own = genes[genes < n_nodes]
+        of_jobs = [np.append(job.candidates, job.target) for job in piece]
+        genes, complete = np.unique(np.concatenate(of_jobs)), False
+        needed = np.zeros((len(genes), len(sizes)), dtype=bool)
+        for of_job in of_jobs:
+            own = of_job[of_job < self.genes.n_nodes]
             complete |= bool(2 * sizes[own].sum() > sizes.sum())
-            for gene in genes.tolist():
-                needed[gene][own] = True
-        packed = PackedGenes({}, {}, {}, complete)
+            needed[np.ix_(np.searchsorted(genes, of_job), own)] = True
+        group = np.repeat(np.arange(len(sizes)), sizes)
 
-        def pack(part: IntArray) -> None:
-            for gene, prepared in zip(part.tolist(), self.genes.prepare(part), strict=True):
-                counts = prepared.cells.counts
-                there = (counts > 0.0) & (complete | np.repeat(needed[gene], sizes))
-                own = counts[there]
-                packed.known[gene] = prepared.gene
-                packed.place[gene] = np.flatnonzero(there).astype(np.uint32)
-                smallest = np.min_scalar_type(int(own.max(initial=0)))
-                packed.count[gene] = own.astype(smallest if self.genes.weights is None else float)
+        def pack(part: slice) -> tuple[IntArray, UnsignedArray, UnsignedArray]:
+            turn = self.genes.turn(genes[part])
+            prepare_genes(layout, known, turn)
+            row = np.repeat(np.arange(len(turn.row)), turn.end - turn.begin)
+            kept = complete | needed[part][row, group[turn.places]]
+            lengths = np.bincount(row[kept], minlength=len(turn.row))
+            return lengths, turn.places[kept], turn.counts[kept]
 
-        every = np.array(sorted(needed))
-        in_threads(pack, np.split(every, range(GENES_OF_A_TURN, len(every), GENES_OF_A_TURN)))
-        return packed
+        packed = zip(*in_threads(pack, turns_of(len(genes))), strict=True)
+        lengths, place, count = map(np.concatenate, packed)
+        smallest = np.min_scalar_type(int(count.max(initial=0)))
+        return PackedGenes(
+            genes=genes,
+            known=Gene(*(part[genes] for part in known)),
+            start=np.append(0, np.cumsum(lengths)),
+            place=place,
+            count=count.astype(smallest),
+            complete=complete,
+        )
 
     def unpacked(self, packed: PackedGenes) -> GroupedTester:
         """Be ready for the piece that these genes are of."""
-        genes = GenesElsewhere(self.genes, packed)
-        return GroupedTester(genes, self.config, None)
+        return GroupedTester(GenesElsewhere(self.genes, packed), self.config, None)
 
     def completed(self, piece: Sequence[ParentJob], found: Fitted) -> Fitted:
         """Compute here what was left elsewhere."""
@@ -248,226 +257,86 @@ class _Block:
 
     def __init__(self, genes: Genes, jobs: Sequence[ParentJob], config: InferenceConfig) -> None:
         self.genes, self.config = genes, config
-        self.targets = [job.target for job in jobs]
         number: dict[bytes, int] = {}
         set_of_job = [number.setdefault(j.candidates.tobytes(), len(number)) for j in jobs]
-        self.set_of_job = np.array(set_of_job, dtype=np.int64)
         sets = [np.frombuffer(key, dtype=np.int64) for key in number]
-        self.n_candidates = np.array([len(candidates) for candidates in sets], dtype=np.int64)
-        groups = np.concatenate(sets)
-        targets = np.array(self.targets, dtype=np.int64)
+        targets = np.array([job.target for job in jobs], dtype=np.int64)
+        groups, of_sets = np.concatenate(sets), np.array([len(candidates) for candidates in sets])
         gene = np.concatenate([groups, targets])
-        # Regressions are sorted by gene: ``row`` says where those of the sets, one candidate after
-        # another, and then those of the targets have come to lie.
-        by_gene = np.argsort(gene, kind="stable")
-        self.row, self.gene = np.argsort(by_gene), gene[by_gene]
-        of_set = np.repeat(np.arange(len(sets)), self.n_candidates)
-        n = self.n_candidates[np.append(of_set, self.set_of_job)]
-        place = np.cumsum(n) - n
-        self.of_job = place[len(groups) :]
+        of_set = np.append(np.repeat(np.arange(len(sets)), of_sets), set_of_job)
+        n = of_sets[of_set]
+        n_places = int(n.sum())
+        self.n_effects = int(n[len(groups) :].sum())
+        totals, slopes, rates, single = np.empty((4, n_places if genes.mixes else 0))
         self.fits = BlockOfFits(
             groups=groups,
-            start=np.append(0, np.cumsum(self.n_candidates)),
-            square=np.cumsum(self.n_candidates**2) - self.n_candidates**2,
-            of_set=np.append(of_set, self.set_of_job)[by_gene],
-            extra=np.append(
-                np.full(len(groups), -1), np.where(targets < genes.n_nodes, targets, -1)
-            )[by_gene],
-            place=place[by_gene],
-            outcome=np.full(len(gene), -1),
+            start=np.append(0, np.cumsum(of_sets)),
+            square=np.cumsum(of_sets**2) - of_sets**2,
+            gene=gene,
+            by_gene=np.argsort(gene, kind="stable"),
+            of_set=of_set,
+            place=np.cumsum(n) - n,
+            outcome=np.full_like(gene, -1),
             halved=np.zeros(len(gene), dtype=bool),
             gamma=np.zeros((len(gene), genes.layout.n_columns)),
+            inverted=np.zeros(len(sets), dtype=bool),
+            coefficients=np.empty(n_places),
+            variances=np.empty((len(config.model_shares), n_places)),
+            totals=totals,
+            slopes=slopes,
+            rates=rates,
+            single=single,
         )
-        self.coefficients = np.empty(n.sum())
-        # Where cells escape: total effects, their slopes by the coefficients of the regressions,
-        # and, of targets, the log rates that these are, with their variances.
-        self.totals, self.slopes, self.rates, self.single = np.empty((4, 0))
-        self.variances = np.empty((len(config.model_shares), n.sum()))
-        self.inverted = np.zeros(len(sets), dtype=bool)
 
-    def fit(self) -> None:
-        """Fit every gene wherever it is a candidate or a target."""
-
-        def fit(gene: GroupedGene, first: int, last: int) -> None:
-            fit_block(*gene.parts, first, last, self.fits, self.coefficients)
-
-        self._for_each_gene(fit)
-        if self.genes.corrections is not None:
-            self._correct(self.genes.corrections)
-
-    def _correct(self, corrections: Corrections) -> None:
-        """Take total effects over the network from the coefficients, in place."""
-        if corrections.mixes:
-            self.slopes = np.ones(len(self.coefficients))
-            self.rates, self.single = np.empty((2, len(self.coefficients)))
-
-        def correct_set(number: int) -> None:
-            square, nodes = self._square(self.coefficients, number), self._candidates(number)
-            _, slope = corrections.correct(square.T, nodes, nodes)
-            if corrections.mixes:
-                self._square(self.slopes, number)[:] = slope.T
-
-        def correct_target(job: int) -> None:
-            nodes, places = self._candidates(self.set_of_job[job]), self._places(job)
-            vector, target = self.coefficients[places, None], np.array([self.targets[job]])
-            log_rate, slope = corrections.correct(vector, nodes, target)
-            if corrections.mixes:
-                self.rates[places], self.slopes[places] = log_rate[:, 0], slope[:, 0]
-
-        in_threads(correct_set, range(len(self.n_candidates)))
-        in_threads(correct_target, range(len(self.targets)))
-        if corrections.mixes:
-            self.totals = self.coefficients.copy()
-
-    def _candidates(self, number: int) -> IntArray:
-        """Return the candidates of a set."""
-        return self.fits.groups[self.fits.start[number] : self.fits.start[number + 1]]
-
-    def _places(self, job: int) -> slice:
-        """Return where the coefficients of a target are."""
-        first = self.of_job[job]
-        return slice(first, first + self.n_candidates[self.set_of_job[job]])
-
-    def _for_each_gene(self, function: Callable[[GroupedGene, int, int], None]) -> None:
-        """Call a function with each gene and the range of its regressions, in threads."""
-        genes, first = np.unique(self.gene, return_index=True)
-        last = np.append(first[1:], len(self.gene))
+    def for_each_gene(
+        self, kernel: Callable[..., None], known: FloatArray | GroupCorrections
+    ) -> None:
+        """Call compiled regressions with some genes and where those of each begin, in threads."""
+        genes, fits = self.genes, self.fits
+        numbers, first = np.unique(fits.gene[fits.by_gene], return_index=True)
+        first = np.append(first, len(fits.gene))
 
         def take(part: slice) -> None:
-            prepared = self.genes.prepare(genes[part])
-            for gene, a, b in zip(prepared, first[part], last[part], strict=True):
-                function(gene, a, b)
+            turn, begin = genes.turn(numbers[part]), first[part.start : part.stop + 1]
+            kernel(genes.layout, genes.known, turn, begin, fits, known)
 
-        turns = range(0, len(genes), GENES_OF_A_TURN)
-        in_threads(take, [slice(turn, turn + GENES_OF_A_TURN) for turn in turns])
+        in_threads(take, turns_of(len(numbers)))
 
     def invert(self) -> None:
         """Invert Pi' of every set whose first stages all worked, in place."""
-        worked = self.fits.outcome[self.row] == FITTED_GROUPS
-        start = self.fits.start
+        fits = self.fits
 
         def invert(number: int) -> None:
-            if worked[start[number] : start[number + 1]].all():
-                square = self._square(self.coefficients, number)
+            begin, end = fits.start[number : number + 2].tolist()
+            if (fits.outcome[begin:end] == FITTED_GROUPS).all():
+                n, first = end - begin, int(fits.square[number])
+                square = fits.coefficients[first : first + n**2].reshape(n, n)
                 inverse = _inverse(square.T)
                 if inverse is not None:
                     square[:] = inverse
-                    self.inverted[number] = True
+                    fits.inverted[number] = True
 
-        in_threads(invert, range(len(self.inverted)))
+        in_threads(invert, range(len(fits.inverted)))
 
-    def _square(self, values: FloatArray, number: int) -> FloatArray:
-        """View the places of a set's first stages: (..., n, n)."""
-        n, first = int(self.n_candidates[number]), int(self.fits.square[number])
-        return values[..., first : first + n**2].reshape(*values.shape[:-1], n, n)
+    def effects(self) -> tuple[Effects, BoolArray]:
+        """Return the effects of all jobs, and of which jobs there are any."""
+        n_jobs = len(self.fits.gene) - len(self.fits.groups)
+        worked, halved = np.zeros(n_jobs, dtype=bool), np.zeros(self.n_effects, dtype=bool)
+        effect, errors = np.full(self.n_effects, np.nan), np.full((2, self.n_effects), np.nan)
 
-    def take_variances(self) -> None:
-        """Fill in the variances of both stages, gene by gene."""
-        shares = np.array(self.config.model_shares)
+        def take(part: slice) -> None:
+            combine(
+                self.genes.given, self.fits, part.start, part.stop, worked, halved, effect, *errors
+            )
 
-        def take(gene: GroupedGene, first: int, last: int) -> None:
-            vary_block(
-                *gene.parts, first, last, self.fits, self.inverted, self.coefficients, self.slopes,
-                shares, self.variances, self.single,
-            )  # fmt: skip
+        in_threads(take, turns_of(n_jobs))
+        status = np.where(halved, FitStatus.HALF_COUNT, FitStatus.OK).astype(np.int8)
+        return Effects.tested(effect, errors, self.config.test_of_parents, status), worked
 
-        self._for_each_gene(take)
 
-    def effects(self, job: int) -> Effects | None:
-        """Return the effects of a job; None when it must be fitted exactly."""
-        number, n_first = self.set_of_job[job], self.fits.start
-        row = self.row[len(self.fits.groups) + job]
-        rows = np.append(self.row[n_first[number] : n_first[number + 1]], row)
-        if not self.inverted[number] or (self.fits.outcome[rows] != FITTED_GROUPS).any():
-            return None
-        halved = self.fits.halved[rows]
-        status = np.where(halved[:-1] | halved[-1], FitStatus.HALF_COUNT, FitStatus.OK)
-        effect = self._square(self.coefficients, number) @ self.coefficients[self._places(job)]
-        own = self.variances[:, self._places(job)]
-        of_proxies = self._square(self.variances, number).transpose(0, 2, 1)
-        null = None
-        corrections = self.genes.corrections
-        if corrections is not None and corrections.mixes:
-            nodes = self._candidates(number)
-            of_nodes = corrections.derivatives(self._square(self.totals, number).T, nodes, nodes)
-            more = self._of_escape(corrections, job, effect, of_nodes)
-            own = np.maximum(own + more[0], LEAST_VARIANCE * own)
-            of_proxies = np.maximum(of_proxies + more[1], LEAST_VARIANCE * of_proxies)
-            null = self._without_effect(corrections, job, effect, of_nodes[0])
-        if corrections is not None:
-            more = self._of_programs(corrections, job, effect)
-            own, of_proxies = own + more[0], of_proxies + more[1]
-            null = null if null is None else (null[0], null[1] + more[0])
-        return effects_with_tests(
-            effect,
-            own,
-            of_proxies,
-            test=self.config.test_of_parents,
-            status=status.astype(np.int8),
-            null=null,
-        )
-
-    def _without_effect(
-        self, corrections: Corrections, job: int, effect: FloatArray, of_candidates: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return effects and variances of their second stage, as if each were none: (n,) each.
-
-        The logarithm that leads from R to T is steep where T is far below 0, and so is not what a
-        test of no effect should be made with. Without the effect of candidate j perturbation k
-        would have ``T0_k = T_kt - theta_j T_kj`` and the log rate R0_k; with dT / dR there::
-
-            theta_j0 = sum_k w_jk dT/dR (R_kt - R0_k)
-        """
-        number = self.set_of_job[job]
-        nodes, target = self._candidates(number), np.array([self.targets[job]])
-        weights, places = self._square(self.coefficients, number), self._places(job)
-        totals, single = self._square(self.totals, number), self.single[places, None]
-        added = corrections.of_programs(nodes, target)
-        without = self.totals[places, None] - totals.T * effect  # [k, j]
-        log_rate, slope, by_share = corrections.mixed(without, added, nodes)
-        found = np.sum(weights.T * slope * (self.rates[places, None] - log_rate), axis=0)
-        unsure = by_share - (of_candidates @ effect)[:, None] + of_candidates * effect
-        variance = slope**2 * single - by_share**2 * corrections.realised_variance[nodes, None]
-        variance = np.maximum(variance, LEAST_VARIANCE * slope**2 * single)
-        variance += unsure**2 * corrections.penetrance_variance[nodes, None]
-        return found, np.sum(weights.T**2 * variance, axis=0)
-
-    def _of_programs(
-        self, corrections: Corrections, job: int, effect: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return what errors of programs add to the variances: (n,), and (n, n) by proxies.
-
-        With w_j the rows of the inverse, scores add to the variance of theta_j that of ``sum_k w_jk
-        sum_p (v_tp - sum_m theta_m v_mp) s_kp``, and the loadings of t and, times theta_m, of m add
-        ``sum_p (w_j's_p)^2 Var(v_p)``.
-        """
-        number, target = self.set_of_job[job], self.targets[job]
-        nodes, weights = self._candidates(number), self._square(self.coefficients, number)
-        left = corrections.loadings[target] - effect @ corrections.loadings[nodes]
-        of_scores = weights**2 @ (corrections.score_variance[nodes] @ left**2)
-        along = (weights @ corrections.scores[nodes]) ** 2
-        of_loadings = along @ corrections.loading_variance[target]
-        return of_scores + of_loadings, along @ corrections.loading_variance[nodes].T
-
-    def _of_escape(
-        self,
-        corrections: Corrections,
-        job: int,
-        effect: FloatArray,
-        of_nodes: tuple[FloatArray, FloatArray],
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return what errors of penetrance add to the variances: (n,), and (n, n) by proxies.
-
-        With T' the derivatives of T, perturbation k adds to the variance of theta_j ``w_jk^2``
-        times that of ``(T'_kt - sum_m theta_m T'_km) pi_k``, and what does not come from R, or is
-        counted with pi, ``w_jk^2`` times that.
-        """
-        number, target = self.set_of_job[job], np.array([self.targets[job]])
-        nodes, weights = self._candidates(number), self._square(self.coefficients, number)
-        of_target = corrections.derivatives(self.totals[self._places(job), None], nodes, target)
-        by_share = of_target[0][:, 0] - of_nodes[0] @ effect
-        variance = by_share**2 * corrections.penetrance_variance[nodes] + of_target[1][:, 0]
-        return weights**2 @ variance, weights**2 @ of_nodes[1]
+def turns_of(n: int) -> list[slice]:
+    """Cut so many genes or targets into turns."""
+    return [slice(first, min(first + OF_A_TURN, n)) for first in range(0, n, OF_A_TURN)]
 
 
 def _inverse(matrix: FloatArray) -> FloatArray | None:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtri_exp
 
 from argen.arrays import BoolArray, FloatArray, IntArray, StatusArray
-from argen.config import InferenceConfig
+from argen.config import InferenceConfig, ParentTest
 from argen.data import PerturbSeqData
 from argen.engine.corrections import Corrections
 from argen.errors import FitStatus
@@ -41,6 +41,18 @@ class Effects:
         effect, std_error, p_value, log10_p = (np.full(shape, np.nan) for _ in range(4))
         statuses = np.full(shape, status, dtype=np.int8)
         return cls(effect, std_error, p_value, log10_p, statuses)
+
+    @classmethod
+    def tested(
+        cls, effect: FloatArray, errors: FloatArray, test: ParentTest, status: StatusArray
+    ) -> Effects:
+        """Find p-values of direct effects.
+
+        ``errors`` (2, n) are standard errors, and the normal deviates under the null of each; with
+        Wald's test the effects over their errors stand in for these.
+        """
+        z = effect / errors[0] if test == "wald" else errors[1]
+        return cls(effect, errors[0], *two_sided(z), status)
 
     def filled(self, places: BoolArray, other: Effects) -> Effects:
         """Put other effects in some places."""

@@ -11,9 +11,10 @@ from argen.glm._control_effects import (
     effects_from_controls,
 )
 from argen.glm._controls import Layout
-from argen.glm._group_blocks import BlockOfFits, fit_block, vary_block
+from argen.glm._corrections import LEAST_VARIANCE, GroupCorrections, fill_offsets, fill_totals
+from argen.glm._direct_effects import combine, errors_and_deviates
+from argen.glm._group_blocks import BlockOfFits, Turn, fit_genes, prepare_genes, vary_genes
 from argen.glm._group_fits import FITTED as FITTED_GROUPS
-from argen.glm._group_fits import OUT_OF_REACH
 from argen.glm._group_sums import Gene, GroupLayout
 from argen.glm._kernels import weighted_cross
 from argen.glm._pairs import fit_pairs
@@ -39,12 +40,13 @@ __all__ = [
     "FITTED_GROUPS",
     "LARGEST_DISPERSION",
     "LEAST_DISPERSION",
+    "LEAST_VARIANCE",
     "NO_FIT",
     "NO_PERTURBED_COUNTS",
-    "OUT_OF_REACH",
     "UNSURE",
     "BlockOfFits",
     "Gene",
+    "GroupCorrections",
     "GroupFit",
     "GroupLayout",
     "GroupedGene",
@@ -52,13 +54,18 @@ __all__ = [
     "JointFit",
     "Layout",
     "ResidualLayout",
+    "Turn",
     "TwoStageDesign",
     "cautious_share",
+    "combine",
     "compare_groups",
     "compiled",
     "deviates",
     "effects_from_controls",
-    "fit_block",
+    "errors_and_deviates",
+    "fill_offsets",
+    "fill_totals",
+    "fit_genes",
     "fit_jointly",
     "fit_pairs",
     "fit_regressions",
@@ -68,8 +75,9 @@ __all__ = [
     "monomials",
     "on_compiling",
     "pearson_dispersion",
+    "prepare_genes",
     "prepare_responses",
-    "vary_block",
+    "vary_genes",
     "weighted_cross",
     "zero_count_test",
 ]

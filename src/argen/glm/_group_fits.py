@@ -310,20 +310,23 @@ def _newton(layout, gene, cells, own, n_halved, with_series, remainder, gamma, l
     return NOT_CONVERGED
 
 
-@compiled(fastmath=FAST)
-def prepare(layout, cells):
-    """Sum the counts of a gene, find its reference, and weigh all cells."""
-    y, weights = cells.counts, cells.weights
-    by_stratum, by_numeric = count_sums(layout, y)
-    used = used_strata(layout.columns, layout.n_indicators, by_stratum)
+@inner(fastmath=FAST)
+def prepare(layout, gene, cells):
+    """Sum the counts of a gene, find its reference, and weigh all cells, unless it is ready."""
+    if gene.ready[0]:
+        return
+    y, weights, by_stratum, used = cells.counts, cells.weights, gene.by_stratum, gene.used
+    count_sums(layout, y, by_stratum, gene.by_numeric)
+    used_strata(layout.columns, layout.n_indicators, by_stratum, used)
     none, no_counts, nobody = matrix(1, used.shape[0]), vector(0), unset_integers(0)
-    start = vector(layout.n_indicators + layout.numeric.shape[0])
-    gene = Gene(by_stratum, by_numeric, used, start, layout.exposure, none, none, none)
-    gamma, outcome = vector(start.shape[0]), OUT_OF_REACH
+    start = vector(gene.gamma.shape[0])
+    unweighed = Gene(by_stratum, gene.by_numeric, used, start, layout.exposure, none, none, none,
+                     gene.ready)  # fmt: skip
+    gamma, outcome = gene.gamma, OUT_OF_REACH
     for with_series in (True, False):
         if outcome == OUT_OF_REACH:
             gamma[:] = 0.0
-            outcome = _newton(layout, gene, cells, nobody, 0, with_series, REFERENCE_REMAINDER,
+            outcome = _newton(layout, unweighed, cells, nobody, 0, with_series, REFERENCE_REMAINDER,
                               gamma, vector(1), no_counts, booleans(0))  # fmt: skip
     if outcome != FITTED:
         gamma[:] = 0.0
@@ -332,12 +335,11 @@ def prepare(layout, cells):
         weigh_cells(layout, gamma, cells.rates[g], layout.start[g], layout.start[g + 1], values,
                     scratch, weights)  # fmt: skip
         cells.weighed[g] = True
-    by_weight, cross, squared_weights, squared_counts = sums_of_strata(layout, y, weights)
-    return Gene(by_stratum, by_numeric, used, gamma, by_weight, cross, squared_weights,
-                squared_counts)  # fmt: skip
+    sums_of_strata(layout, y, weights, gene)
+    gene.ready[0] = True
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def fit_groups(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts, is_half):
     """Fit one regression from the reference; see ``_newton``."""
     copy_to(gamma, gene.gamma)
@@ -352,7 +354,7 @@ def fit_groups(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts,
     return outcome
 
 
-@compiled(fastmath=FAST)
+@inner(fastmath=FAST)
 def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_squares, base, lever,
              tilt, meat):  # fmt: skip
     """Sandwich covariance of ``alpha_g - alpha_0``, g in own, in parts.
@@ -458,3 +460,24 @@ def combined_variances(combinations, own_squares, base, lever, tilt, meat, out):
             for a in range(n_columns):
                 rest += levers[j, a] * (spread[j, a] - 2.0 * tilts[j, a])
             out[m, j] = own + base[m] * total * total + rest
+
+
+# The same for Python, for checks: wrappers take long to compile, and a fit needs none of these.
+@compiled()
+def prepare_gene(layout, gene, cells):
+    """See ``prepare``."""
+    prepare(layout, gene, cells)
+
+
+@compiled()
+def fit_gene(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts, is_half):
+    """See ``fit_groups``."""
+    return fit_groups(layout, gene, cells, own, n_halved, gamma, log_rates, own_counts, is_half)
+
+
+@compiled()
+def sandwich_of_gene(layout, gene, cells, own, n_halved, gamma, model_shares, own_squares, base,
+                     lever, tilt, meat):  # fmt: skip
+    """See ``sandwich``."""
+    return sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_squares, base,
+                    lever, tilt, meat)  # fmt: skip

@@ -28,6 +28,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.glm._compile import inlined, inner, loops
 from argen.glm._controls import StratumArray
@@ -76,7 +78,10 @@ class GroupLayout(NamedTuple):
 
 
 class Gene(NamedTuple):
-    """What is known of a gene before any fit: sums over all cells, and its reference."""
+    """What is known of a gene before any fit: sums over all cells, and its reference.
+
+    Of several genes, each array has an axis more, the first.
+    """
 
     by_stratum: FloatArray  # (n_strata,): sum of y
     by_numeric: FloatArray  # (n_numeric,): sum of y z
@@ -86,6 +91,16 @@ class Gene(NamedTuple):
     cross: FloatArray  # (n_monomials, n_strata): sum of y w z^a
     squared_weights: FloatArray  # (n_monomials, n_strata): sum of w^2 z^a
     squared_counts: FloatArray  # (n_low, n_strata): sum of y^2 z^a
+    ready: BoolArray  # (1,): whether the others are filled
+
+    @classmethod
+    def unknown(cls, layout: GroupLayout, *n_genes: int) -> Gene:
+        """Make room for a gene, or for several."""
+        n_strata, table = len(layout.columns), (len(layout.parent), len(layout.columns))
+        shapes: list[tuple[int, ...]] = [(n_strata,), (len(layout.numeric),), (n_strata,)]
+        shapes += [(layout.n_columns,), table, table, table, (layout.minus.shape[1], n_strata)]
+        numbers = [np.empty((*n_genes, *shape)) for shape in shapes]
+        return cls._make([*numbers, np.zeros((*n_genes, 1), dtype=bool)])
 
 
 class Cells(NamedTuple):
@@ -99,10 +114,10 @@ class Cells(NamedTuple):
 
 
 @inner(fastmath=FAST)
-def count_sums(layout, y):
+def count_sums(layout, y, by_stratum, by_numeric):
     """Sum y by stratum, and times each numeric covariate."""
     n_numeric = layout.numeric.shape[0]
-    by_stratum, by_numeric = vector(layout.columns.shape[0]), vector(n_numeric)
+    by_stratum[:] = 0.0
     for i in range(y.shape[0]):
         by_stratum[layout.stratum[i]] += y[i]
     for t in range(n_numeric):
@@ -110,13 +125,12 @@ def count_sums(layout, y):
         for i in range(y.shape[0]):
             total += y[i] * z[i]
         by_numeric[t] = total
-    return by_stratum, by_numeric
 
 
 @inner()
-def used_strata(columns, n_indicators, by_stratum):
-    """Return 0 for strata of a level without counts, 1 for the others."""
-    used, by_level = vector(by_stratum.shape[0]), vector(1 + n_indicators)
+def used_strata(columns, n_indicators, by_stratum, used):
+    """Fill 0 for strata of a level without counts, 1 for the others."""
+    by_level = vector(1 + n_indicators)
     used[:] = 1.0
     for f in range(columns.shape[1]):
         by_level[:] = 0.0
@@ -125,7 +139,6 @@ def used_strata(columns, n_indicators, by_stratum):
         for s in range(columns.shape[0]):
             if by_level[1 + columns[s, f]] == 0.0:
                 used[s] = 0.0
-    return used
 
 
 @inlined(fastmath=FAST)
@@ -137,12 +150,16 @@ def _dot(left, right, n):
 
 
 @inner(fastmath=FAST)
-def sums_of_strata(layout, y, weights):
+def sums_of_strata(layout, y, weights, gene):
     """Sum w z^a, y w z^a, w^2 z^a and y^2 z^a over all cells of each stratum."""
-    n_numeric, n_strata = layout.numeric.shape[0], layout.columns.shape[0]
+    n_numeric = layout.numeric.shape[0]
     n_monomials, n_low = layout.parent.shape[0], layout.minus.shape[1]
-    by_weight, cross = matrix(n_monomials, n_strata), matrix(n_monomials, n_strata)
-    squared_weights, squared_counts = matrix(n_monomials, n_strata), matrix(n_low, n_strata)
+    by_weight, cross = gene.weights, gene.cross
+    squared_weights, squared_counts = gene.squared_weights, gene.squared_counts
+    by_weight[:, :] = 0.0
+    cross[:, :] = 0.0
+    squared_weights[:, :] = 0.0
+    squared_counts[:, :] = 0.0
     w, count, w_count = unset(CELLS_AT_ONCE), unset(CELLS_AT_ONCE), unset(CELLS_AT_ONCE)
     w_square, count_square = unset(CELLS_AT_ONCE), unset(CELLS_AT_ONCE)
     monomials, z = unset_matrix(n_monomials, CELLS_AT_ONCE), unset_matrix(n_numeric, CELLS_AT_ONCE)
@@ -172,7 +189,6 @@ def sums_of_strata(layout, y, weights):
             squared_weights[a, s] += _dot(w_square, row, n)
             if a < n_low:
                 squared_counts[a, s] += _dot(count_square, row, n)
-    return by_weight, cross, squared_weights, squared_counts
 
 
 @loops(fastmath=FAST)

@@ -146,13 +146,10 @@ class GroupedGene:
     counts
         (n_cells,) in the sequence of the layout.
     gene
-        What is known of the gene from an earlier time.
+        What is known of the gene from an earlier time; filled unless it is ready.
     rates
         (n_groups,): rates of each group's cells, over those of the baseline, that are known and
         are no part of ``alpha_g``; 1 when None.
-    complete
-        False where ``counts`` are those of some groups alone, for which ``gene`` must be known:
-        then what cannot be fitted without those of others is OUT_OF_REACH.
     """
 
     def __init__(
@@ -162,13 +159,13 @@ class GroupedGene:
         gene: Gene | None = None,
         *,
         rates: FloatArray | None = None,
-        complete: bool = True,
     ) -> None:
         weighed = np.zeros(len(layout.start) - 1, dtype=bool)
         self.layout = layout
         rates = np.ones(len(weighed)) if rates is None else rates
-        self.cells = Cells(counts, np.empty(len(counts)), weighed, rates, complete)
-        self.gene: Gene = gene or _group_fits.prepare(layout, self.cells)
+        self.cells = Cells(counts, np.empty(len(counts)), weighed, rates, complete=True)
+        self.gene = gene or Gene.unknown(layout)
+        _group_fits.prepare_gene(*self.parts)
 
     @property
     def parts(self) -> tuple[GroupLayout, Gene, Cells]:
@@ -183,7 +180,7 @@ class GroupedGene:
         """
         log_rates, own_counts = np.full(1 + len(own), np.nan), np.zeros(len(own))
         is_half, gamma = np.zeros(len(own), dtype=bool), np.zeros(len(self.gene.gamma))
-        outcome = _group_fits.fit_groups(
+        outcome = _group_fits.fit_gene(
             *self.parts, own, halved, gamma, log_rates, own_counts, is_half
         )  # fmt: skip
         return GroupFit(own, own_counts, is_half, log_rates, gamma, halved, STATUS[outcome])
@@ -196,7 +193,7 @@ class GroupedGene:
         n_own, n_columns = len(fit.own), len(fit.gamma)
         own, base, lever = np.zeros((1, n_own)), np.zeros(1), np.zeros((n_own, n_columns))
         tilt, meat = np.zeros((1, n_own, n_columns)), np.zeros((1, n_columns, n_columns))
-        _group_fits.sandwich(
+        _group_fits.sandwich_of_gene(
             *self.parts, fit.own, fit.halved, fit.gamma, np.array([model_share]), own, base, lever,
             tilt, meat,
         )  # fmt: skip

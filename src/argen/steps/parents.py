@@ -87,7 +87,7 @@ def search_parents(
     theta_tk is the change in the log mean of t per unit of log mean of k, the other
     candidates held fixed. Standard errors are Murphy and Topel's, on sandwich covariances. P-values
     are two-sided normal, of the effect over its standard error, or over that which it would have
-    if it were none (see ``argen.engine.parent_test``), as ``config.test_of_parents`` says.
+    if it were none (see ``argen.glm._direct_effects``), as ``config.test_of_parents`` says.
 
     With ``corrections`` both stages are of total effects over the network (see
     ``argen.engine.corrections`` and ``argen.engine.grouped``).
