@@ -1,6 +1,6 @@
 """Engines: how the regressions of each step are computed."""
 
-from argen.engine.corrections import LEAST_VARIANCE, Corrections, LoweredRates, UnevenGuides
+from argen.engine.corrections import Corrections, LoweredRates, UnevenGuides
 from argen.engine.exact import CORRECTIONS_NEED, ExactEngine, ExactParentTester
 from argen.engine.grouped import Genes
 from argen.engine.joint import joint_design, without_counts
@@ -19,7 +19,6 @@ from argen.engine.threads import in_threads, using_threads
 
 __all__ = [
     "CORRECTIONS_NEED",
-    "LEAST_VARIANCE",
     "Corrections",
     "Effects",
     "Engine",

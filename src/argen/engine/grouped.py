@@ -72,6 +72,7 @@ class Genes:
         self.n_nodes = data.n_nodes
         self.corrected = corrections is not None
         corrections = (corrections or Corrections.none(data.n_nodes, data.n_genes)).weighed()
+        self.corrections = corrections
         self.given, self.mixes = corrections.numbers(), corrections.mixes
         block, offset = data.regressors, data.offset
         group = np.where(data.controls, data.n_nodes, data.node_of_cell)

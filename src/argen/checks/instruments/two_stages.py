@@ -13,8 +13,9 @@ from argen.arrays import FloatArray, IntArray
 from argen.checks.guides import JointFits
 from argen.corrections import corrections_of
 from argen.data import PerturbSeqData
-from argen.engine import LEAST_VARIANCE, Corrections, Genes, ParentJob
+from argen.engine import Corrections, Genes, ParentJob
 from argen.errors import FitStatus
+from argen.glm import LEAST_VARIANCE
 from argen.network import CausalNetwork
 
 # Covariances of so many first stages fit in memory: the cube of it.
@@ -113,7 +114,7 @@ def two_stages(genes: Genes, job: ParentJob, model_share: float) -> TwoStages | 
 
 
 def _corrected(
-    corrections: Corrections | None,
+    corrections: Corrections,
     coefficients: FloatArray,
     covariance: FloatArray,
     gene: int,
@@ -126,11 +127,9 @@ def _corrected(
     errors of the loadings of gene j move all effects on it, by ``s_kp sd(v_jp)``. The rest is as in
     ``argen.engine.grouped``.
     """
-    if corrections is None:
-        return coefficients, covariance, np.zeros((len(nodes), 0))
-    effect, of_gene = coefficients[:, None].copy(), np.array([gene])
-    _, slope = corrections.correct(effect, nodes, of_gene)
-    by_share, own = corrections.derivatives(effect, nodes, of_gene)
+    of_gene = np.array([gene])
+    log_rate = coefficients[:, None] + corrections.offset(nodes, of_gene)
+    effect, slope, by_share, own = corrections.corrected(log_rate, nodes, of_gene)
     scores, of_rate = corrections.scores[nodes], covariance * (slope * slope.T)
     least = LEAST_VARIANCE * np.diagonal(of_rate)
     more = np.maximum(np.diagonal(of_rate) + own[:, 0], least) - np.diagonal(of_rate)
