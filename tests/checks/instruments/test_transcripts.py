@@ -78,7 +78,7 @@ def test_says_which_and_quality_control_says_it_too():
     )
     assert "g0 (8" in warning.evidence
     assert "% left; 4 genes)" in warning.evidence
-    assert "signs and existence hold at best" in warning.advice
+    assert "are too large" in warning.advice
     assert warning.severity == "warning"
     assert found.tables["knockdown"]["n_moved_more"].tolist() == [4, 0, 0, 0, 0]
     assert warning in argen.check(network).findings  # cells are not needed

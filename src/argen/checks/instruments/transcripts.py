@@ -56,12 +56,8 @@ def transcript_findings(table: pd.DataFrame) -> list[Finding]:
     move = "moves" if len(beyond) == 1 else "move"
     evidence = f"{len(beyond)} of {counted(len(table), 'perturbation')} {move} other genes by more "
     evidence += f"than the own, beyond doubt: {listed(named)}."
-    advice = (
-        "A knock-out can destroy the protein and leave the transcript, so that the perturbation "
-    )
-    advice += (
-        "acts without lowering its transcript as far as it acts: sizes of its edges, per unit "
-    )
-    advice += "of log transcript, are too large; signs and existence hold at best. If it is a "
+    advice = "A knock-out can destroy the protein and leave the transcript, which then says little "
+    advice += "of how much was done: sizes of edges out of this gene, per unit of log transcript, "
+    advice += "are too large, and only that they exist and their signs are left. If it is a "
     advice += "knock-down, a guide may act elsewhere, or effects grow along the way."
     return [Finding(_IN_TRANSCRIPT, evidence, advice, "warning")]
