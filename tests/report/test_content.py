@@ -472,3 +472,15 @@ def test_names_that_would_hide_each_other_are_left_out():
     _name_points(plot, at, names, xs=ends, ys=ends)
     [drawn] = plot.renderers
     assert list(drawn.data_source.data["text"]) == ["first", "", "far", "above"]
+
+
+def test_notes_are_folded_beside_warnings(paper_network):
+    warning = Finding("order", "Two genes are in doubt.", "Take more cells.", "warning")
+    note = Finding("cells", "Some were left out.", "Look at them.", "note")
+    opened = '<details class="in-print" open>'
+    alone = report_html(paper_network, diagnostics=Diagnostics.of([note], {}, []))
+    beside = report_html(paper_network, diagnostics=Diagnostics.of([warning, note], {}, []))
+    assert opened in alone
+    assert "What to do" not in alone
+    assert opened not in beside
+    assert "<summary>What to do</summary><p>Take more cells.</p>" in beside
