@@ -12,6 +12,7 @@ import pytest
 
 import argen
 from argen.checks import Diagnostics, weak_points
+from argen.checks.guides import needed_guide_points
 from argen.checks.weak_points import DOUBTS, NONE
 from tests.screens import guided, screen_of
 
@@ -269,6 +270,18 @@ def test_four_genes_in_a_circle():
     assert "within a group of 4 genes" in row["sentence"]
 
 
+def test_fewer_cells_are_told_from_guides_that_do_not_agree():
+    network = argen.infer_network(chain())
+    rows = [("", 0.5, 1e-5), ("g0-0", 0.4, 0.07), ("g0-1", 0.5, 1e-3), ("g0-2", 0.5, 1e-3)]
+    table = pd.DataFrame(rows, columns=["left_out", "effect", "p_value"])
+    table = table.assign(source="g0", target="g1")
+    (point,) = needed_guide_points(network, {"leave_one_guide_out": table})
+    assert point.shows.startswith("is too faint without g0-0 (0.4 in place of 0.5, p = 0.07")
+    table.loc[1, "effect"] = 0.2  # the others hardly do the same
+    (point,) = needed_guide_points(network, {"leave_one_guide_out": table})
+    assert point.shows.startswith("does not hold without g0-0 (p = 0.07 from")
+
+
 def test_either_gene_of_a_loop_may_act_on_a_third():
     """The transcript does not tell: the activity of g1 follows g0, or g2 follows both."""
     loop = {(0, 1): 0.5, (1, 0): 0.4}
@@ -278,7 +291,7 @@ def test_either_gene_of_a_loop_may_act_on_a_third():
         "comes out of a loop: g0 and g1 act on each other beyond doubt; write 'g0/g1 -> g2', as "
         "which of them acts on g2 is open (perturbing them changes it by -"
     ) in row["sentence"]
-    assert "a perturbation of g0 that leaves g1 unchanged, or a time course" in row["sentence"]
+    assert "in cells in which another copy keeps g1 up, or a time course" in row["sentence"]
     assert row["value"] < 0
     # What hardly acts on the third, or the other way, is not its source.
     for other in (0.0, -0.6):

@@ -333,8 +333,8 @@ def test_what_is_said(programs, network):
         some = replace(nothing, n_setting_off=np.array([n]))
         (few,) = findings.program_findings(some, network.screen)
         assert few.evidence.startswith(f"{words} a response in common; 10 would show that it is ")
-        assert "programs=1, compare, and believe only edges that both have" in few.advice
-        assert "the response may be what this node does" in few.advice
+        assert "programs=1 and compare: edges that both have stand either way" in few.advice
+        assert "the response is probably what this node does" in few.advice
 
 
 def test_few_perturbations_are_not_asked_for_more_than_there_are(programs, network):

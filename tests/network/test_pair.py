@@ -58,6 +58,20 @@ def test_an_edge_is_said_to_be_one():
     assert last.startswith("A -> B: an edge; B -> A: no edge, because perturbing B is not seen")
 
 
+def test_genes_of_a_loop_are_one_unit():
+    network = three(selected=True)
+    p_value = network.screen.p_value.copy()
+    p_value[0, 2] = p_value[2, 0] = 1e-8
+    network = replace(network, screen=replace(network.screen, p_value=p_value))
+    assert argen.pair(network, "A", "B").loops == ()
+    (said,) = argen.pair(network, "C", "A").loops
+    assert said.startswith("C and A act on each other beyond doubt")
+    summary = argen.pair(network, "C", "B").summary()
+    assert summary.splitlines()[-1] == (
+        "A has the edge, in a loop with C: write 'A/C -> B', as which of them acts on B is open."
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

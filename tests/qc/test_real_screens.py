@@ -22,16 +22,16 @@ def test_every_gene_of_papalexi_2021_is_lowered_and_few_guides_are_idle():
     assert len(found.nodes) == 9
     assert len(found.candidates) == 25
     assert found.diagnostics.tables["guides"]["works"].sum() == 29
-    assert "2 of 33 guides do nothing to the own gene" in found.summary()
+    assert "2 of 33 guides are not seen to change the gene" in found.summary()
     assert found.candidates["percent_remaining"].head(9).between(15, 75).all()
-    assert "by more than the own, beyond doubt: IFNGR2 (" in found.summary()
+    assert "by more than its own gene, beyond doubt: IFNGR2 (" in found.summary()
 
 
 @pytest.mark.filterwarnings("ignore::argen.ArgenWarning")  # of genes without counts
 def test_no_knock_out_of_hill_2018_lowers_its_transcript():
     found = quality_of("hill2018_mcf10a_cropseq.h5ad", covariates=["p_mito"])
     assert found.nodes == ()
-    assert "by more than the own, beyond doubt: TP53 (87 % left; 4 genes)" in found.summary()
+    assert "by more than its own gene, beyond doubt: TP53 (87 % left; 4 genes)" in found.summary()
     assert "3 change others: ARID1B (1), BAP1 (1), RB1 (1)" in found.summary()
     assert "PTPN22 (0.2), RAD51 (2.6)" in found.summary()
     reasons = found.candidates.set_index("candidate")["reason"]

@@ -231,13 +231,15 @@ def test_the_headline_is_an_edge_that_nothing_contradicts(paper_network):
     pairs = [f"for {row.source} and {row.target}: " for row in edges.itertuples()]
     assert pairs[0] in headline(points)
     points.loc[at[0], ["rank", "weak_point"]] = [6, "both directions"]
-    points.loc[at[1], ["rank", "weak_point"]] = [12, "target unexplained"]
+    points.loc[at[1], ["rank", "weak_point"]] = [20, "loop partner"]
     points.loc[at[2], ["rank", "weak_point", "also"]] = [15, "near its bar", "in a loop, few cells"]
     assert pairs[3] in headline(points)
-    assert "that nothing contradicts so far, and that are in no loop" in headline(points)
+    assert "that nothing contradicts so far, and that neither are in a loop nor leave" in headline(
+        points
+    )
     points["rank"] = 3
     assert pairs[0] in headline(points)
-    assert "Every edge is contradicted or is one direction" in headline(points)
+    assert "Every edge is contradicted, is in a loop or leaves one" in headline(points)
     assert "for X" in " ".join(summary_of(paper_network))  # from what the network says alone
 
 

@@ -21,7 +21,7 @@ from argen.network import CausalNetwork
 from argen.pvalues import p_of
 
 _COLUMNS = ["source", "target", "rank", "weak_point", "value", "sentence", "also", "looked_at"]
-NONE, IN_A_LOOP = "none found", "in a loop"
+NONE, IN_A_LOOP, OUT_OF_A_LOOP = "none found", "in a loop", "loop partner"
 
 
 class Doubt(NamedTuple):
@@ -57,12 +57,13 @@ _NARROW = (
     Doubt("few cells", instruments.few_cells, ("knockdown",)),
     Doubt("small hidden effect", instruments.hidden_effects, ("off_target_needed",)),
     Doubt(IN_A_LOOP, edges.loops, ("groups",)),
-    Doubt("loop partner", edges.loop_partners, ("groups",)),
+    Doubt(OUT_OF_A_LOOP, edges.loop_partners, ("groups",)),
     Doubt("opposes the total", edges.opposing_totals),
     Doubt("program taken out", instruments.mostly_program),
 )
 # Its size is uncertain.
 _OF_SIZE = (
+    Doubt("transcript stays", instruments.transcripts_that_stay, ("knockdown",)),
     Doubt("uncertain size", instruments.uncertain_sizes),
     Doubt("unusual fit", edges.unusual_fits),
     Doubt("cells escape", instruments.escaping_cells, ("knockdown",)),
@@ -132,10 +133,9 @@ def not_looked_at(tables: Tables) -> str:
 
 
 def undisputed(points: pd.DataFrame) -> pd.Series:
-    """Return for each row of ``weak_points`` whether no test contradicts it, and no loop has it."""
-    looped = (points["weak_point"] == IN_A_LOOP) | points["also"].str.contains(
-        IN_A_LOOP, regex=False
-    )
+    """Return for each row of ``weak_points`` whether no test contradicts it, nor loops blur it."""
+    doubts = points["weak_point"] + ", " + points["also"]
+    looped = doubts.str.contains(f"{IN_A_LOOP}|{OUT_OF_A_LOOP}")
     return (points["rank"] > len(_CONTRADICTIONS)) & ~looped
 
 

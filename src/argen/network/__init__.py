@@ -12,6 +12,7 @@ from argen.network.findings import (
     penetrance_line,
 )
 from argen.network.joint_errors import JointErrors, joint_errors
+from argen.network.loops import beyond_doubt, loops_of
 from argen.network.pair import KNOCKDOWN_ALPHA, Pair, pair
 from argen.network.paths import EffectPaths, paths
 from argen.network.prediction import Change, predict, propagated
@@ -32,10 +33,12 @@ __all__ = [
     "JointErrors",
     "Pair",
     "Severity",
+    "beyond_doubt",
     "columns_stay",
     "joint_errors",
     "left_out_findings",
     "load",
+    "loops_of",
     "pair",
     "paths",
     "penetrance_line",

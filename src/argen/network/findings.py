@@ -47,9 +47,9 @@ _IN_ALL = "penetrance (a guide works in all cells that carry it)"
 _AROUND = "exclusion (perturbations act on genes through the network alone)"
 _USED = "input (all of it is used)"
 _NODE = (
-    f"Where that fit finds a node whose likeness to the response is above {LARGEST_LIKENESS:g}, "
-    "the response may be what this node does: then its edges go with it, and their loss says "
-    "nothing against them."
+    f"If that fit names a node that is like the response (a likeness above {LARGEST_LIKENESS:g}), "
+    "the response is probably what this node does: then its edges go with the response, and the "
+    "fit without is the one to believe."
 )
 
 
@@ -71,9 +71,9 @@ def edge_findings(candidates: pd.DataFrame) -> list[Finding]:
     shown = [f"{row.source} -> {row.target}" for row in held.itertuples()]
     evidence = f"The intervals of {counted(len(held), 'edge')} hold 0, since the perturbation of"
     evidence += f" the source is weak, or works in a part of its cells alone: {listed(shown)}."
-    advice = "The p-value goes by the error that there would be without an effect, and speaks for "
-    advice += "one, whose size is uncertain: argen check --every-edge has intervals that hold for "
-    advice += "weak perturbations too."
+    advice = "The p-value asks whether there is an effect, and says yes; the interval asks how "
+    advice += "large it is, which is uncertain here: argen check --every-edge has intervals that "
+    advice += "hold for weak perturbations too."
     return [Finding(STRONG, evidence, advice, "note")]
 
 
@@ -223,7 +223,8 @@ def _few_set_it_off(programs: Programs) -> list[Finding]:
         return []
     evidence = f"{_set_off(n, len(programs.nodes))}; {_too_few(needed, programs)}, and not a part "
     evidence += "of it. It was taken for effects of the network."
-    advice = f"Fit again with programs=1, compare, and believe only edges that both have. {_NODE}"
+    advice = "Fit again with programs=1 and compare: edges that both have stand either way. "
+    advice += _NODE
     return [Finding(_AROUND, evidence, advice, "note")]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import FitStatus, InputError, listed, printable, shown
+from argen.network.loops import beyond_doubt, loops_of
 from argen.network.result import CausalNetwork
 from argen.pvalues import adjust, p_of, shown_p
 from argen.steps import ancestor_bar, least_bar
@@ -29,6 +30,8 @@ class Pair:
     for an edge), and what that rests on; see ``argen.pair``."""
     facts: tuple[tuple[tuple[str, str], ...], ...]
     """The same in words, for each direction: what it is about, and what is known."""
+    loops: tuple[str, ...]
+    """What genes that act on each other beyond doubt leave open, a sentence each."""
 
     def summary(self) -> str:
         """Return what is known of both directions, and why there is an edge or none."""
@@ -37,7 +40,7 @@ class Pair:
             name = f"{shown(row['source'])} -> {shown(row['target'])}"
             lines += [name, *(f"  {label:<{_LABEL}}{text}" for label, text in facts), ""]
             ends.append(f"{name}: {_conclusion(row)}")
-        return printable("\n".join([*lines, "; ".join(ends) + "."]))
+        return printable("\n".join([*lines, "; ".join(ends) + ".", *self.loops]))
 
     def __str__(self) -> str:
         return self.summary()
@@ -71,7 +74,32 @@ def pair(network: CausalNetwork, source: str, target: str) -> Pair:
         raise InputError(f"Source and target are both {source!r}: expected two genes.")
     rows = [_row(network, *numbers), _row(network, *numbers[::-1])]
     facts = tuple(tuple(_facts(network, row)) for row in rows)
-    return Pair(pd.DataFrame(rows).drop(columns=["s", "t"]), facts)
+    loops = tuple(_loop_sentences(network, rows))
+    return Pair(pd.DataFrame(rows).drop(columns=["s", "t"]), facts, loops)
+
+
+def _loop_sentences(network: CausalNetwork, rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what the order decides about genes that surely act on each other."""
+    loops = [[network.nodes[k] for k in loop] for loop in loops_of(beyond_doubt(network))]
+    loop_of = {gene: loop for loop in loops for gene in loop}
+    first, second = rows[0]["source"], rows[0]["target"]
+    if second in loop_of.get(first, []):
+        yield (
+            f"{shown(first)} and {shown(second)} act on each other beyond doubt, if only by way of "
+            "others: read them as one unit, whichever edge the order keeps."
+        )
+        return
+    edges = set(zip(network.edges["source"], network.edges["target"], strict=True))
+    for row in rows:
+        source, target = row["source"], row["target"]
+        others = [gene for gene in loop_of.get(source, []) if (gene, target) in edges]
+        if others and not row["edge"]:
+            names = "/".join(map(shown, [*others, source]))
+            yield (
+                f"{listed(others)} {'has' if len(others) == 1 else 'have'} the edge, in a loop "
+                f"with {shown(source)}: write '{names} -> {shown(target)}', as which of them acts "
+                f"on {shown(target)} is open."
+            )
 
 
 def _conclusion(row: dict[Any, Any]) -> str:

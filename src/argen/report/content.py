@@ -93,10 +93,10 @@ def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:
     best = (sound if len(sound) else edges).sort_values("log10_p").iloc[0]
     source, target = best["source"], best["target"]
     which = (
-        "Of the edges that nothing contradicts so far, and that are in no loop, the strongest "
-        "evidence is"
+        "Of the edges that nothing contradicts so far, and that neither are in a loop nor leave "
+        "one, the strongest evidence is"
         if len(sound)
-        else "Every edge is contradicted or is one direction of a loop; the strongest evidence is"
+        else "Every edge is contradicted, is in a loop or leaves one; the strongest evidence is"
     )
     return [
         f"{which} for {source} and {target}: if the expression of {source} doubled and nothing else"

@@ -73,7 +73,7 @@ def test_speaks_where_a_guide_acts_elsewhere():
     assert table.loc[("g0", "g2"), "odd_guide"] == "g0-3<b>"
     assert not table.loc[("g0", "g1"), "disagree"]
     evidence = [f.evidence for f in found.findings if f.assumption.startswith("exclusion")]
-    assert any("g0 on g2 (p = " in text and "guide g0-3<b>)" in text for text in evidence)
+    assert any("g0 on g2 (adjusted p = " in text and "guide g0-3<b>)" in text for text in evidence)
     assert found.tables["overidentification"].set_index("target").loc["g2", "rejected"]
 
 

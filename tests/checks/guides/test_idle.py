@@ -50,7 +50,7 @@ def test_check_names_it_with_what_the_others_do():
     data = screen(1, mean=4.0, n_cells=80, idle=1)
     found = argen.check(argen.infer_network(data), data, n_null_tests=0)
     (note,) = [f for f in found.findings if "do the same" in f.assumption]
-    assert note.evidence.startswith("1 of 30 guides does nothing to the own gene")
+    assert note.evidence.startswith("1 of 30 guides is not seen to change the gene")
     assert "g0_1 (" in note.evidence
     assert "80 cells)" in note.evidence
     assert note.severity == "note"

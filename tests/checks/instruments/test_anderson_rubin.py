@@ -134,7 +134,7 @@ def test_speaks_of_edges_that_lose_their_sign_and_keeps_quiet_of_others():
     # Candidates that are no edges do hold 0; as edges they are named.
     network.candidates["selected"] = True
     found = argen.check(network, data, n_null_tests=0, every_edge=True)
-    (finding,) = [f for f in found.findings if "strong instruments" in f.assumption]
+    (finding,) = [f for f in found.findings if "an Anderson-Rubin set" in f.evidence]
     lost = found.tables["weak_instruments"].query("ar_low <= 0 <= ar_high")
     assert finding.evidence.startswith(f"{len(lost)} of the {len(network.candidates)} edges")
 

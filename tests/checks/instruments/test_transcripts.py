@@ -74,7 +74,7 @@ def test_says_which_and_quality_control_says_it_too():
     found = argen.check(network, data, n_null_tests=0)
     (warning,) = [f for f in found.findings if f.assumption.startswith("size (")]
     assert warning.evidence.startswith(
-        "1 of 5 perturbations moves other genes by more than the own"
+        "1 of 5 perturbations moves other genes by more than its own gene"
     )
     assert "g0 (8" in warning.evidence
     assert "% left; 4 genes)" in warning.evidence
@@ -82,6 +82,10 @@ def test_says_which_and_quality_control_says_it_too():
     assert warning.severity == "warning"
     assert found.tables["knockdown"]["n_moved_more"].tolist() == [4, 0, 0, 0, 0]
     assert warning in argen.check(network).findings  # cells are not needed
+    points = found.tables["weak_points"]
+    doubted = (points["weak_point"] + ", " + points["also"]).str.contains("transcript stays")
+    assert doubted.equals(points["source"] == "g0")
+    assert doubted.any()
     quality = argen.quality_control(data, config=argen.InferenceConfig(penetrance="full"))
     assert warning.assumption in {f.assumption for f in quality.diagnostics.findings}
 

@@ -190,7 +190,7 @@ def balance_findings(table: pd.DataFrame) -> list[Finding]:
         if len(rows):
             n_tested = int(table.loc[table["role"] == role, "p_value"].notna().sum())
             shown = [
-                f"{row['column']} in {row['node']} ({p_of(row['p_value'])})"
+                f"{row['column']} in {row['node']} (adjusted {p_of(row['p_adjusted'])})"
                 for row in rows.to_dict("records")
             ]
             evidence = (

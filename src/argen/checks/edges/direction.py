@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri_exp
 
-from argen.arrays import BoolArray, FloatArray
+from argen.arrays import FloatArray
 from argen.errors import counted, listed
-from argen.network import ACYCLIC, CausalNetwork, Finding
-from argen.pvalues import adjust, shown_p
+from argen.network import ACYCLIC, CausalNetwork, Finding, beyond_doubt, loops_of
+from argen.pvalues import shown_p
 
 # Two independent |z| that differ by less do not differ at 5 %, as their difference has variance 2.
 NEAR_TIE = 1.96 * np.sqrt(2.0)
@@ -27,7 +27,7 @@ def feedback_table(network: CausalNetwork) -> pd.DataFrame:
     screen, pairs = network.screen, network.feedback_pairs()
     at = _places(network, pairs["first"], pairs["second"])
     back = at[::-1]
-    sure = _beyond_doubt(network)
+    sure = beyond_doubt(network)
     edges = network.edges
     known = set(zip(edges["source"], edges["target"], strict=True))
     names = list(zip(pairs["first"], pairs["second"], strict=True))
@@ -90,8 +90,8 @@ def groups_table(network: CausalNetwork) -> pd.DataFrame:
     Holm's method alone; ``loop`` numbers the groups of these, 0 where a gene is in none.
     ``n_edges`` counts the edges of the network within the group.
     """
-    groups = _components(network.screen.is_descendant[:, : len(network.nodes)])
-    strict = _components(_beyond_doubt(network))
+    groups = loops_of(network.screen.is_descendant[:, : len(network.nodes)])
+    strict = loops_of(beyond_doubt(network))
     loop = {network.nodes[k]: number for number, each in enumerate(strict, 1) for k in each}
     edges, rows = network.edges, []
     for number, group in enumerate(groups):
@@ -101,21 +101,6 @@ def groups_table(network: CausalNetwork) -> pd.DataFrame:
             in_loop = loop.get(name, 0)
             rows.append((number + 1, name, len(group), n_edges, in_loop > 0, in_loop))
     return pd.DataFrame(rows, columns=["group", "gene", "size", "n_edges", "sure", "loop"])
-
-
-def _components(acts_on: BoolArray) -> list[list[int]]:
-    """Strongly connected components of two nodes or more, the largest first."""
-    import networkx
-
-    graph = networkx.from_numpy_array(acts_on, create_using=networkx.DiGraph)
-    found = [sorted(group) for group in networkx.strongly_connected_components(graph)]
-    return sorted((group for group in found if len(group) > 1), key=lambda g: (-len(g), g))
-
-
-def _beyond_doubt(network: CausalNetwork) -> BoolArray:
-    """Pairs of nodes significant by Holm's method, at the level of the screen."""
-    p_value = network.screen.p_value[:, : len(network.nodes)]
-    return np.asarray(adjust(p_value, "holm") < network.config.level_of_screen)
 
 
 def _places(

@@ -73,21 +73,22 @@ def loop_partners(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
         k, j = number[source], number[target]
         if loop_of.get(target) == row["loop"]:
             continue
-        partners = _partners(network, members[row["loop"]], k, j)
-        if not len(partners):
+        others = _partners(network, members[row["loop"]], k, j)
+        if not len(others):
             continue
-        places = [k, *partners[:MOST_PARTNERS].tolist()]
+        places = [k, *others[:MOST_PARTNERS].tolist()]
         names = [network.genes[m] for m in places]
         totals = [f"{network.screen.effect[m, j]:.2g} ({network.genes[m]})" for m in places]
-        more = "/..." if len(partners) > MOST_PARTNERS else ""
+        more = "/..." if len(others) > MOST_PARTNERS else ""
         shows = (
             f"comes out of a loop: {_and(names)} act on each other beyond doubt; write "
             f"'{'/'.join(names)}{more} -> {target}', as which of them acts on {target} is open "
             f"(perturbing them changes it by {_and(totals)}, natural log)"
         )
-        settles = f"a perturbation of {source} that leaves {_and(names[1:])} unchanged, or "
-        settles += time_course(source, target)
-        value = float(network.screen.effect[partners[0], j])
+        partners = _and(names[1:])
+        settles = f"the same in cells in which another copy keeps {partners} up, or a time course "
+        settles += f"after a fast perturbation, in which {target} moves before {partners},"
+        value = float(network.screen.effect[others[0], j])
         points.append(WeakPoint(source, target, value, shows, settles))
     return points
 

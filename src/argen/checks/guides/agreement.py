@@ -244,9 +244,10 @@ def exclusion_findings(
     odd = agreement[agreement["disagree"]].sort_values("p_value")
     if len(odd):
         shown = [
-            f"{source} on {target} ({p_of(p)}{', guide ' + guide if guide else ''})"
+            f"{source} on {target} (adjusted {p_of(p)}{', guide ' + guide if guide else ''})"
             for source, target, p, guide in zip(
-                *(odd[name] for name in ("source", "target", "p_value", "odd_guide")), strict=True
+                *(odd[name] for name in ("source", "target", "p_adjusted", "odd_guide")),
+                strict=True,
             )
         ]
         findings.append(
@@ -264,7 +265,7 @@ def exclusion_findings(
     unexplained = overidentification[overidentification["rejected"]].sort_values("p_value")
     if len(unexplained):
         rows = unexplained.to_dict("records")
-        shown = [f"{row['target']} ({p_of(row['p_value'])})" for row in rows]
+        shown = [f"{row['target']} (adjusted {p_of(row['p_adjusted'])})" for row in rows]
         findings.append(
             Finding(
                 _THROUGH,

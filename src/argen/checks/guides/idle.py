@@ -79,9 +79,9 @@ def idle_findings(table: pd.DataFrame) -> list[Finding]:
         f"{counted(row['n_cells'], 'cell')})"
         for row in idle.to_dict("records")
     ]
-    do = "does" if len(idle) == 1 else "do"
-    evidence = f"{len(idle)} of {counted(len(table), 'guide')} {do} nothing to the own gene that "
-    evidence += "could be seen, and surely less than half of what its other guides do (natural "
+    are, do = ("is", "does") if len(idle) == 1 else ("are", "do")
+    evidence = f"{len(idle)} of {counted(len(table), 'guide')} {are} not seen to change the gene, "
+    evidence += f"and surely {do} less than half of what the gene's other guides do (natural "
     evidence += f"log): {', '.join(named)}."
     advice = "Their cells dilute the effects of the perturbation: leave them out with --cells, as "
     advice += "\"guide not in ['A', 'B']\" where guide is their column, and see what changes."

@@ -11,25 +11,35 @@ from argen.errors import listed
 from argen.network import CausalNetwork
 from argen.pvalues import p_of
 
+# Where so much of the effect is left without a guide, at such a p-value, cells are missing rather
+# than agreement.
+LEAST_LEFT, FAINT = 0.5, 0.2
 # Below it a guide is seen to change the target by itself.
 GUIDE_ALPHA = 0.05
 
 
 def needed_guide_points(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
     """Edges that are not there without one of their source's guides."""
-    points = []
-    for (source, target), rows in needed_guides(tables["leave_one_guide_out"]).items():
+    left_out, points = tables["leave_one_guide_out"], []
+    whole = left_out[left_out["left_out"] == ""].set_index(["source", "target"])["effect"]
+    for (source, target), rows in needed_guides(left_out).items():
         guides, p_value = rows["left_out"].tolist(), float(rows["p_value"].max())
         at_work = _at_work(network, tables, source, target)
-        if (
+        without = f"without {'any of ' if len(guides) > 1 else ''}{listed(guides)}"
+        of_all = float(whole[source, target])
+        least = float(rows["effect"].iloc[int(rows["p_value"].argmax())])
+        settles = f"another guide of {source} that does the same"
+        if (rows["effect"] / of_all).min() >= LEAST_LEFT and p_value < FAINT:
+            shows = f"is too faint {without} ({least:.2g} in place of {of_all:.2g}, "
+            settles = f"more cells with the other guides of {source}, or {settles}"
+        elif (
             at_work["works"].sum() == 1
             and guides == at_work.loc[at_work["works"], "guide"].tolist()
         ):
-            shows = f"rests on guide {guides[0]} alone"
+            shows = f"rests on guide {guides[0]} alone ("
         else:
-            shows = f"does not hold without {'any of ' if len(guides) > 1 else ''}{listed(guides)}"
-        shows += f" ({p_of(p_value)} from the other guides of {source}{_said(at_work, target)})"
-        settles = f"another guide of {source} that does the same"
+            shows = f"does not hold {without} ("
+        shows += f"{p_of(p_value)} from the other guides of {source}{_said(at_work, target)})"
         points.append(WeakPoint(source, target, p_value, shows, settles))
     return points
 

@@ -25,7 +25,7 @@ from argen.checks.instruments.strength import (
 from argen.checks.instruments.transcripts import transcript_findings
 from argen.checks.instruments.two_stages import edges_by_target
 from argen.data import PerturbSeqData
-from argen.network import STRONG, CausalNetwork, program_carriers
+from argen.network import CausalNetwork, program_carriers
 from argen.pvalues import critical_value
 
 
@@ -49,8 +49,7 @@ def check_instruments(
     knockdown = _knockdowns(network)
     knockdown.insert(1, "n_perturbed", data.n_perturbed)
     knockdown.insert(2, "effective_cells", effective_cells(data))
-    # Where it can be said which intervals hold, it need not be said that some may not.
-    found.findings += [said for said in network.findings() if said.assumption != STRONG]
+    found.findings += network.findings()
     _add_programs(found, network)
     _add_knockdown(found, knockdown, network)
     strength = strength_table(network, data)

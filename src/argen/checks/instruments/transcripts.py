@@ -54,8 +54,9 @@ def transcript_findings(table: pd.DataFrame) -> list[Finding]:
         )
     ]
     move = "moves" if len(beyond) == 1 else "move"
+    own = "its own gene" if len(beyond) == 1 else "their own"
     evidence = f"{len(beyond)} of {counted(len(table), 'perturbation')} {move} other genes by more "
-    evidence += f"than the own, beyond doubt: {listed(named)}."
+    evidence += f"than {own}, beyond doubt: {listed(named)}."
     advice = "A knock-out can destroy the protein and leave the transcript, which then says little "
     advice += "of how much was done: sizes of edges out of this gene, per unit of log transcript, "
     advice += "are too large, and only that they exist and their signs are left. If it is a "

@@ -134,7 +134,7 @@ def _corrected(
     least = LEAST_VARIANCE * np.diagonal(of_rate)
     more = np.maximum(np.diagonal(of_rate) + own[:, 0], least) - np.diagonal(of_rate)
     noise = of_rate + np.diag(more)
-    if np.linalg.eigvalsh(noise)[0] < 0.0:  # more was taken off than the estimates have
+    if (np.linalg.eigvalsh(noise) < 0.0).any():  # more was taken off than the estimates have
         noise = of_rate + np.diag(np.maximum(more, 0.0))
     noise = noise + (scores * corrections.loading_variance[gene]) @ scores.T
     of_share = by_share * np.sqrt(corrections.penetrance_variance[nodes])[:, None]

@@ -9,6 +9,8 @@ import pandas as pd
 
 from argen.checks.findings import Tables, WeakPoint, edge_rows
 from argen.checks.instruments.strength import WEAK_F
+from argen.checks.instruments.transcripts import FEWEST_MOVED_MORE
+from argen.errors import counted
 from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
 from argen.pvalues import p_of
 
@@ -213,6 +215,22 @@ def hidden_effects(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
         for source, target in [(row["source"], row["target"])]
         if abs(row["needed_for_interval"]) < SMALLEST_HIDDEN_EFFECT
         and (source, target) not in agree
+    ]  # fmt: skip
+
+
+def transcripts_that_stay(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges whose source's perturbation moves several genes by more than the source itself."""
+    return [
+        WeakPoint(
+            row["source"], row["target"], float(row["n_moved_more"]),
+            f"has a size that means little: perturbing {row['source']} leaves "
+            f"{row['percent_remaining']:.0f} % of it and moves "
+            f"{counted(row['n_moved_more'], 'other gene')} further, as a knock-out does that "
+            "takes the protein and leaves the transcript",
+            f"for its size, a perturbation that takes the transcript of {row['source']}",
+        )
+        for row in _of_sources(network, tables)
+        if row.get("n_moved_more", 0) >= FEWEST_MOVED_MORE
     ]  # fmt: skip
 
 
