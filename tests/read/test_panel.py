@@ -8,6 +8,7 @@ from anndata import AnnData
 from scipy import sparse
 
 import argen
+from argen.errors import counted
 from argen.read.counts import panel
 from argen.read.counts.panel import choose_panel
 from argen.read.counts.scratch import TileStore
@@ -55,7 +56,7 @@ def test_genes_with_the_most_counts(screen, n, cells):
     assert list(data.panel.genes) == expected(screen, n, cells=data.cells)
     counts = screen[data.cells, list(data.panel.genes)].X.toarray()
     np.testing.assert_array_equal(data.panel.counts.to_csc().toarray(), counts)
-    assert f"{len(data.panel.genes)} other genes" in data.summary()
+    assert counted(len(data.panel.genes), "other gene") in data.summary()
 
 
 def test_nothing_else_changes(screen):
