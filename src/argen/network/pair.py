@@ -12,6 +12,7 @@ import pandas as pd
 from argen.errors import FitStatus, InputError, listed, printable, shown
 from argen.network.loops import beyond_doubt, loops_of
 from argen.network.result import CausalNetwork
+from argen.network.views import to_networkx
 from argen.pvalues import adjust, p_of, shown_p
 from argen.steps import ancestor_bar, least_bar
 
@@ -297,19 +298,7 @@ def _direct_facts(network: CausalNetwork, row: dict[str, Any]) -> Iterator[tuple
 
 def _shortest_path(network: CausalNetwork, s: int, t: int) -> list[str]:
     """Return the genes of a path of edges with the fewest steps; empty where there is none."""
-    children = network.edges.groupby("source", sort=False)["target"].agg(list).to_dict()
-    start, end = network.genes[s], network.genes[t]
-    came_from, front = {start: start}, [start]
-    while front and end not in came_from:
-        behind = [(gene, child) for gene in front for child in children.get(gene, [])]
-        front = []
-        for gene, child in behind:
-            if child not in came_from:
-                came_from[child] = gene
-                front.append(child)
-    if end not in came_from:
-        return []
-    path = [end]
-    while path[-1] != start:
-        path.append(came_from[path[-1]])
-    return path[::-1]
+    import networkx
+
+    from_source = networkx.single_source_shortest_path(to_networkx(network), network.genes[s])
+    return list(from_source.get(network.genes[t], []))

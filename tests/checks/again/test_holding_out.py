@@ -148,15 +148,18 @@ def test_speaks_where_counts_do_not_show_what_guides_do():
     assert any("off beyond doubt" in text and ": g0-" in text for text in evidence)
 
 
+def redrawn(data, cells, log_mean):
+    """Draw the counts of some cells anew."""
+    counts = data.counts.dense(np.arange(4)).T.copy()
+    counts[cells] = np.random.default_rng(2).poisson(np.exp(log_mean), (len(cells), 4))
+    return screen_of(counts, data.node_of_cell, data.covariates)
+
+
 def test_speaks_where_predictions_are_worse_than_none():
     """In the held-out cells every gene moves against its parents."""
     data, labels = chain(6)
     cells = np.flatnonzero(labels == "A<b>")
-    counts = data.counts.dense(np.arange(4)).T.copy()
-    rng = np.random.default_rng(2)
-    counts[cells] = rng.poisson(np.exp([0.2, 2.6, 0.2, 0.2]), (len(cells), 4))
-    perturbed = data.node_of_cell
-    wrong = screen_of(counts, perturbed, data.covariates)
+    wrong = redrawn(data, cells, [0.2, 2.6, 0.2, 0.2])
     several = labels.copy()
     several.iloc[cells[::2]] = "B"
     found = held_out(wrong, held=["A<b>", "B"], labels=several)
@@ -170,11 +173,7 @@ def test_speaks_where_predictions_are_worse_than_none():
 def test_speaks_where_a_perturbation_does_the_opposite():
     """In the held-out cells g0 rises, as a partner does, while the signal that it carries stops."""
     data, labels = chain(6)
-    cells = np.flatnonzero(labels == "A<b>")
-    counts = data.counts.dense(np.arange(4)).T.copy()
-    rng = np.random.default_rng(2)
-    counts[cells] = rng.poisson(np.exp([2.3, 0.7, 0.7, 2.1]), (len(cells), 4))
-    odd = screen_of(counts, data.node_of_cell, data.covariates)
+    odd = redrawn(data, np.flatnonzero(labels == "A<b>"), [2.3, 0.7, 0.7, 2.1])
     found = held_out(odd, held=["A<b>"], labels=labels)
     (finding,) = [f for f in found.findings if "the opposite" in f.evidence]
     assert finding.severity == "warning"
