@@ -77,6 +77,11 @@ class CausalNetwork:
         return self.candidates[self.candidates["selected"]].reset_index(drop=True)
 
     @property
+    def escape_corrected(self) -> bool:
+        """Whether the effects of some perturbation were corrected for cells that escape it."""
+        return self.penetrance is not None and bool(self.penetrance.corrected.any())
+
+    @property
     def order(self) -> list[str]:
         """Nodes in causal order, most upstream first; sinks come after them all."""
         return [self.nodes[node] for node in self.causal_order.order[: len(self.nodes)]]

@@ -195,7 +195,7 @@ def _of_network(result: CausalNetwork, gene: str | None) -> list[FigureFile]:
 
 def _of_penetrance(result: CausalNetwork) -> list[FigureFile]:
     """Return the figure of how many cells guides work in; none where cells do not escape."""
-    if result.penetrance is None or not result.penetrance.corrected.any():
+    if not result.escape_corrected:
         return []
     table = penetrance.penetrance_table(result)
     size = (float(np.clip(1.5 + 0.16 * len(table), 4.5, 11)), 3.6)

@@ -142,7 +142,7 @@ def diagnostic_figures(
     Knock-downs, shares of working cells, edges against interventions, quantiles.
     """
     figures = {"knockdown": _knockdown(network)}
-    if network.penetrance is not None and network.penetrance.corrected.any():
+    if network.escape_corrected:
         figures["penetrance"] = _penetrance(network)
     for name, reverse in (("forward", False), ("reverse", True)):
         table = intervention_table(network, reverse=reverse)

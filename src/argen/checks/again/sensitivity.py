@@ -161,8 +161,11 @@ def sensitivity(
     known = set(network.edges[_PAIR].itertuples(index=False, name=None))
     tried, failed = [], []
     n_programs = network.programs.n_programs if network.programs else 0
-    escapes = network.penetrance is not None and bool(network.penetrance.corrected.any())
-    todo = list(scenarios(data, network.config, sizes, n_programs=n_programs, escapes=escapes))
+    todo = list(
+        scenarios(
+            data, network.config, sizes, n_programs=n_programs, escapes=network.escape_corrected
+        )
+    )
     for number, (name, screen, config) in enumerate(todo):
         try:
             tried.append((name, infer(screen, config)))

@@ -53,8 +53,9 @@ def check_guides(
     found.tables["overidentification"] = explained
     found.tables["leave_one_guide_out"] = left_out
     found.tables["own_guides"] = own = own_effects(of_guides, network.nodes)
-    escapes = network.penetrance is not None and bool(network.penetrance.corrected.any())
-    found.findings += exclusion_findings(agreement, explained, left_out, escapes=escapes)
+    found.findings += exclusion_findings(
+        agreement, explained, left_out, escapes=network.escape_corrected
+    )
     found.findings += idle_findings(own)
     if len(own):
         found.measured.append(
