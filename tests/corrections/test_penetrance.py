@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtri
 
 import argen
 from argen.corrections import LoweredGenes, Penetrance, estimate_penetrance
-from argen.corrections.mixture import SHARES, MixtureEquations
+from argen.corrections.mixture import SHARES, CountedCells, MixedCells, MixtureEquations
 from argen.corrections.penetrance import _own_gene, with_pooled_knockdowns
 from argen.corrections.shares import (
     LEAST_SPREAD,
@@ -19,7 +20,7 @@ from argen.corrections.shares import (
     p_value_of_escape,
     pooled_shares,
 )
-from argen.corrections.working_model import LEAST_LEFT, MixedCells, balancing_weights
+from argen.glm import LEAST_LEFT, balance
 from argen.simulate import ScreenModel
 from argen.steps import screen_descendants
 
@@ -50,16 +51,17 @@ LEFT = np.array([0.1, 0.6, 0.3, 0.5])
 
 def mixed_cells(counts: np.ndarray, controls: np.ndarray) -> MixedCells:
     """Cells without covariates, of a working model that is wrong."""
-    n_perturbed, expected = len(counts), controls.mean(axis=0)
-    return MixedCells(
-        counts=counts.astype(np.float64),
-        expected=np.tile(expected, (n_perturbed, 1)),
-        covariates=np.empty((n_perturbed, 0)),
-        control_counts=controls,
-        control_expected=np.tile(expected, (len(controls), 1)),
-        control_covariates=np.empty((len(controls), 0)),
-        dispersion=np.full(4, 1.0),
+    expected = controls.mean(axis=0)
+    perturbed, others = (
+        CountedCells(
+            counts=np.ascontiguousarray(own.T, dtype=np.float64),
+            expected=np.repeat(expected[:, None], len(own), axis=1),
+            columns=np.empty((0, len(own))),
+            level=np.zeros(len(own), dtype=np.int64),
+        )
+        for own in (counts, controls)
     )
+    return MixedCells(perturbed, others, dispersion=np.full(4, 1.0), n_levels=1)
 
 
 def mixture(share: float, n_perturbed: int, seed: int) -> MixtureEquations:
@@ -108,13 +110,49 @@ def test_equations_contradict_other_shares():
 
 def test_weights_balance_covariates():
     rng = np.random.default_rng(3)
-    covariates, target = rng.normal(size=(2000, 3)), np.array([0.5, -0.3, 0.0])
-    weights = balancing_weights(covariates, target)
-    np.testing.assert_allclose(weights @ covariates, target, atol=1e-4)
+    columns, target = rng.normal(size=(3, 2000)), np.array([0.5, -0.3, 0.0])
+    weights = balance(columns, np.zeros(2000, dtype=np.int64), target, np.ones(1))
+    np.testing.assert_allclose(columns @ weights, target, atol=1e-7)
     assert (weights > 0.0).all()
     # A shift of normal covariates has these odds exactly.
-    tilt = np.exp(covariates @ target)
-    np.testing.assert_allclose(weights / weights.sum(), tilt / tilt.sum(), rtol=0.6, atol=3e-4)
+    tilt = np.exp(target @ columns)
+    np.testing.assert_allclose(weights, tilt / tilt.sum(), rtol=0.6, atol=3e-4)
+
+
+def test_weights_balance_levels_and_covariates():
+    """Entropy is largest: log weights are linear in covariates and levels, and nothing else."""
+    rng = np.random.default_rng(13)
+    level, part = rng.integers(0, 5, 1500), np.array([0.4, 0.1, 0.0, 0.3, 0.2])
+    columns = rng.normal(size=(2, 1500)) + 0.3 * level
+    target = np.array([0.6, 0.9])
+    weights = balance(columns, level, target, part)
+    np.testing.assert_allclose(columns @ weights, target, atol=1e-7)
+    np.testing.assert_allclose(np.bincount(level, weights), part, atol=1e-12)
+    used = weights > 0.0
+    np.testing.assert_array_equal(used, level != 2)
+    design = np.column_stack([level[used][:, None] == [0, 1, 3, 4], columns[:, used].T])
+    fitted = design @ np.linalg.lstsq(design, np.log(weights[used]), rcond=None)[0]
+    np.testing.assert_allclose(np.log(weights[used]), fitted, atol=1e-9)
+
+
+def test_a_level_without_controls_keeps_nothing_else_from_being_balanced():
+    rng = np.random.default_rng(14)
+    level, columns = rng.integers(0, 3, 900), rng.normal(size=(1, 900))
+    weights = balance(columns, level, np.array([0.4]), np.array([0.2, 0.2, 0.1, 0.5]))
+    np.testing.assert_allclose(columns @ weights, 0.4, atol=1e-7)
+    np.testing.assert_allclose(np.bincount(level, weights), [0.4, 0.4, 0.2], atol=1e-12)
+    nothing = balance(columns, level, np.array([0.4]), np.array([0.0, 0.0, 0.0, 1.0]))
+    assert not nothing.any()
+
+
+def test_weights_at_an_end_are_of_the_cells_there():
+    """Of an indicator of which all perturbed cells are 1, no control that is 0 counts."""
+    rng = np.random.default_rng(15)
+    columns = np.array([rng.random(400) < 0.3, rng.normal(size=400)], dtype=np.float64)
+    target = np.array([1.0, 0.2])
+    weights = balance(columns, np.zeros(400, dtype=np.int64), target, np.ones(1))
+    np.testing.assert_array_equal(weights > 0.0, columns[0] == 1.0)
+    np.testing.assert_allclose(columns @ weights, target, atol=1e-7)
 
 
 def test_recovers_the_share(escaping):
@@ -346,6 +384,20 @@ def test_where_all_guides_work_nothing_is_corrected(options):
     assert np.mean(p_value < 0.05) < 0.05 + 3.0 * np.sqrt(0.05 * 0.95 / len(p_value))
     assert np.concatenate(holds).mean() > 0.93
     assert n_corrected == 0
+
+
+@pytest.mark.rates
+def test_many_batches_do_not_look_like_escape():
+    """Their means are fitted to some forty controls each, which then seemed to be less like others.
+
+    The standardized equations at share 1 had a mean of -.25, and of 400 working guides together it
+    seemed sure that cells escape.
+    """
+    model = ScreenModel(n_nodes=100, n_controls=2000, n_batches=48, dispersion=0.3)
+    p_values = [estimated(model, seed)[1].p_value for seed in range(3)]
+    z = ndtri(np.concatenate(p_values))
+    assert np.isfinite(z).mean() > 0.95
+    assert np.nanmean(z) > -3.0 / np.sqrt(len(z))
 
 
 @pytest.mark.rates

@@ -15,8 +15,14 @@ import numpy as np
 
 from argen.arrays import FloatArray, IntArray
 from argen.corrections.lowered import CellsOfPerturbations
-from argen.corrections.mixture import SHARES, AtShare, MixtureEquations, Prepared, profile_of
-from argen.corrections.working_model import MixedCells
+from argen.corrections.mixture import (
+    SHARES,
+    AtShare,
+    MixedCells,
+    MixtureEquations,
+    Prepared,
+    profile_of,
+)
 from argen.data import PerturbSeqData
 from argen.engine import in_threads
 
@@ -65,10 +71,10 @@ class GuideEquations:
         prepared: tuple[Prepared, ...] = (),
     ) -> None:
         self.places = places
-        self.kept = np.arange(cells.counts.shape[1])
+        self.kept = np.arange(len(cells.dispersion))
         self.guides = [
             MixtureEquations(
-                _some(cells, place),
+                replace(cells, perturbed=cells.perturbed.some(place)),
                 seed + (g + 1) * _NEXT_GUIDE,
                 prepared[g : g + 1],
                 all_genes=True,
@@ -122,15 +128,6 @@ class GuideEquations:
     def profile(self, shares: FloatArray = SHARES, at_one: AtShare | None = None) -> list[AtShare]:
         """Solve the equations at shares from 1 down, until they are out of the question."""
         return profile_of(self, shares, at_one)
-
-
-def _some(cells: MixedCells, place: IntArray) -> MixedCells:
-    return replace(
-        cells,
-        counts=cells.counts[place],
-        expected=cells.expected[place],
-        covariates=cells.covariates[place],
-    )
 
 
 def cells_by_guide(guide: IntArray) -> list[tuple[int, IntArray]]:

@@ -38,14 +38,16 @@ class Chance:
         self, data: PerturbSeqData, genes: IntArray, known: BoolArray, rng: np.random.Generator
     ) -> None:
         self.known, self.rng = known, rng
-        controls, covariates = np.flatnonzero(data.controls), data.intercept_and_covariates()
+        controls, exposure = np.flatnonzero(data.controls), data.library_size
         self.n_controls, self.sizes = len(controls), data.n_perturbed
-        exposure, weights = data.library_size, sparse.csr_array(data.perturbations.T)
-        of_groups = weights @ exposure
-        self.means = weights @ (exposure[:, None] * covariates) / of_groups[:, None]
+        members = [data.cells_of(k) for k in range(data.n_nodes)]
+        of_groups = np.array([exposure[cells].sum() for cells in members])
+        means = [exposure[cells] @ data.intercept_and_covariates(cells) for cells in members]
+        self.means = np.array(means) / of_groups[:, None]
         self.exposure_of_controls = exposure[controls].sum()
         controls = np.sort(rng.permutation(controls)[:MOST_CONTROLS])
-        self.exposure, self.covariates = exposure[controls], covariates[controls]
+        self.exposure = exposure[controls]
+        self.covariates = data.intercept_and_covariates(controls)
         counts = data.counts.take(controls, genes).dense(np.arange(len(genes))).T
         rate = np.maximum(counts.sum(axis=0), 0.5) / self.exposure.sum()
         residual = counts / rate - self.exposure[:, None]

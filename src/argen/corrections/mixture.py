@@ -15,22 +15,20 @@ thinned controls. Which g is best depends on a model of the cells; that the equa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from scipy.special import expit, logit
 
-from argen.arrays import FloatArray
-from argen.corrections.working_model import (
+from argen.arrays import FloatArray, IntArray
+from argen.glm import (
     LEAST_LEFT,
     MOST_LEFT,
-    TINY,
-    Evidence,
-    MixedCells,
-    Thinning,
-    balancing_weights,
+    balance,
+    compare_at,
     honest_evidence,
-    most_likely,
+    spread_of,
+    thin_and_compare,
 )
 
 # Shares at which the equations are solved. The least is where a screen is of no use.
@@ -39,8 +37,6 @@ SHARES = np.array([1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
 FEW_SHARES = np.array([1.0, 0.9, 0.7, 0.5])
 # A share that an equation contradicts by so many errors is out of the question.
 MOST_ERRORS = 6.0
-# The score of a share is that of this one where it is larger.
-LARGEST_SHARE = 0.9
 # Controls that are thinned, at least, counting each as often as it is.
 THINNED = 2000
 # As many controls at least, all alike, must be as good as those that are weighed.
@@ -49,6 +45,47 @@ FEWEST_CONTROLS = 100
 MOST_AT_ALL = 0.85
 # Where all cells look alike the equation of the share says nothing, and is not sure of it.
 LEAST_ERROR = 1e-4
+TINY = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class CountedCells:
+    """Cells, what was counted in them, and their covariates."""
+
+    counts: FloatArray  # (n_low, n_cells) of the genes that a perturbation lowers
+    expected: FloatArray  # (n_low, n_cells), what the fit of the controls expects
+    columns: FloatArray  # (n_columns, n_cells) covariates, log library size among them
+    level: IntArray  # (n_cells,) of the factor with most levels
+
+    def some(self, cells: IntArray) -> CountedCells:
+        """Take some of the cells."""
+        counts, expected, columns = (
+            np.take(rows, cells, axis=1) for rows in (self.counts, self.expected, self.columns)
+        )
+        return CountedCells(counts, expected, columns, self.level[cells])
+
+    def of_genes(self, kept: IntArray) -> CountedCells:
+        """Take some of the genes."""
+        return CountedCells(self.counts[kept], self.expected[kept], self.columns, self.level)
+
+    def repeated(self, n_copies: int) -> CountedCells:
+        """Take every cell several times."""
+        if n_copies == 1:
+            return self
+        counts, expected, columns = (
+            np.tile(rows, (1, n_copies)) for rows in (self.counts, self.expected, self.columns)
+        )
+        return CountedCells(counts, expected, columns, np.tile(self.level, n_copies))
+
+
+@dataclass(frozen=True, slots=True)
+class MixedCells:
+    """The cells of a perturbation, and the controls that they are compared with."""
+
+    perturbed: CountedCells
+    controls: CountedCells
+    dispersion: FloatArray  # (n_low,)
+    n_levels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +133,9 @@ class MixtureEquations:
     Those of the rates have g = h y_j, with h the probability that the guide works in the cell,
     and 1 where pi is; that of pi has its score, ``(e^L - 1) / (p e^L + 1 - p)`` times 1 - p, with
     p = min(pi, .9), so that no cell counts too much. Few controls are thinned several times. Draws
-    are the same whenever the same number seeds them. What equations of the same cells and seed had
-    ``prepared`` need not be found again. With ``all_genes`` also those of which much is left take
-    part.
+    are the same whenever the same number seeds them, and at every share. What equations of the same
+    cells and seed had ``prepared`` need not be found again. With ``all_genes`` also those of which
+    much is left take part.
     """
 
     def __init__(
@@ -109,122 +146,103 @@ class MixtureEquations:
         *,
         all_genes: bool = False,
     ) -> None:
-        self.seed, self.n_controls = seed, len(cells.control_counts)
-        self.n_copies = max(1, round(THINNED / self.n_controls))
-        middle = cells.covariates.mean(axis=0)
+        perturbed, controls = cells.perturbed, cells.controls
+        part = np.bincount(perturbed.level, minlength=cells.n_levels) / len(perturbed.level)
+        middle = perturbed.columns.mean(axis=1)
         weights = (
-            prepared[0].weights if prepared else balancing_weights(cells.control_covariates, middle)
+            prepared[0].weights
+            if prepared
+            else balance(controls.columns, controls.level, middle, part)
         )
-        self.effective_controls = float(1.0 / np.sum(weights**2))
-        self.weights = np.tile(weights, self.n_copies) / self.n_copies
-        balanced = np.maximum(weights @ cells.control_counts, TINY)
-        left = cells.counts.mean(axis=0) / balanced
+        self.effective_controls = _effective_number(weights)
+        balanced = np.maximum(controls.counts @ weights, TINY)
+        left = perturbed.counts.mean(axis=1) / balanced
         self.kept = np.flatnonzero((left < MOST_AT_ALL) | all_genes)
         self.left = np.clip(left[self.kept], LEAST_LEFT, MOST_LEFT if all_genes else None)
-        self.unit = 1.0 / balanced[self.kept]
-        self.cells = cells = cells.of_genes(self.kept).repeated(self.n_copies)
-        self._control_counts = cells.control_counts.astype(np.float64)
-        self._thinning = Thinning(cells.control_counts)
+        self._unit = 1.0 / balanced[self.kept]
+        self.n_controls, n_copies = len(weights), max(1, round(THINNED / len(weights)))
+        self._perturbed = perturbed.of_genes(self.kept)
+        self._controls = controls.of_genes(self.kept).repeated(n_copies)
+        self._dispersion = cells.dispersion[self.kept]
+        self._weights = np.tile(weights, n_copies) / n_copies
+        self._uniform = np.random.default_rng(seed).random(self._controls.counts.shape)
+        self._n_levels = cells.n_levels
         self.prepared = prepared or (Prepared(weights, self._honest_evidence()),)
-        shifted = cells.control_covariates - middle
-        self._design = np.hstack([np.ones((len(shifted), 1)), shifted])
-        self._information = (self._design * self.weights[:, None]).T @ self._design
-        self._information += TINY * np.eye(len(self._information))
 
     def _honest_evidence(self) -> float:
-        start = np.clip(0.7 * self.left, LEAST_LEFT, None)
-        share, left = most_likely(self.cells, 0.8, start, 1.0, free=True)
-        thinned = self._thinning(left, np.random.default_rng(self.seed))
-        return honest_evidence(self.cells, self.weights, share, left, thinned)
+        own, other = self._perturbed, self._controls
+        return float(honest_evidence(
+            own.counts, own.expected, self._dispersion, np.maximum(0.7 * self.left, LEAST_LEFT),
+            other.counts, other.expected, self._weights, self._uniform,
+        ))  # fmt: skip
 
     @property
     def tell(self) -> bool:
         """Whether there are genes and controls that say something."""
         return len(self.kept) > 0 and self.effective_controls >= FEWEST_CONTROLS
 
+    @cached_property
+    def _covariates(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Set the regression on covariates up, levels taken out of the columns.
+
+        Returns the columns of the perturbed cells and of the controls, (n_levels,) sums of weights,
+        and the factor of the products of the latter.
+        """
+        own, other, weights = self._perturbed, self._controls, self._weights
+        of_level = np.bincount(other.level, weights, self._n_levels).astype(np.float64)
+        overall = other.columns @ weights
+        means = np.array(
+            [np.bincount(other.level, weights * row, self._n_levels) for row in other.columns]
+        ).reshape(len(overall), self._n_levels)
+        there = of_level > 0.0
+        means = np.where(there, means / np.where(there, of_level, 1.0), overall[:, None])
+        columns: FloatArray = other.columns - means[:, other.level]
+        products = (columns * weights) @ columns.T + TINY * np.eye(len(columns))
+        lower = np.ascontiguousarray(np.linalg.cholesky(products))
+        return own.columns - means[:, own.level], columns, of_level, lower
+
     def solve(self, share: float, start: FloatArray, *, n_steps: int = 1) -> AtShare:
         """Solve the equations of the rates at a share, by steps from what is most likely there."""
-        cells, weights, b = self.cells, self.weights, self.prepared[0].b
-        _, likely = most_likely(cells, share, start, b)
-        own = Evidence.of(likely, cells.expected, cells.dispersion, b)
-        other = Evidence.of(likely, cells.control_expected, cells.dispersion, b)
-        of_perturbed = self._functions(cells.counts, own, share)
-        of_controls = self._functions(self._control_counts, other, share)
-        log_left = np.log(likely if share < 1.0 else self.left)
+        own, other, weights, b = self._perturbed, self._controls, self._weights, self.prepared[0].b
+        n_low, n_controls = other.counts.shape
+        works, constant = np.empty(own.counts.shape[1]), np.empty(n_controls)
+        of_perturbed = np.empty((1 + n_low, len(works)))
+        of_controls, working, expected = np.empty((3, 1 + n_low, n_controls))
+        per_count, likely = np.empty((n_low, n_controls)), start.copy()
+        compare_at(
+            share, b, likely, own.counts, own.expected, self._dispersion, other.counts,
+            other.expected, self._unit, works, of_perturbed, of_controls, per_count, constant,
+        )  # fmt: skip
+        log_left, mean = np.log(likely if share < 1.0 else self.left), of_perturbed.mean(axis=1)
         for _ in range(n_steps):
-            working, by_chance, by_rate = self._working(np.exp(log_left), share, other)
-            expected = (1.0 - share) * of_controls + share * (working - by_chance)
-            off, slope = of_perturbed.mean(axis=0) - weights @ expected, share * by_rate
-            inverse = _inverse(slope[1:])
+            slope = share * thin_and_compare(
+                share, np.exp(log_left), other.counts, weights, self._uniform, self._unit,
+                per_count, constant, of_controls, working, expected,
+            )  # fmt: skip
+            off, inverse = mean - expected @ weights, _inverse(slope[1:])
             step = inverse @ off[1:]
             step = step / max(1.0, float(np.abs(step).max()))
             new = np.clip(log_left + step, np.log(LEAST_LEFT), np.log(MOST_LEFT))
             misfit = float(off[0] - slope[0] @ (new - log_left))
             log_left = new
-        # How much each cell's functions move log rho, and through it the misfit.
-        carried = np.vstack(
-            [np.append(1.0, -slope[0] @ inverse), np.pad(inverse, ((0, 0), (1, 0)))]
-        )
-        parts = [of_perturbed, of_controls, working, expected]
-        works = _works(share, own(cells.counts))
-        return self._at(share, misfit, log_left, [part @ carried.T for part in parts], works)
-
-    def _working(
-        self, left: FloatArray, share: float, evidence: Evidence
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return g of thinned controls, what chance did to it, and the slope of its mean.
-
-        The slope by log rho, (1 + n_low, n_low), is the mean of g times the score of a binomial
-        count, whose own mean is 0: to take from g what is known before thinning, and from its mean
-        what thinning by chance did to the counts, changes nothing but the noise.
-        """
-        weights = self.weights
-        thinned = self._thinning(left, np.random.default_rng(self.seed))
-        kept = left * self._control_counts
-        working = self._functions(thinned, evidence, share)
-        foreseen = self._functions(kept, evidence, share)
-        chance = thinned - kept
-        slope = ((working - foreseen) * weights[:, None]).T @ chance / (1.0 - left)
-        by_chance = chance @ (slope / np.maximum(weights @ kept, TINY)).T
-        return working, by_chance, slope
-
-    def _functions(self, counts: FloatArray, evidence: Evidence, share: float) -> FloatArray:
-        """Return the score of pi and h y_j of each cell: (n_cells, 1 + n_low)."""
-        odds, base = evidence(counts), min(share, LARGEST_SHARE)
-        works = expit(logit(base) + odds)
-        score = works * (1.0 - base) / base - (1.0 - works)
-        return np.column_stack([score, _works(share, odds)[:, None] * counts * self.unit])
-
-    def _at(
-        self, share: float, misfit: float, log_left: FloatArray, parts: list[FloatArray],
-        works: FloatArray,
-    ) -> AtShare:  # fmt: skip
-        """Say how sure the solution is, from the parts that cells have in it.
-
-        The variance over the perturbed cells is the larger one of theirs and of that of the
-        mixture of controls: the former misses what is rare.
-        """
-        own, of_controls, working, expected = parts
-        cells, weights, n_perturbed = self.cells, self.weights, len(parts[0])
-        weighted = weights[:, None] * expected
-        by_covariates = np.linalg.solve(self._information, self._design.T @ weighted)
-        own = own - (cells.covariates - cells.covariates.mean(axis=0)) @ by_covariates[1:]
-        own = own - own.mean(axis=0)
-        foreseen = self._design @ by_covariates
-        of_model = (1.0 - share) * weights @ (of_controls - foreseen) ** 2
-        of_model += share * weights @ (working - foreseen) ** 2
-        variance = np.maximum(np.mean(own**2, axis=0), of_model) / n_perturbed
-        other = -weights[:, None] * (expected - foreseen)
-        other = other.reshape(self.n_copies, self.n_controls, -1).sum(axis=0)
+        # How much each cell's functions move the misfit, and log rho.
+        carried = np.zeros((1 + n_low, 1 + n_low))
+        carried[0, 0], carried[0, 1:], carried[1:, 1:] = 1.0, -slope[0] @ inverse, inverse
+        influence, control_influence = np.empty(len(works)), np.empty(self.n_controls)
+        columns, control_columns, of_level, lower = self._covariates
+        variance, control_variance = spread_of(
+            share, carried, of_perturbed, of_controls, working, expected, columns, own.level,
+            control_columns, other.level, weights, of_level, lower, influence, control_influence,
+        )  # fmt: skip
         return AtShare(
             misfit=misfit,
-            influence=own[:, 0] / n_perturbed,
+            influence=influence,
             works=works,
-            control_influence=other[:, 0],
+            control_influence=control_influence,
             own_variance=max(float(variance[0]), LEAST_ERROR**2),
             log_left=log_left,
             gene_variance=variance[1:],
-            control_variance=np.sum(other[:, 1:] ** 2, axis=0),
+            control_variance=control_variance[1:],
         )
 
     def profile(self, shares: FloatArray = SHARES, at_one: AtShare | None = None) -> list[AtShare]:
@@ -258,9 +276,9 @@ def filled(profile: list[AtShare], shares: FloatArray) -> FloatArray:
     return np.asarray(np.interp(-SHARES, -shares[: len(z)], z))
 
 
-def _works(share: float, odds: FloatArray) -> FloatArray:
-    """Return the probability that the guide works in each cell, from its evidence: h."""
-    return np.asarray(expit(logit(share) + odds) if share < 1.0 else np.ones(len(odds)))
+def _effective_number(weights: FloatArray) -> float:
+    """How many cells that all count alike say as much; 0 where none counts."""
+    return float(1.0 / np.sum(weights**2)) if weights.any() else 0.0
 
 
 def _inverse(slope: FloatArray) -> FloatArray:

@@ -25,9 +25,9 @@ from argen.corrections.shares import (
     p_value_of_escape,
     pooled_shares,
 )
-from argen.corrections.working_model import LEAST_LEFT
 from argen.data import PerturbSeqData
 from argen.engine import in_threads, using_threads
+from argen.glm import LEAST_LEFT
 from argen.pvalues import critical_value
 from argen.steps import DescendantScreen
 
@@ -277,7 +277,7 @@ def with_pooled_knockdowns(
 def _screen_p_value(at_one: list[AtShare]) -> float:
     return p_value_of_escape(
         np.array([at.misfit for at in at_one]),
-        np.array([at.control_influence for at in at_one]),
+        [at.control_influence for at in at_one],
         np.array([at.own_variance for at in at_one]),
     )
 

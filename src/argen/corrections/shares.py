@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -22,7 +23,9 @@ SPREADS = np.array([0.05, 0.2, 0.4, 0.7, 1.0, 1.5])
 LEAST_SPREAD = 0.01
 
 
-def p_value_of_escape(misfit: FloatArray, influence: FloatArray, own_variance: FloatArray) -> float:
+def p_value_of_escape(
+    misfit: FloatArray, influence: Sequence[FloatArray], own_variance: FloatArray
+) -> float:
     """Test that all guides work in all cells, against escape from many or from few: p-value.
 
     The sum of the standardized scores at share 1 has a variance in which controls, which all
@@ -33,14 +36,16 @@ def p_value_of_escape(misfit: FloatArray, influence: FloatArray, own_variance: F
     misfit
         (n_perturbations,) scores at share 1.
     influence
-        (n_perturbations, n_controls) parts of the controls in them.
+        (n_controls,) parts of the controls in each of them.
     own_variance
         (n_perturbations,) of the cells of each perturbation.
     """
     if not len(misfit):
         return 1.0
-    error = np.sqrt(own_variance + np.sum(influence**2, axis=1))
-    shared = (influence / error[:, None]).sum(axis=0)
+    error = np.sqrt(own_variance + [own @ own for own in influence])
+    shared = np.zeros_like(influence[0])
+    for own, of_one in zip(influence, error, strict=True):
+        shared += own / of_one
     together = np.sqrt(np.sum(own_variance / error**2) + shared @ shared)
     of_many = ndtr(np.sum(misfit / error) / together)
     of_few = adjust(ndtr(misfit / error), "bh").min()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from argen.arrays import FloatArray, IntArray
+from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.data.expressions import NUMERIC, formula_columns
 from argen.errors import InputError, first_few, first_line
 
@@ -39,12 +39,31 @@ class CovariateBlock:
     @property
     def matrix(self) -> FloatArray:
         """All columns, dense: (n_cells, n_columns)."""
-        matrix = np.zeros((len(self.numeric), len(self.names)))
-        matrix[:, self.numeric_columns] = self.numeric
-        for codes, columns in zip(self.factors, self.level_columns, strict=True):
+        return self.of_cells(slice(None))
+
+    def of_cells(self, cells: IntArray | BoolArray | slice) -> FloatArray:
+        """Return all columns of some cells, dense: (n_some, n_columns)."""
+        numeric = self.numeric[cells]
+        matrix = np.zeros((len(numeric), len(self.names)))
+        matrix[:, self.numeric_columns] = numeric
+        for codes, columns in zip(self.factors[:, cells], self.level_columns, strict=True):
             indicated = np.flatnonzero(columns[codes] >= 0)
             matrix[indicated, columns[codes[indicated]]] = 1.0
         return matrix
+
+    def around_levels(self) -> tuple[FloatArray, IntArray]:
+        """Split what the columns span into the factor with most levels, and columns beside it.
+
+        (n_columns, n_cells): the numeric columns, and indicators of the other factors' levels but
+        the first; and (n_cells,) codes, of one level where there is no factor.
+        """
+        factors = sorted(self.factors, key=lambda codes: -int(codes.max(initial=0)))
+        indicators = [
+            codes == level for codes in factors[1:] for level in range(1, int(codes.max()) + 1)
+        ]
+        columns = np.vstack([self.numeric.T, *indicators]).astype(np.float64)
+        level = factors[0] if factors else np.zeros(len(self.numeric), dtype=np.int64)
+        return columns, level
 
     def strata(self) -> tuple[IntArray, IntArray]:
         """Combine the levels of all factors: the stratum of each cell, and its levels.

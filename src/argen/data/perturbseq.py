@@ -135,9 +135,11 @@ class PerturbSeqData:
         """
         return encode_covariates(self.covariates, self.formula)
 
-    def intercept_and_covariates(self) -> FloatArray:
-        """Return the regressors that every fit has: (n_cells, 1 + n_columns)."""
-        matrix = self.regressors.matrix
+    def intercept_and_covariates(
+        self, cells: IntArray | BoolArray | slice = slice(None)
+    ) -> FloatArray:
+        """Return the regressors that every fit has, of some cells: (n_some, 1 + n_columns)."""
+        matrix = self.regressors.of_cells(cells)
         return np.column_stack([np.ones(len(matrix)), matrix])
 
     @cached_property

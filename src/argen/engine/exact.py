@@ -133,7 +133,7 @@ class ExactScreener(OnCounts):
         counts, offset = data.counts.dense(targets)[:, cells], data.offset[cells]
         perturbed = data.perturbed(source)[cells]
         factors = data.regressors.factors[:, cells]
-        covariates = data.intercept_and_covariates()[cells]
+        covariates = data.intercept_and_covariates(cells)
         log_rates = np.zeros(len(targets))
         if self.corrections is not None:
             log_rates = self.corrections.offset(np.array([source]), targets)[0]

@@ -1,5 +1,6 @@
 """Count regressions on plain arrays: Poisson and negative binomial, robust and two-stage."""
 
+from argen.glm._balance import balance
 from argen.glm._compile import compiled, on_compiling
 from argen.glm._control_effects import (
     FITTED,
@@ -17,6 +18,14 @@ from argen.glm._group_blocks import BlockOfFits, Turn, fit_genes, prepare_genes,
 from argen.glm._group_fits import FITTED as FITTED_GROUPS
 from argen.glm._group_sums import Gene, GroupLayout
 from argen.glm._kernels import weighted_cross
+from argen.glm._mixtures import (
+    LEAST_LEFT,
+    MOST_LEFT,
+    compare_at,
+    honest_evidence,
+    spread_of,
+    thin_and_compare,
+)
 from argen.glm._pairs import fit_pairs
 from argen.glm._saddlepoint import (
     LARGEST_DISPERSION,
@@ -40,7 +49,9 @@ __all__ = [
     "FITTED_GROUPS",
     "LARGEST_DISPERSION",
     "LEAST_DISPERSION",
+    "LEAST_LEFT",
     "LEAST_VARIANCE",
+    "MOST_LEFT",
     "NO_FIT",
     "NO_PERTURBED_COUNTS",
     "UNSURE",
@@ -56,8 +67,10 @@ __all__ = [
     "ResidualLayout",
     "Turn",
     "TwoStageDesign",
+    "balance",
     "cautious_share",
     "combine",
+    "compare_at",
     "compare_groups",
     "compiled",
     "deviates",
@@ -71,12 +84,15 @@ __all__ = [
     "fit_regressions",
     "fit_two_stage",
     "group_layout",
+    "honest_evidence",
     "in_rounds",
     "monomials",
     "on_compiling",
     "pearson_dispersion",
     "prepare_genes",
     "prepare_responses",
+    "spread_of",
+    "thin_and_compare",
     "vary_genes",
     "weighted_cross",
     "zero_count_test",

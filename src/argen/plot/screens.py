@@ -114,7 +114,7 @@ def expression_table(data: PerturbSeqData, *, perturbed: str, observed: str) -> 
     count = data.counts.dense(np.array([data.genes.index(observed)]))[0, cells]
     library = data.library_size[cells]
     expression = np.log1p(count * np.median(data.library_size) / library)
-    covariates = data.regressors.matrix[cells]
+    covariates = data.regressors.of_cells(cells)
     columns = [np.ones(len(covariates)), is_perturbed[cells], *(covariates - covariates.mean(0)).T]
     slopes = np.linalg.lstsq(np.column_stack(columns), expression)[0][2:]
     adjusted = expression - (covariates - covariates.mean(0)) @ slopes
