@@ -8,7 +8,7 @@ import pytest
 import argen
 from argen.engine import ExactEngine, Fitted, ParentJob, SharedEngine
 from argen.run.blocks import SerialExecutor
-from argen.steps.parents import MOST_JOBS, MOST_PAIRS_OF_CANDIDATES, blocks_of_jobs
+from argen.steps.parents import MOST_JOBS, blocks_of_jobs
 from tests.screens import assert_same_network, dense_screen
 
 both_engines = pytest.mark.parametrize(
@@ -95,8 +95,7 @@ def test_progress_counts_tests():
     ],
 )
 def test_blocks_of_jobs(n_candidates, sizes):
-    assert MOST_PAIRS_OF_CANDIDATES == 20_000_000
     jobs = [ParentJob(target, np.arange(n)) for target, n in enumerate(n_candidates)]
-    blocks = blocks_of_jobs(jobs)
+    blocks = blocks_of_jobs(jobs, 20_000_000)
     assert [len(block) for block in blocks] == sizes
     assert [job.target for block in blocks for job in block] == list(range(len(jobs)))

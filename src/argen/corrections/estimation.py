@@ -10,7 +10,7 @@ from argen.arrays import FloatArray
 from argen.config import InferenceConfig, WantedPrograms
 from argen.corrections.guides import uneven_guides
 from argen.corrections.penetrance import LoweredGenes, Penetrance, estimate_penetrance
-from argen.corrections.programs import Programs, find_programs
+from argen.corrections.programs import FEWEST_GENES, Programs, find_programs
 from argen.data import PerturbSeqData
 from argen.engine import CORRECTIONS_NEED, Corrections, Engine, LoweredRates, using_threads
 from argen.errors import InputError
@@ -54,7 +54,11 @@ def estimate_corrections(
     if escape:
         with using_threads(config.threads):
             penetrance = estimate_penetrance(data, screen)
-    if wanted != 0:
+    of_all = data.with_panel_as_sinks()
+    n_others = of_all.n_genes - data.n_nodes
+    if wanted == "auto" and n_others < FEWEST_GENES:
+        programs = Programs.none(of_all.genes, data.n_nodes, n_others)
+    elif wanted != 0:
         effect, std_error = screen.with_own
         if data.panel is not None:
             of_panel = screen_panel(
@@ -64,7 +68,7 @@ def estimate_corrections(
             effect = np.hstack([effect, of_panel[0]])
             std_error = np.hstack([std_error, of_panel[1]])
         with using_threads(config.threads):
-            programs = _programs(data.with_panel_as_sinks(), effect, std_error, penetrance, wanted)
+            programs = _programs(of_all, effect, std_error, penetrance, wanted)
     return Estimated(penetrance, programs, corrections_of(data, penetrance, programs))
 
 

@@ -60,6 +60,16 @@ class Programs:
     chance_sd: FloatArray  # (n_tests,)
     n_setting_off: IntArray  # (n_tests,): perturbations that set it off, if it is strong enough
 
+    @classmethod
+    def none(cls, genes: tuple[str, ...], n_nodes: int, n_other_genes: int) -> Programs:
+        """There were too few other genes to look for any."""
+        scores, loadings, no_test = np.empty((n_nodes, 0)), np.empty((len(genes), 0)), np.empty(0)
+        return cls(
+            genes, scores, scores, loadings, loadings, share=no_test, n_other_genes=n_other_genes,
+            strength=no_test, chance=no_test, chance_sd=no_test,
+            n_setting_off=np.empty(0, dtype=np.int64),
+        )  # fmt: skip
+
     @property
     def n_programs(self) -> int:
         """Number of programs."""
@@ -163,10 +173,12 @@ def find_programs(
             f"programs={n_programs} needs as many genes that are no nodes, with effects that are "
             f"known, and there are {len(panel)}: read more genes as sinks, or choose programs=0."
         )
+    if n_programs is None and len(panel) < FEWEST_GENES:
+        return Programs.none(data.genes, n_nodes, len(panel))
     some = effect[:, panel], std_error[:, panel], known[:, panel]
     scores, loadings = np.empty((n_nodes, 0)), np.empty((len(panel), 0))
     tests: list[tuple[float, float, float, int]] = []
-    if n_programs is None and len(panel) >= FEWEST_GENES:
+    if n_programs is None:
         chance = Chance(data, panel, known[:, panel], np.random.default_rng(rng))
         while scores.shape[1] < MOST_PROGRAMS:
             strength, mean, sd = chance.compare(bulk_of(some[0] - scores @ loadings.T, *some[1:]))

@@ -28,8 +28,8 @@ from argen.steps.order import CausalOrder
 
 # A block of the parent search is full when it has so many jobs, or when the squares of the numbers
 # of candidates, of each set of them once, add up to so much: engines share work between the jobs
-# of a block, and keep 24 bytes for each.
-MOST_JOBS, MOST_PAIRS_OF_CANDIDATES = 2048, 20_000_000
+# of a block, and keep 24 bytes for each, or 56 where cells escape.
+MOST_JOBS, MOST_PAIRS_OF_CANDIDATES, MOST_PAIRS_WHERE_CELLS_ESCAPE = 2048, 20_000_000, 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,10 @@ def tested_jobs(
 ) -> ParentTests:
     """Test the candidates of jobs, block by block, as a stage of the run."""
     engine = engine or SharedEngine()
-    blocks = blocks_of_jobs(jobs)
+    mixes = corrections is not None and corrections.mixes
+    blocks = blocks_of_jobs(
+        jobs, MOST_PAIRS_WHERE_CELLS_ESCAPE if mixes else MOST_PAIRS_OF_CANDIDATES
+    )
     numbers = [_numbers(block) for block in blocks]
     known = [] if corrections is None else corrections.bits()
     kept = checkpoint.stage(stage_name, config, engine, [*numbers, *known]) if checkpoint else None
@@ -148,13 +151,13 @@ def _direct_effects(tester: ParentTester, jobs: Sequence[ParentJob]) -> Fitted:
     return tester.direct_effects(jobs)
 
 
-def blocks_of_jobs(jobs: Sequence[ParentJob]) -> list[list[ParentJob]]:
+def blocks_of_jobs(jobs: Sequence[ParentJob], most_pairs: int) -> list[list[ParentJob]]:
     """Cut the jobs into blocks; the cuts depend on nothing but the jobs."""
     blocks: list[list[ParentJob]] = []
     sets: set[bytes] = set()
     n_pairs = 0
     for job in jobs:
-        if not blocks or n_pairs >= MOST_PAIRS_OF_CANDIDATES or len(blocks[-1]) == MOST_JOBS:
+        if not blocks or n_pairs >= most_pairs or len(blocks[-1]) == MOST_JOBS:
             blocks.append([])
             sets, n_pairs = set(), 0
         blocks[-1].append(job)
