@@ -25,7 +25,7 @@ def check_counts(array: Any, name: str) -> None:
     zarr undoes compression and finds chunks within chunks as it will.
     """
     metadata = getattr(array, "metadata", None)
-    if metadata is None:  # HDF5
+    if metadata is None:  # HDF5, or a package zarr that is older than 3
         return
     is_old = metadata.zarr_format == 2
     part = "filters" if is_old else "codecs"
