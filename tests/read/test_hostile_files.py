@@ -416,6 +416,15 @@ def test_links_within_a_file(screen, read, tmp_path):
         read(path)
 
 
+def test_pointers_of_a_table_that_end_in_zeros(read, screen, tmp_path):
+    screen.obsm["guides"] = sparse.csr_matrix(np.eye(screen.n_obs, 2))
+    path = written(screen, tmp_path / "screen.h5ad")
+    with h5py.File(path, "r+") as file:
+        file["obsm/guides/indptr"][-3:] = 0
+    with pytest.raises(argen.InputError, match=r"guides.* its row pointers are not those"):
+        read(path, **TABLE)
+
+
 class TestZarr:
     """Stores that lead out of themselves, or would run something."""
 
