@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tracemalloc
 import zlib
 
 import anndata
@@ -415,6 +416,15 @@ def test_links_within_a_file(screen, read, tmp_path):
         read(path)
 
 
+def test_pointers_of_a_table_that_end_in_zeros(read, screen, tmp_path):
+    screen.obsm["guides"] = sparse.csr_matrix(np.eye(screen.n_obs, 2))
+    path = written(screen, tmp_path / "screen.h5ad")
+    with h5py.File(path, "r+") as file:
+        file["obsm/guides/indptr"][-3:] = 0
+    with pytest.raises(argen.InputError, match=r"guides.* its row pointers are not those"):
+        read(path, **TABLE)
+
+
 class TestZarr:
     """Stores that lead out of themselves, or would run something."""
 
@@ -461,6 +471,63 @@ class TestZarr:
         file.write_text("{")
         with pytest.raises(argen.InputError, match="is not JSON"):
             read(store)
+
+    @pytest.mark.parametrize(("version", "shards"), [(2, None), (3, None), (3, (64,))])
+    def test_a_chunk_with_more_texts_than_it_has_values(
+        self, read, screen, tmp_path, version, shards
+    ):
+        with anndata.settings.override(zarr_write_format=version):
+            store = written(screen, tmp_path / "screen.zarr")
+        chunk = chunk_of_names(store, shards)
+        read(store)  # which is sound until here
+        number, damaged = ((n).to_bytes(4, "little") for n in (16, 10**7))
+        content = chunk.read_bytes()
+        assert content.startswith(number)
+        chunk.write_bytes(damaged + content[4:])
+        tracemalloc.start()
+        try:
+            with pytest.raises(argen.InputError, match="has 10,000,000 texts, where 16 are"):
+                read(store)
+            assert tracemalloc.get_traced_memory()[1] < 2**24
+        finally:
+            tracemalloc.stop()
+
+    def test_a_chunk_with_more_texts_than_bytes(self, read, store):
+        chunk = chunk_of_names(store)
+        chunk.write_bytes(chunk.read_bytes()[:11])
+        with pytest.raises(argen.InputError, match="has 16 texts, where 1 are"):
+            read(store)
+
+    def test_numbers_that_are_stored_as_texts(self, read, screen, tmp_path):
+        screen.obs["total_umi"] += 1000  # read as a number of texts, more than there are values
+        with anndata.settings.override(zarr_write_format=3):
+            store = written(screen, tmp_path / "screen.zarr")
+        # What zarr keeps of all parts in one place is believed first.
+        root = json.loads((store / "zarr.json").read_text())
+        del root["consolidated_metadata"]
+        (store / "zarr.json").write_text(json.dumps(root))
+        file = store / "obs" / "total_umi" / "zarr.json"
+        description = json.loads(file.read_text())
+        description["codecs"][0] = {"name": "vlen-utf8"}
+        file.write_text(json.dumps(description))
+        with pytest.raises(argen.InputError, match=r"^obs/total_umi .* texts, where 300 are"):
+            read(store)
+
+
+def chunk_of_names(store, shards=None):
+    """Store the names of the cells uncompressed; returns the first chunk, of 16 names."""
+    import zarr
+
+    table = zarr.open_group(str(store))["obs"]
+    name = "_index/values" if hasattr(table["_index"], "keys") else "_index"
+    values, attributes = table[name][...], dict(table[name].attrs)
+    how = {"chunks": (16,), "shards": shards, "compressors": None}
+    new = table.create_array(name, shape=values.shape, dtype=str, **how, overwrite=True)
+    new[...] = values
+    new.attrs.update(attributes)
+    zarr.consolidate_metadata(table.store)
+    chunks = (store / "obs" / name / part for part in ("0", "c/0"))
+    return next(chunk for chunk in chunks if chunk.is_file())
 
 
 def test_a_pipe(read, tmp_path):

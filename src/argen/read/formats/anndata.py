@@ -19,6 +19,7 @@ from argen.read.stored import (
     check_hdf5,
     check_kind,
     check_zarr,
+    damaged,
     native,
     read_element,
     stored_matrix,
@@ -217,6 +218,9 @@ def _check_rows(value: Any, cells: pd.Index, name: str) -> None:
                 "table.reindex(adata.obs_names)."
             )
     if sparse.issparse(value):
+        # Which scipy does not look at where the last of them is 0.
+        if (np.diff(value.indptr) < 0).any():
+            raise damaged(name, "its row pointers are not those of its shape")
         value.check_format(full_check=True)
 
 

@@ -1,7 +1,14 @@
 """What a file stores: looked at before anything is believed, and read by slices."""
 
 from argen.read.stored.chunks import unlocked
-from argen.read.stored.guard import check_element, check_hdf5, check_kind, check_stored, check_zarr
+from argen.read.stored.guard import (
+    check_element,
+    check_hdf5,
+    check_kind,
+    check_stored,
+    check_zarr,
+    damaged,
+)
 from argen.read.stored.matrices import (
     BlockMatrix,
     CompressedMatrix,
@@ -25,6 +32,7 @@ __all__ = [
     "check_kind",
     "check_stored",
     "check_zarr",
+    "damaged",
     "is_real",
     "native",
     "read_element",

@@ -1,7 +1,7 @@
 """What a file may be, looked at before anything in it is believed.
 
-Everything here asks what a file declares: links, storage, sizes, types. No value is read, so that
-what is wrong costs nothing.
+Everything here asks what a file declares: links, storage, sizes, types, numbers of texts. No value
+is read, so that what is wrong costs nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from argen.errors import InputError, first_line
 from argen.machine import free_memory
 from argen.read.stored.heaps import check_heaps, check_texts
+from argen.read.stored.texts import check_counts
 
 # What compression may have made small. Counts never are by more than some hundred times.
 _SMALL = 2**26
@@ -178,6 +179,7 @@ def check_stored(array: Any, name: str) -> None:
             f"{name} says that it holds {_in_words(n_bytes)}, but the file has {_in_words(stored)} "
             "of it. The file is damaged; write it again."
         )
+    check_counts(array, name)
 
 
 def check_sparse(group: Any, name: str) -> None:
