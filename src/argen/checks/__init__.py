@@ -5,7 +5,7 @@ from argen.checks.cells import check_cells, others_of
 from argen.checks.checking import check
 from argen.checks.edges import intervention_table, slope_and_agreement
 from argen.checks.findings import Diagnostics
-from argen.checks.guides import GUIDE_ALPHA, guide_effects, idle_findings, own_effects
+from argen.checks.guides import OWN_EFFECT_ALPHA, guide_effects, idle_findings, own_effects
 from argen.checks.instruments import (
     FEWEST_MOVED_MORE,
     check_knockdowns,
@@ -18,7 +18,7 @@ from argen.network import Finding
 
 __all__ = [
     "FEWEST_MOVED_MORE",
-    "GUIDE_ALPHA",
+    "OWN_EFFECT_ALPHA",
     "Diagnostics",
     "Finding",
     "check",

@@ -8,8 +8,6 @@ import numpy as np
 
 from argen.arrays import BoolArray, FloatArray, IntArray
 
-ADJUSTMENTS = ("bh", "by", "holm", "bonferroni", "storey")
-
 # Share of p-values above it estimates the share of true nulls (Storey 2002).
 STOREY_LAMBDA = 0.5
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from argen.checks import (
     FEWEST_MOVED_MORE,
-    GUIDE_ALPHA,
+    OWN_EFFECT_ALPHA,
     Finding,
     idle_findings,
     knockdown_findings,
@@ -79,7 +79,7 @@ def quality_lines(
     guides = tables["guides"]
     if len(guides):
         working = f"{int(guides['works'].sum())} of {len(guides)} change their gene"
-        lines.append(f"guides: {working} (adjusted p < {GUIDE_ALPHA:g})")
+        lines.append(f"guides: {working} (adjusted p < {OWN_EFFECT_ALPHA:g})")
     elif data.guides is None:
         lines.append("guides: not compared, as the guides of the cells are not known")
     else:

@@ -10,7 +10,7 @@ from argen.checks.guides.group_effects import (
     group_effects,
     regress_effects,
 )
-from argen.checks.guides.idle import GUIDE_ALPHA, idle_findings, own_effects
+from argen.checks.guides.idle import OWN_EFFECT_ALPHA, idle_findings, own_effects
 from argen.checks.guides.joint_effects import JointFits
 from argen.checks.guides.weak_points import (
     disagreeing_guides,
@@ -20,7 +20,7 @@ from argen.checks.guides.weak_points import (
 
 __all__ = [
     "FEWEST_CELLS",
-    "GUIDE_ALPHA",
+    "OWN_EFFECT_ALPHA",
     "EffectsOfGroups",
     "FitsOfGroups",
     "GroupEffects",

@@ -11,7 +11,7 @@ from argen.network import Finding
 from argen.pvalues import adjust, critical_value, two_sided
 
 # Of the effect of a guide on its gene, and of that of the others, adjusted over all guides.
-GUIDE_ALPHA = 0.05
+OWN_EFFECT_ALPHA = 0.05
 # A guide without an effect that could be seen is idle when it surely (one-sided, at 5 %) does less
 # than such a share of what the others do. Where cells or counts are few, nothing is sure.
 LEAST_SHARE, SURE = 0.5, critical_value(0.9)
@@ -34,10 +34,10 @@ def own_effects(found: GuideEffects, nodes: tuple[str, ...]) -> pd.DataFrame:
     rows = [row for node in np.unique(found.node).tolist() for row in _of_node(found, node, nodes)]
     table = pd.DataFrame(rows, columns=_COLUMNS)
     table.insert(6, "p_adjusted", adjust(table["p_value"].to_numpy(dtype=np.float64), "bh"))
-    table.insert(7, "works", table["p_adjusted"] < GUIDE_ALPHA)
+    table.insert(7, "works", table["p_adjusted"] < OWN_EFFECT_ALPHA)
     of_others = adjust(table.pop("p_of_others").to_numpy(dtype=np.float64), "bh")
     less = table.pop("surely_less").to_numpy(dtype=bool)
-    table["idle"] = ~table["works"] & (of_others < GUIDE_ALPHA) & less
+    table["idle"] = ~table["works"] & (of_others < OWN_EFFECT_ALPHA) & less
     return table
 
 

@@ -15,7 +15,7 @@ from argen.pvalues import p_of
 # than agreement.
 LEAST_LEFT, FAINT = 0.5, 0.2
 # Below it a guide is seen to change the target by itself.
-GUIDE_ALPHA = 0.05
+TARGET_ALPHA = 0.05
 
 
 def needed_guide_points(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
@@ -81,7 +81,7 @@ def _at_work(network: CausalNetwork, tables: Tables, source: str, target: str) -
     own = table[(table["source"] == source) & (table["target"] == target)]
     effect = network.screen.effect[network.nodes.index(source), network.genes.index(target)]
     same = np.sign(own["effect"]) == np.sign(effect)
-    return own.assign(works=same & (own["p_value"] < GUIDE_ALPHA))
+    return own.assign(works=same & (own["p_value"] < TARGET_ALPHA))
 
 
 def _said(guides: pd.DataFrame, target: str) -> str:
