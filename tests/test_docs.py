@@ -20,9 +20,9 @@ FOR_OTHER_ROOMS = {
     "check_cells", "check_knockdowns", "compare_strength", "FEEDBACK", "FEWEST_MOVED_MORE",
     "guide_effects", "highest_percent", "idle_findings", "intervention_table",
     "knockdown_findings", "knockdown_table", "MEDIAN_CHI2", "Method", "method_of", "NEGATIVE",
-    "NEUTRAL", "new_figure", "not_looked_at", "OTHER", "others_of", "OWN_EFFECT_ALPHA", "own_effects", "POSITIVE",
-    "shown_name", "slope_and_agreement", "stability_table", "transcript_findings",
-    "undisputed", "write_grid_figure",
+    "NEUTRAL", "new_figure", "not_looked_at", "OTHER", "others_of", "OWN_EFFECT_ALPHA",
+    "own_effects", "POSITIVE", "shown_name", "slope_and_agreement", "stability_table",
+    "transcript_findings", "undisputed", "write_grid_figure",
     "write_grid_page", "write_paper_figures",
 }  # fmt: skip
 

@@ -216,6 +216,10 @@ def test_a_perturbation_of_which_nothing_is_told_has_what_the_others_have(escapi
     assert all(found.lowered[k] is None for k in silent)
     table = found.to_frame()
     assert table.loc[3, "n_telling_genes"] == 0
+    assert table.loc[silent, "penetrance_borrowed"].all()
+    ruled_out = found.p_value < 0.02  # one-sided; an interval of 95 % leaves .025 above it
+    assert not table.loc[ruled_out, "penetrance_borrowed"].any()
+    assert ruled_out.any()
     assert np.isnan(table.loc[3, "penetrance_p_value"])
     assert table.loc[3, "penetrance_low"] < found.share[3] < table.loc[3, "penetrance_high"]
 

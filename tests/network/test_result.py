@@ -10,6 +10,7 @@ import pytest
 from anndata import AnnData, read_h5ad
 
 import argen
+from argen.errors import listed
 
 HOSTILE = ("<script>alert(1)</script>", "HLA-A", "Nkx2.5", "a\"b'c&d", "遺伝子\tx", "n" * 200)
 
@@ -273,7 +274,8 @@ def test_summary_says_what_matters(paper_network):
 def test_summary_says_in_how_many_cells_guides_work(escaping_network):
     share = 100 * escaping_network.penetrance.share
     said = f"  penetrance {np.median(share):.0f} % of the cells (median; {share.min():.0f} to "
-    said += f"{share.max():.0f} %), corrected in 15 of 15 perturbations"
+    said += f"{share.max():.0f} %), corrected in 15 of 15 perturbations, "
+    said += f"{escaping_network.penetrance.borrowed.sum()} of them only by what the others have"
     assert said in escaping_network.summary().splitlines()
     found, none = escaping_network.penetrance, np.zeros(15, dtype=bool)
     work = replace(found, corrected=none, share=np.ones(15), screen_p_value=0.31)
@@ -306,11 +308,25 @@ def test_a_finding_says_that_cells_escape(escaping_network):
     [finding] = [f for f in escaping_network.findings() if f.assumption.startswith("penetrance")]
     least = escaping_network.knockdowns().sort_values("penetrance").iloc[0]
     assert finding.severity == "note"
-    assert "Cells escape in 15 of 15 perturbations." in finding.evidence
+    assert "Cells escape in 15 of 15 perturbations: in 4 by their own cells, " in finding.evidence
     low, high = 100 * least["penetrance_low"], 100 * least["penetrance_high"]
     said = f"{least['node']} {100 * least['penetrance']:.0f} % ({low:.0f} to {high:.0f} %)"
     assert said in finding.evidence
     assert 'penetrance="full"' in finding.advice
+
+
+def test_shares_that_rest_on_other_perturbations_are_named(escaping_network):
+    found = escaping_network.penetrance
+    named = escaping_network.knockdowns().query("penetrance_borrowed")["node"]
+    assert set(named) == {escaping_network.nodes[k] for k in np.flatnonzero(found.ci_high == 1.0)}
+    [finding] = [f for f in escaping_network.findings() if f.assumption.startswith("penetrance")]
+    assert "in 4 by their own cells, in 11 only by what the others have" in finding.evidence
+    ascending = named.index[found.share[named.index].argsort()]
+    assert f"({listed(named.loc[ascending], 10)})" in finding.evidence
+    own = replace(escaping_network, penetrance=replace(found, ci_high=np.full(15, 0.9)))
+    [finding] = [f for f in own.findings() if f.assumption.startswith("penetrance")]
+    assert "Cells escape in 15 of 15 perturbations. The guide works" in finding.evidence
+    assert own.penetrance_line().endswith("15 of 15 perturbations")
 
 
 def test_shares_and_lowered_genes_are_saved(escaping_network, tmp_path):
@@ -348,9 +364,9 @@ def test_the_table_of_knock_downs_has_the_shares(escaping_network, tmp_path):
     table = pd.read_csv(folder / "knockdown.tsv", sep="\t")
     new = [
         "penetrance", "penetrance_low", "penetrance_high", "penetrance_p_value", "n_telling_genes",
-        "escape_corrected",
+        "escape_corrected", "penetrance_borrowed",
     ]  # fmt: skip
-    assert list(table)[-6:] == new
+    assert list(table)[-7:] == new
     found = escaping_network.penetrance
     np.testing.assert_allclose(table["penetrance"], found.share)
     silent = replace(

@@ -22,7 +22,8 @@ def partly(escaping_network) -> argen.CausalNetwork:
     found, first = escaping_network.penetrance, np.arange(15) < 5
     p_value = np.append(found.p_value[:-1], np.nan)
     share = np.where(first, found.share, 1.0)
-    penetrance = replace(found, corrected=first, share=share, p_value=p_value)
+    high = np.where(first, np.minimum(found.ci_high, 0.9), found.ci_high)
+    penetrance = replace(found, corrected=first, share=share, p_value=p_value, ci_high=high)
     return replace(escaping_network, penetrance=penetrance)
 
 
@@ -47,6 +48,18 @@ def test_drawn_are_the_rows_of_the_table(partly):
     np.testing.assert_allclose(ends[:, 1], 100 * table["penetrance_high"][:5])
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["cells escape (5)", "all cells, as far as can be seen (9)"]
+
+
+def test_shares_that_rest_on_other_perturbations_have_a_mark_of_their_own(escaping_network):
+    found, ax = escaping_network.penetrance, Figure().subplots()
+    high = np.where(np.arange(15) < 3, 1.0, 0.9)
+    network = replace(escaping_network, penetrance=replace(found, ci_high=high))
+    plot.draw_penetrance(network, ax=ax)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["cells escape (12)", "cells escape, by what the others have (3)"]
+    table = plot.penetrance_table(network)
+    own = table.loc[table["penetrance_borrowed"], "penetrance"]
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), 100 * own)
 
 
 def test_files_of_the_shares(partly, tmp_path):

@@ -84,12 +84,22 @@ class Penetrance:
         """Perturbations whose own cells say something: (n_nodes,)."""
         return np.isfinite(self.p_value)
 
+    @property
+    def borrowed(self) -> BoolArray:
+        """Corrected though their own cells do not contradict a share of 1: (n_nodes,).
+
+        That cells escape is known only by what the other perturbations have, on which the share
+        leans.
+        """
+        return self.corrected & ~(self.ci_high < 1.0)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per node, in their sequence.
 
         Where a perturbation is corrected, share and interval are those that the whole screen
         leads to; elsewhere the share is 1, and the interval says what its own cells do not
-        contradict. Missing where nothing is known.
+        contradict. ``penetrance_borrowed`` marks those that escape only by what the other
+        perturbations have, as the own cells do not contradict 1. Missing where nothing is known.
         """
         known = self.corrected | self.told
         margin = _Z * self.std_error
@@ -103,6 +113,7 @@ class Penetrance:
                 "penetrance_p_value": self.p_value,
                 "n_telling_genes": np.where(self.told, self.n_genes, 0),
                 "escape_corrected": self.corrected,
+                "penetrance_borrowed": self.borrowed,
             }
         )
 

@@ -100,11 +100,21 @@ def escape_findings(penetrance: Penetrance | None, nodes: tuple[str, ...]) -> li
         f"({100 * row['penetrance_low']:.0f} to {100 * row['penetrance_high']:.0f} %)"
         for row in escaped.to_dict("records")
     ]
-    of_all = f"{len(escaped)} of {counted(len(table), 'perturbation')}"
-    evidence = f"Cells escape in {of_all}. The guide works in so many of the cells that carry it: "
-    evidence += f"{listed(shown)}. Effects are those in cells where it works."
+    evidence = f"Cells escape in {len(escaped)} of {counted(len(table), 'perturbation')}"
+    evidence += f"{_borrowed_said(escaped)}. The guide works in so many of the cells that carry "
+    evidence += f"it: {listed(shown)}. Effects are those in cells where it works."
     advice = "A knock-down that differs from cell to cell looks like escape in part: fit again "
     return [Finding(_IN_ALL, evidence, advice + 'with penetrance="full" and compare.', "note")]
+
+
+def _borrowed_said(escaped: pd.DataFrame) -> str:
+    """Name the perturbations that escape only by what the others have; nothing where none."""
+    borrowed = escaped.loc[escaped["penetrance_borrowed"], "node"]
+    if not len(borrowed):
+        return ""
+    own = f": in {len(escaped) - len(borrowed)} by their own cells, in {len(borrowed)} only by "
+    own += "what the others have, as the own cells do not contradict that the guide works in all "
+    return f"{own}({listed(borrowed, 10)})"
 
 
 def penetrance_line(penetrance: Penetrance | None, config: InferenceConfig) -> str:
@@ -126,6 +136,8 @@ def penetrance_line(penetrance: Penetrance | None, config: InferenceConfig) -> s
             f"{share.max():.0f} %), corrected in {len(share)} of "
             f"{counted(len(penetrance.share), 'perturbation')}"
         )
+        if n_borrowed := int(penetrance.borrowed.sum()):
+            said += f", {n_borrowed} of them only by what the others have"
     return said + _guides_said(penetrance.guides)
 
 

@@ -101,7 +101,7 @@ class CausalNetwork:
         """Return what each perturbation does to its own gene, and in what share of its cells.
 
         Columns of ``screen.knockdown_frame()`` and, where it was looked for, ``penetrance``, its
-        interval and test, ``n_telling_genes`` and ``escape_corrected``.
+        interval and test, ``n_telling_genes``, ``escape_corrected`` and ``penetrance_borrowed``.
         """
         own = self.screen.knockdown_frame()
         if self.penetrance is None:

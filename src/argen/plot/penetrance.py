@@ -9,7 +9,7 @@ import pandas as pd
 
 from argen.errors import InputError
 from argen.network import CausalNetwork
-from argen.plot.style import NEGATIVE, POSITIVE, axes_of_names, dress_percents, name_size
+from argen.plot.style import NEGATIVE, NEUTRAL, POSITIVE, axes_of_names, dress_percents, name_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +19,8 @@ def penetrance_table(network: CausalNetwork) -> pd.DataFrame:
     """Return the share of cells in which each guide works, the smallest first.
 
     Columns: node, penetrance, penetrance_low and penetrance_high (95 % interval),
-    penetrance_p_value, n_telling_genes, escape_corrected. Perturbations of which nothing is known
-    are left out.
+    penetrance_p_value, n_telling_genes, escape_corrected, penetrance_borrowed. Perturbations of
+    which nothing is known are left out.
 
     Raises
     ------
@@ -42,14 +42,18 @@ def penetrance_table(network: CausalNetwork) -> pd.DataFrame:
 def draw_penetrance(network: CausalNetwork, *, ax: Axes | None = None) -> Axes:
     """Draw the share of cells in which each guide works, with 95 % intervals.
 
-    Orange squares: cells escape, and effects are corrected for it. Blue circles: all cells are
-    taken to work, and the interval says which shares the perturbation's own cells allow.
+    Orange squares: cells escape, and effects are corrected for it. Grey triangles: the same, by
+    what the other perturbations have, as the own cells do not contradict that the guide works in
+    all. Blue circles: all cells are taken to work, and the interval says which shares the
+    perturbation's own cells allow.
     """
     table = penetrance_table(network)
     ax = axes_of_names(ax, len(table))
-    place, escaped = np.arange(len(table)), table["escape_corrected"].to_numpy()
+    place = np.arange(len(table))
+    escaped, borrowed = table[["escape_corrected", "penetrance_borrowed"]].to_numpy(dtype=bool).T
     for rows, colour, marker, label in (
-        (escaped, NEGATIVE, "s", "cells escape"),
+        (escaped & ~borrowed, NEGATIVE, "s", "cells escape"),
+        (borrowed, NEUTRAL, "^", "cells escape, by what the others have"),
         (~escaped, POSITIVE, "o", "all cells, as far as can be seen"),
     ):
         if rows.any():

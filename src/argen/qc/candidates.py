@@ -15,7 +15,9 @@ _OF_KNOCKDOWN = [
     "effect", "percent_remaining", "percent_low", "percent_high", "first_stage_f", "p_value",
     "p_adjusted",
 ]  # fmt: skip
-_OF_PENETRANCE = ["penetrance", "penetrance_low", "penetrance_high", "escape_corrected"]
+_OF_PENETRANCE = [
+    "penetrance", "penetrance_low", "penetrance_high", "escape_corrected", "penetrance_borrowed",
+]  # fmt: skip
 
 
 def measured_candidates(

@@ -218,7 +218,11 @@ def _penetrance(network: CausalNetwork) -> Panel:
             "value": 100 * table["penetrance"],
             "low": 100 * table["penetrance_low"],
             "high": 100 * table["penetrance_high"],
-            "colour": np.where(table["escape_corrected"], NEGATIVE, POSITIVE),
+            "colour": np.select(
+                [table["penetrance_borrowed"], table["escape_corrected"]],
+                [NEUTRAL, NEGATIVE],
+                POSITIVE,
+            ),
         }
     )
     what = "perturbations, the largest share first"
@@ -226,7 +230,8 @@ def _penetrance(network: CausalNetwork) -> Panel:
     return Panel(
         "In how many cells does it work?",
         "Share of the cells with a guide in which it works, with 95 % intervals: the higher the "
-        "better. Orange: cells escape, and effects are corrected for it.",
+        "better. Orange: cells escape, and effects are corrected for it. Grey: the same, by what "
+        "the other perturbations have, as the own cells do not contradict that all work.",
         plot,
     )
 
