@@ -81,7 +81,8 @@ def pair(network: CausalNetwork, source: str, target: str) -> Pair:
 
 def _loop_sentences(network: CausalNetwork, rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield what the order decides about genes that surely act on each other."""
-    loops = [[network.nodes[k] for k in loop] for loop in loops_of(beyond_doubt(network))]
+    sure = beyond_doubt(network.screen, network.config)
+    loops = [[network.nodes[k] for k in loop] for loop in loops_of(sure)]
     loop_of = {gene: loop for loop in loops for gene in loop}
     first, second = rows[0]["source"], rows[0]["target"]
     if second in loop_of.get(first, []):

@@ -212,7 +212,7 @@ class CausalNetwork:
             edges = [finding for finding in edges if finding.assumption != STRONG]
         return [
             *edges,
-            *feedback_findings(self.feedback_pairs()),
+            *feedback_findings(self.feedback_pairs(), self.screen, self.config),
             *escape_findings(self.penetrance, self.nodes),
             *program_findings(self.programs, self.screen),
             *fit_findings(self.unusual_fits(), self.edges),

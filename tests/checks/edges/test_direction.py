@@ -18,12 +18,13 @@ from argen.checks.edges.direction import (
     feedback_table,
     groups_table,
 )
+from argen.checks.edges.validation import implied_findings, implied_table
+from argen.network import ACYCLIC
 from tests.networks import HOSTILE, made_up_network
 
 
 def findings_of(network: argen.CausalNetwork):
-    tables = feedback_table(network), direction_table(network), groups_table(network)
-    return direction_findings(*tables)
+    return [*network.findings(), *direction_findings(direction_table(network))]
 
 
 def with_reverse(network, log10_p: float) -> argen.CausalNetwork:
@@ -94,10 +95,31 @@ def test_groups_are_cycles_of_any_length():
     assert not len(looped.feedback_pairs())
 
 
+def test_a_loop_is_told_once():
+    """Pairs, groups, and effects against the order, which are all of the same two genes."""
+    network = with_reverse(made_up_network(13, 30), -40.0)
+    edge = network.edges.iloc[0]
+    sure = feedback_table(network).query("sure")
+    assert {*sure.iloc[0][["first", "second"]]} == {edge["source"], edge["target"]}
+    findings = argen.check(network).findings
+    (told,) = [f for f in findings if f.assumption.startswith("no feedback")]
+    assert told.severity == "warning"
+    assert "1 pair of genes affect each other both ways, 1 of them beyond doubt" in told.evidence
+    assert "Less sure" not in told.evidence
+    table = implied_table(network)
+    untold, rest = (
+        [f.evidence for f in implied_findings(table, pairs) if "against the causal" in f.evidence]
+        for pairs in (sure.iloc[:0], sure)
+    )
+    assert f"{edge['target']} on {edge['source']}" in untold[0]
+    assert not rest
+    assert told in network.findings()
+
+
 def test_without_edges_nothing_is_said():
     network = made_up_network(6, 4)
     empty = replace(network, candidates=network.candidates.assign(selected=False))
-    assert not findings_of(empty)
+    assert not direction_findings(direction_table(empty))
     assert not len(direction_table(empty))
 
 
@@ -127,6 +149,7 @@ def test_speaks_of_feedback():
             first, second = place[pair.first], place[pair.second]
             assert truth.total[first, second] != 0
             assert truth.total[second, first] != 0
-        spoke += any(f.evidence.endswith(").") and "beyond doubt (by Holm" in f.evidence
-                     for f in found.findings)  # fmt: skip
+        told = [f for f in found.findings if f.assumption == ACYCLIC]
+        assert len(told) <= 1
+        spoke += any("beyond doubt (by Holm" in f.evidence for f in told)
     assert spoke >= 4

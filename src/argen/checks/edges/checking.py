@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from argen.checks.edges.direction import (
     direction_findings,
@@ -27,9 +28,9 @@ from argen.network import CausalNetwork
 
 def check_edges(network: CausalNetwork) -> Diagnostics:
     """Say which edges might point the other way, and whether the edges add up."""
-    found = Found()
-    _add_validation(found, network)
-    return check_direction(network).joined(found.all())
+    found, direction = Found(), check_direction(network)
+    _add_validation(found, network, direction.tables["feedback"].query("sure"))
+    return direction.joined(found.all())
 
 
 def check_direction(network: CausalNetwork) -> Diagnostics:
@@ -39,11 +40,11 @@ def check_direction(network: CausalNetwork) -> Diagnostics:
         "direction": direction_table(network),
         "groups": groups_table(network),
     }
-    findings = direction_findings(*tables.values())
+    findings = direction_findings(tables["direction"])
     return Diagnostics.of(findings, tables, [direction_line(*tables.values())])
 
 
-def _add_validation(found: Found, network: CausalNetwork) -> None:
+def _add_validation(found: Found, network: CausalNetwork, both_ways: pd.DataFrame) -> None:
     n_candidates = network.candidates.groupby("target").size()
     of_edges = network.edges["target"].map(n_candidates).to_numpy(dtype=np.int64)
     entries = int((of_edges**2).sum())
@@ -55,7 +56,7 @@ def _add_validation(found: Found, network: CausalNetwork) -> None:
         found.measured.append(f"total effects that the edges imply: not computed: {error}")
     else:
         found.tables["implied"] = implied
-        found.findings += implied_findings(implied)
+        found.findings += implied_findings(implied, both_ways)
         found.measured.append(implied_line(implied))
     concordance = concordance_table(network)
     found.tables["concordance"] = concordance

@@ -8,8 +8,7 @@ from scipy.special import ndtri_exp
 
 from argen.arrays import FloatArray
 from argen.errors import counted, listed
-from argen.network import ACYCLIC, CausalNetwork, Finding, beyond_doubt, loops_of
-from argen.pvalues import shown_p
+from argen.network import CausalNetwork, Finding, beyond_doubt, loops_of
 
 # Two independent |z| that differ by less do not differ at 5 %, as their difference has variance 2.
 NEAR_TIE = 1.96 * np.sqrt(2.0)
@@ -27,7 +26,7 @@ def feedback_table(network: CausalNetwork) -> pd.DataFrame:
     screen, pairs = network.screen, network.feedback_pairs()
     at = _places(network, pairs["first"], pairs["second"])
     back = at[::-1]
-    sure = beyond_doubt(network)
+    sure = beyond_doubt(network.screen, network.config)
     edges = network.edges
     known = set(zip(edges["source"], edges["target"], strict=True))
     names = list(zip(pairs["first"], pairs["second"], strict=True))
@@ -91,7 +90,7 @@ def groups_table(network: CausalNetwork) -> pd.DataFrame:
     ``n_edges`` counts the edges of the network within the group.
     """
     groups = loops_of(network.screen.is_descendant[:, : len(network.nodes)])
-    strict = loops_of(beyond_doubt(network))
+    strict = loops_of(beyond_doubt(network.screen, network.config))
     loop = {network.nodes[k]: number for number, each in enumerate(strict, 1) for k in each}
     edges, rows = network.edges, []
     for number, group in enumerate(groups):
@@ -117,68 +116,25 @@ def _deviates(log10_p: FloatArray) -> FloatArray:
     return np.asarray(-ndtri_exp(log_half))
 
 
-def direction_findings(
-    feedback: pd.DataFrame, direction: pd.DataFrame, groups: pd.DataFrame
-) -> list[Finding]:
-    """Name the genes that act on each other, and the edges that might point the other way."""
-    findings = []
-    sure = feedback[feedback["sure"]].sort_values("p_value")
-    if len(sure):
-        findings.append(
-            Finding(
-                ACYCLIC,
-                f"In {counted(len(sure), 'pair')} genes affect each other both ways beyond doubt "
-                f"(by Holm's method): {listed(_both_ways(sure))}.",
-                "A network without cycles keeps one direction at most, and its effect is a mixture "
-                "of both: read the pair as one unit, and do not interpret the missing direction. "
-                "Look whether the guides of either gene agree, as a guide that hits both does the "
-                "same.",
-                "warning",
-            )
-        )
+def direction_findings(direction: pd.DataFrame) -> list[Finding]:
+    """Name the edges that might point the other way; of pairs both ways the network speaks."""
     doubt = direction[direction["in_doubt"]].sort_values("lead")
-    if len(doubt):
-        shown = [
-            f"{r.source} to {r.target} (|z| {r.z:.1f}, reverse {r.reverse_z:.1f})"
-            for r in doubt.itertuples()
-        ]
-        findings.append(
-            Finding(
-                _DIRECTION,
-                f"The direction of {len(doubt)} of {len(direction)} edges rests on a near-tie: the "
-                "screen is significant both ways, and the evidence differs by less than "
-                f"{NEAR_TIE:.2f} in |z|: {listed(shown)}.",
-                "Take these edges as undirected until stability over resampled cells "
-                "(argen stability), more cells, or another experiment tells them apart.",
-                "warning",
-            )
-        )
-    large = groups[groups["size"] > 2].drop_duplicates("group")
-    if len(large):
-        parts = [
-            f"{r['size']} genes ({listed(groups.loc[groups['group'] == r['group'], 'gene'])})"
-            for r in large.to_dict("records")
-        ]
-        findings.append(
-            Finding(
-                ACYCLIC,
-                f"In {counted(len(large), 'group')} of three or more, genes reach each other both "
-                f"ways in the screen: {listed(parts, 3)}.",
-                "Within a group the strongest pairs decide the order. Where table groups does not "
-                "say that a gene is sure, one false descendant may close the loop: lower "
-                "screen_alpha to see which groups remain.",
-                "note",
-            )
-        )
-    return findings
-
-
-def _both_ways(pairs: pd.DataFrame) -> list[str]:
+    if not len(doubt):
+        return []
+    shown = [
+        f"{r.source} to {r.target} (|z| {r.z:.1f}, reverse {r.reverse_z:.1f})"
+        for r in doubt.itertuples()
+    ]
     return [
-        f"{row['first']} and {row['second']} (effects {row['effect']:.2g}, p = "
-        f"{shown_p(row['log10_p'])}, and {row['reverse_effect']:.2g}, p = "
-        f"{shown_p(row['reverse_log10_p'])})"
-        for row in pairs.to_dict("records")
+        Finding(
+            _DIRECTION,
+            f"The direction of {len(doubt)} of {len(direction)} edges rests on a near-tie: the "
+            "screen is significant both ways, and the evidence differs by less than "
+            f"{NEAR_TIE:.2f} in |z|: {listed(shown)}.",
+            "Take these edges as undirected until stability over resampled cells "
+            "(argen stability), more cells, or another experiment tells them apart.",
+            "warning",
+        )
     ]
 
 

@@ -131,19 +131,29 @@ def implied_line(table: pd.DataFrame) -> str:
     )
 
 
-def implied_findings(table: pd.DataFrame) -> list[Finding]:
-    """Name the effects against the order, and those that the edges do not explain."""
+def implied_findings(table: pd.DataFrame, both_ways: pd.DataFrame) -> list[Finding]:
+    """Name the effects against the order, and those that the edges do not explain.
+
+    Parameters
+    ----------
+    both_ways
+        Pairs ``first`` and ``second`` that surely act on each other, of which the network speaks by
+        itself.
+    """
     findings = []
+    told = {frozenset(pair) for pair in both_ways[["first", "second"]].itertuples(index=False)}
     back = table[table["against_order"]]
     strict = adjust(back["p_value"].to_numpy(dtype=np.float64), "holm")
-    found = back[strict < DISAGREEMENT_ALPHA].sort_values("p_value")
+    is_told = [frozenset(pair) in told for pair in back[PAIR].itertuples(index=False)]
+    found = back[(strict < DISAGREEMENT_ALPHA) & ~np.array(is_told, bool)].sort_values("p_value")
     if len(found):
         findings.append(
             Finding(
                 _NO_WAY_BACK,
                 f"{len(found)} of {len(back)} total effects against the causal order are beyond "
                 f"doubt (p < {DISAGREEMENT_ALPHA:g} by Holm's method), and no edge can explain "
-                f"them: {listed(_shown(found))}.",
+                f"them: {listed(_shown(found))}"
+                f"{', besides those of pairs that surely act both ways' * any(is_told)}.",
                 "Genes that act on each other both ways, or a guide that hits an upstream gene: "
                 "effects of edges between such genes mix both directions, so read them as "
                 "associations of a group, and look at the guides one by one.",
