@@ -123,6 +123,9 @@ def test_load_refuses_what_is_no_network(paper_network, tmp_path):
         argen.load(tmp_path / "absent.npz")
     with pytest.raises(argen.InputError, match=r"holds no network\.npz: expected a results folder"):
         argen.load(tmp_path)
+    checked = argen.check(paper_network).write(tmp_path / "checked")
+    with pytest.raises(argen.InputError, match=r"holds checks of a network.*argen fit SCREEN"):
+        argen.load(checked)
     text = tmp_path / "text.npz"
     text.write_text("not an archive")
     with pytest.raises(argen.InputError, match=r"cannot be read \(.*\): expected a network file"):

@@ -38,6 +38,7 @@ from argen.files import (
     digest,
     of_other_runs,
     read_archive,
+    read_manifest,
     reading,
     where_it_is,
     write_archive,
@@ -241,6 +242,12 @@ def _network_file(path: Path) -> Path:
     """Return the file that a path stands for: itself, without its suffix, or its folder."""
     if os.path.isdir(path):
         if not os.path.exists(where_it_is(path / "network.npz")):
+            if any(entry["part"] == "check" for entry in read_manifest(path).values()):
+                raise InputError(
+                    f"The folder {str(path)!r} holds checks of a network, and not the network: "
+                    "expected the folder of argen fit, which argen fit SCREEN --out FOLDER writes "
+                    "of the same screen and options."
+                )
             raise InputError(
                 f"The folder {str(path)!r} holds no network.npz: expected a results folder, of "
                 "argen fit or argen.write_results."
