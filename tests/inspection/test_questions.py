@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,12 @@ import pytest
 from scipy import sparse
 
 import argen
+from argen.checks.cells.balance import balance_table
 from argen.cli import main
+from argen.inspection import names
 from tests.inspection import files
 from tests.inspection.files import TARGETS, groups, screen, sums, with_obs
+from tests.screens import screen_of
 
 # That few cells are controls is said by reading.
 pytestmark = pytest.mark.filterwarnings("ignore::argen.ArgenWarning")
@@ -143,6 +147,20 @@ def test_labels_of_guides():
         assert found.options.guide_pattern is not None
         assert set(found.targets["target"]) == set(TARGETS)
         assert not found.questions
+
+
+def test_what_is_proposed_and_may_be_moved_is_what_a_check_tests():
+    adata = files.mixscape()
+    found = argen.inspect(adata)
+    (said,) = [text for text in found.findings if "'percent.mito'" in text]
+    assert "is proposed as a covariate, as is usual" in said
+    assert "argen check tests" in said
+    assert "percent.mito" in found.options.covariates
+    rng = np.random.default_rng(1)
+    shares = pd.DataFrame({name: rng.random(200) for name in names.MITO})
+    data = replace(screen_of(rng.poisson(3.0, (200, 2)), np.arange(200) % 3 - 1), covariates=shares)
+    table = balance_table(data, pd.DataFrame(index=data.cells))
+    assert set(table.loc[table["column"].isin(names.MITO), "role"]) == {"consequence"}
 
 
 def test_classes_of_mixscape_alone():

@@ -37,8 +37,9 @@ class Parts:
         notes.findings += said
         if self.mito is not None:
             notes.findings.append(
-                f"obs[{self.mito.name!r}] says how well a cell is, and some perturbations change "
-                "it: compare with a fit without it."
+                f"obs[{self.mito.name!r}] is proposed as a covariate, as is usual: it says how "
+                "well a cell is. A perturbation may move it, which argen check tests: where one "
+                "does, compare with a fit without it."
             )
 
     def _guide(self, found: list[Candidate]) -> Column | None:

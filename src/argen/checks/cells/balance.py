@@ -18,8 +18,9 @@ IMBALANCE_ALPHA = 0.05
 # Names of what is measured in a cell after its perturbation: scores and phases of the cell cycle,
 # shares of mitochondrial and ribosomal counts, doublet scores, depth, clusters.
 _MEASURED_AFTER = re.compile(
-    r"(^|[^a-z0-9])(s|g2m|g1|cc|cell_?cycle|phase|mt|mito\w*|ribo\w*|rb|doublet\w*|scrublet|umis?"
-    r"|n_?genes\w*|genes_by_counts|(n|total|log1p_total)_?(counts?|umis?)|clusters?|leiden|louvain)"
+    r"(^|[^a-z0-9])(s|g2m|g1|cc|cell_?cycle|phase|mt|(percent)?mito\w*|ribo\w*|rb|doublet\w*"
+    r"|scrublet|umis?|n_?genes\w*|genes_by_counts|(n|total|log1p_total)_?(counts?|umis?)|clusters?"
+    r"|leiden|louvain)"
     r"([^a-z0-9]|$)",
     re.IGNORECASE,
 )
