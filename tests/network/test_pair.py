@@ -130,12 +130,15 @@ def test_why_a_pair_was_not_tested():
 
 
 @pytest.mark.parametrize(
-    ("reverse", "words"),
-    [(1e-12, "what perturbing A does to B is surer (p = 1.0e-12, against 1.0e-10)"),
-     (1e-9, "surer effects lead from A to B")],
+    ("reverse", "is_sure", "words"),
+    [(1e-30, True, "what perturbing A does to B is surer (p = 1.0e-30, against 1.0e-10)"),
+     (1e-12, True, "surer (p = 1.0e-12, against 1.0e-10, a near-tie that may as well be the other"),
+     (1e-12, False, "surer effects lead from A to B"),
+     (1e-9, True, "surer effects lead from A to B")],
 )  # fmt: skip
-def test_why_the_order_forbids_it(reverse, words):
+def test_why_the_order_forbids_it(reverse, is_sure, words):
     network = three()
+    network.screen.is_descendant[0, 1] = is_sure
     log10_p = network.screen.log10_p.copy()
     log10_p[1, 0], log10_p[0, 1] = -10.0, np.log10(reverse)
     possible = network.causal_order.possible.copy()

@@ -13,7 +13,7 @@ from argen.errors import FitStatus, InputError, listed, printable, shown
 from argen.network.loops import beyond_doubt, loops_of
 from argen.network.result import CausalNetwork
 from argen.network.views import to_networkx
-from argen.pvalues import adjust, p_of, shown_p
+from argen.pvalues import NEAR_TIE, adjust, deviates, p_of, shown_p
 from argen.steps import ancestor_bar, least_bar
 
 # A perturbation failed when its effect on its own gene, adjusted over the nodes by Benjamini and
@@ -185,11 +185,13 @@ def _not_tested(network: CausalNetwork, row: dict[str, Any]) -> str:
     source, target = shown(row["source"]), shown(row["target"])
     if row["before"]:
         return f"the method did not take {source} as a candidate of {target}"
-    back = network.screen.log10_p[row["t"], row["s"]]
+    back, there = network.screen.log10_p[row["t"], row["s"]], row["total_log10_p"]
     said = f"{target} comes before {source} in the causal order, "
-    if back < row["total_log10_p"]:
-        said += f"as what perturbing {target} does to {source} is surer (p = {shown_p(back)}, "
-        return said + f"against {shown_p(row['total_log10_p'])})"
+    if back < there and network.screen.is_descendant[row["t"], row["s"]]:
+        p_values = f"p = {shown_p(back)}, against {shown_p(there)}"
+        said += f"as what perturbing {target} does to {source} is surer ({p_values}"
+        is_near = deviates(back) - deviates(there) < NEAR_TIE
+        return said + (", a near-tie that may as well be the other way)" if is_near else ")")
     return said + f"as surer effects lead from {target} to {source}"
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri_exp
 
-from argen.arrays import FloatArray
 from argen.errors import counted, listed
 from argen.network import CausalNetwork, Finding, beyond_doubt, loops_of
+from argen.pvalues import NEAR_TIE, deviates
 
-# Two independent |z| that differ by less do not differ at 5 %, as their difference has variance 2.
-NEAR_TIE = 1.96 * np.sqrt(2.0)
 _DIRECTION = "direction (the screen tells source from target)"
 
 
@@ -60,7 +57,7 @@ def direction_table(network: CausalNetwork) -> pd.DataFrame:
     edges = edges[~edges["sink"]]
     at = _places(network, edges["source"], edges["target"])
     back, screen = at[::-1], network.screen
-    z, reverse_z = _deviates(screen.log10_p[at]), _deviates(screen.log10_p[back])
+    z, reverse_z = deviates(screen.log10_p[at]), deviates(screen.log10_p[back])
     both = screen.is_descendant[at] & screen.is_descendant[back]
     table = pd.DataFrame(
         {
@@ -108,12 +105,6 @@ def _places(
     number = {gene: k for k, gene in enumerate(network.nodes)}
     first, second = (ends.map(number).to_numpy(dtype=np.int64) for ends in (source, target))
     return first, second
-
-
-def _deviates(log10_p: FloatArray) -> FloatArray:
-    """Sizes of standard normal deviates with these two-sided p-values."""
-    log_half = np.minimum(log10_p * np.log(10.0), 0.0) - np.log(2.0)
-    return np.asarray(-ndtri_exp(log_half))
 
 
 def direction_findings(direction: pd.DataFrame) -> list[Finding]:
