@@ -13,6 +13,8 @@ import argen
 from argen.checks.null import calibration
 from argen.checks.null.calibration import (
     MOST_GENES,
+    TOTAL,
+    NullScreens,
     calibration_findings,
     calibration_table,
     null_screens,
@@ -56,6 +58,25 @@ def test_speaks_first_with_a_test_of_wrong_size():
     assert (found.tables["calibration"]["share_below_0.001"] > 0.002).any()
     kinds = {"controls", "permuted labels", "permuted labels, thinned"}
     assert set(found.tables["calibration_qq"]["kind"]) == kinds
+
+
+@pytest.mark.parametrize(
+    ("n_small", "verdict"),
+    [
+        ([1] * 40, "p-values hold"),
+        ([0, 0, 0, 6], "more small p-values than expected, but no more than chance may bring"),
+        ([3] * 40, "p-values are too small"),
+    ],
+)
+def test_the_verdict_is_in_words(n_small, verdict):
+    """Of 20 p-values of each screen so many are below .05."""
+    p_values = [np.repeat([0.02, 0.5], [n, 20 - n]) for n in n_small]
+    screens = NullScreens("controls", TOTAL, p_values, [0] * len(n_small))
+    (row,) = calibration_table([screens]).to_dict("records")
+    assert row["verdict"] == verdict
+    assert bool(calibration_findings([screens], argen.InferenceConfig())) == (
+        verdict == "p-values are too small"
+    )
 
 
 @pytest.mark.whole

@@ -72,7 +72,8 @@ class NullScreens:
             row |= {f"share_below_{level:g}": share, f"error_below_{level:g}": error}
         row["inflation_needed"] = self.inflation_needed() if self.inflated() else 1.0
         with_any = float(np.mean(np.array(self.n_found) > 0))
-        return row | {"false_discoveries": sum(self.n_found), "screens_with_any": with_any}
+        row |= {"false_discoveries": sum(self.n_found), "screens_with_any": with_any}
+        return row | {"verdict": self.verdict()}
 
     def _share(self, level: float) -> tuple[float, float]:
         n_below = np.array([np.sum(p < level) for p in self.p_values], dtype=np.float64)
@@ -90,6 +91,15 @@ class NullScreens:
             if share > largest and share - level > MOST_ERRORS * error:
                 found[level] = f"{100 * share:.2g} % of p-values are below {level:g}"
         return found
+
+    def verdict(self) -> str:
+        """Say in words whether p-values hold."""
+        if self.inflated():
+            return "p-values are too small"
+        large = [self._share(level)[0] > most for level, most in LARGEST_SHARES[self.tests].items()]
+        if any(large):
+            return "more small p-values than expected, but no more than chance may bring"
+        return "p-values hold"
 
     def inflation_needed(self) -> float:
         """Return what statistics must be divided by, 1 or more; by every level that is inflated."""

@@ -46,7 +46,8 @@ def check_null_screens(
         )
     for row in table.to_dict("records"):
         found.measured.append(
-            f"null screens ({row['kind']}): {counted(row['n_tests'], 'test')} of {row['tests']}, "
+            f"null screens ({row['kind']}): {row['verdict']}: "
+            f"{counted(row['n_tests'], 'test')} of {row['tests']}, "
             f"median chi-square {row['inflation']:.3f} times what is expected, p < .05 in "
             f"{100 * row['share_below_0.05']:.2f} %, p < .001 in "
             f"{100 * row['share_below_0.001']:.3f} %; a false "
