@@ -152,6 +152,13 @@ class InferenceConfig:
                 object.__setattr__(self, name, int(value))
 
     @property
+    def unused(self) -> tuple[str, ...]:
+        """Options that the rule in force does not look at."""
+        if self.rule != "published":
+            return tuple(_OF_PUBLISHED)
+        return ("edge_scope",) if self.edge_adjustment == "batch_bh" else ()
+
+    @property
     def test_of_screen(self) -> ScreenTest:
         """``screen_test``, or that of the rule when it is not given."""
         if self.screen_test is not None:

@@ -381,10 +381,20 @@ def test_methods_of_another_method_say_so(paper_screen):
     assert "Murphy-Topel" not in text
 
 
-def test_provenance_has_everything(paper_network):
-    rows = dict(provenance_of(paper_network))
-    assert rows["input sha256"] == paper_network.provenance["input_sha256"]
-    assert {f"option {name}" for name in paper_network.config.to_dict()} <= set(rows)
+@pytest.mark.parametrize(
+    ("options", "unused"),
+    [
+        ({}, {"edge_adjustment", "edge_scope"}),
+        ({"rule": "published"}, {"edge_scope"}),
+        ({"rule": "published", "edge_adjustment": "holm"}, set()),
+    ],
+)
+def test_provenance_has_every_option_that_was_used(paper_network, options, unused):
+    network = dataclasses.replace(paper_network, config=argen.InferenceConfig(**options))
+    rows = dict(provenance_of(network))
+    assert rows["input sha256"] == network.provenance["input_sha256"]
+    shown = {name.removeprefix("option ") for name in rows if name.startswith("option ")}
+    assert set(network.config.to_dict()) - shown == unused
 
 
 def test_long_lists_are_cut_and_counted():

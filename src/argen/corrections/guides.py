@@ -38,6 +38,9 @@ _Z = critical_value(0.95)
 class GuideStrengths:
     """What cells say of each guide of the genes with several: (n_guides,) each.
 
+    ``n_cells`` of the last guide of a gene has the cells of guides of too few with it, where these
+    are too few together as well.
+
     ``strength`` is 1 in the mean over the cells of a gene. Where guides are not sure to differ, by
     ``uneven_p_value``, or cells escape, it is 1 for all; ``own_strength`` is what the cells of the
     guide say by themselves, with its standard error. ``penetrance`` is what the cells of the guide

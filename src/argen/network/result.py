@@ -111,7 +111,8 @@ class CausalNetwork:
     def guide_strengths(self) -> pd.DataFrame | None:
         """Return how strong each guide is, and in what share of its cells it works.
 
-        Columns ``node``, ``guide``, ``n_cells``, ``strength`` (1 in the mean over the cells of a
+        Columns ``node``, ``guide``, ``n_cells`` (those of guides of too few cells for a row may be
+        counted with the last guide of a node), ``strength`` (1 in the mean over the cells of a
         node, and for all guides where they are not sure to differ, or cells escape),
         ``own_strength`` from the cells of the guide alone, with ``own_strength_error``,
         ``penetrance`` from them too, its interval and test. None where guides are not known, or no

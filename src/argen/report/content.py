@@ -159,10 +159,11 @@ def program_test(network: CausalNetwork, programs: Programs, number: int) -> str
 
 
 def provenance_of(network: CausalNetwork) -> list[tuple[str, str]]:
-    """Return names and values of the record of the run, then of its options."""
+    """Return names and values of the record of the run, then of the options that it used."""
     rows = [(name.replace("_", " "), _as_text(v)) for name, v in network.provenance.items()]
-    options = network.config.to_dict()
-    return rows + [(f"option {name}", _as_text(value)) for name, value in options.items()]
+    options, unused = network.config.to_dict(), network.config.unused
+    used = [(name, value) for name, value in options.items() if name not in unused]
+    return rows + [(f"option {name}", _as_text(value)) for name, value in used]
 
 
 def _as_text(value: Any) -> str:
