@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import listed
-from argen.network import Finding
+from argen.network import Finding, Severity
 
 PREDICTS = "prediction (the network says what perturbations that it has not seen do)"
 # With fewer effects beyond doubt there is little to explain.
@@ -17,6 +17,27 @@ FEWEST_AFFECTED = 5
 # in the mean, in 3 of 40 with two, in none where effects are small; a note in 2, 12 and none.
 FEWEST_WRONG = 3
 _ONE = ["held", "kind", "given"]
+# Severity; how a perturbation is named; how many there are, of how many, and which; advice.
+_OPPOSITE: tuple[Severity, str, str, str] = (
+    "warning",
+    "{0.held} from {0.entry} ({0.wrong} of {0.signs} signs wrong, {0.explained:.0f} % explained)",
+    "{} of {} left-out perturbations do the opposite of what the network predicts from their "
+    "effect on one node: {}. Signs are of effects beyond doubt.",
+    "They do not act by way of the transcript of that node as its own perturbation does: they act "
+    "elsewhere, genes act on each other both ways, or the transcript does not tell what the "
+    "protein does (that of a partner in a complex may rise while the signal stops). Begin from "
+    "another node (entry=, in Python), and do not rely on argen.predict for such perturbations.",
+)
+_NO_BETTER: tuple[Severity, str, str, str] = (
+    "note",
+    "{0.held} from {0.entry} ({0.explained:.0f} % explained, "
+    "{0.explained_by_mean:.0f} % by the mean)",
+    "Of {} of {} left-out perturbations, the effect on one node and the network together tell no "
+    "more than the mean of the others does, or than to say that there is no effect: {}.",
+    "They act on several nodes, which no network can foresee, edges are missing, or the transcript "
+    "does not tell how strong they are (a knock-out may leave it). Rely on argen.predict for such "
+    "perturbations as little as on a mean.",
+)
 
 
 def unforeseen_findings(table: pd.DataFrame, scores: pd.DataFrame) -> list[Finding]:
@@ -37,50 +58,19 @@ def unforeseen_findings(table: pd.DataFrame, scores: pd.DataFrame) -> list[Findi
     turned &= each["explained"] < 0.0
     least = each["explained_by_mean"].clip(lower=0.0)
     poor = (each["n_affected"] >= FEWEST_AFFECTED) & ~(each["explained"] > least)
-    return [*_opposite(each[turned], len(each)), *_no_better(each[poor & ~turned], len(each))]
+    said = each.assign(
+        signs=each["wrong"] + each["right"],
+        **{name: 100.0 * each[name] for name in ("explained", "explained_by_mean")},
+    )
+    opposite, no_better = said[turned], said[poor & ~turned]
+    return [*_named(opposite, len(each), *_OPPOSITE), *_named(no_better, len(each), *_NO_BETTER)]
 
 
-def _opposite(rows: pd.DataFrame, n: int) -> list[Finding]:
+def _named(
+    rows: pd.DataFrame, n: int, severity: Severity, one: str, evidence: str, advice: str
+) -> list[Finding]:
+    """Name perturbations, those that are explained least first; nothing where there is none."""
     if not len(rows):
         return []
-    shown = [
-        f"{row['held']} from {row['entry']} ({row['wrong']} of {row['wrong'] + row['right']} signs "
-        f"wrong, {100 * row['explained']:.0f} % explained)"
-        for row in rows.sort_values("explained").to_dict("records")
-    ]
-    return [
-        Finding(
-            PREDICTS,
-            f"{len(rows)} of {n} left-out perturbations do the opposite of what the network "
-            f"predicts from their effect on one node: {listed(shown)}. Signs are of effects beyond "
-            "doubt.",
-            "They do not act by way of the transcript of that node as its own perturbation does: "
-            "they act elsewhere, genes act on each other both ways, or the transcript does not "
-            "tell what the protein does (that of a partner in a complex may rise while the signal "
-            "stops). Begin from another node (entry=, in Python), and do not rely on argen.predict "
-            "for such perturbations.",
-            "warning",
-        )
-    ]
-
-
-def _no_better(rows: pd.DataFrame, n: int) -> list[Finding]:
-    if not len(rows):
-        return []
-    shown = [
-        f"{row['held']} from {row['entry']} ({100 * row['explained']:.0f} % explained, "
-        f"{100 * row['explained_by_mean']:.0f} % by the mean)"
-        for row in rows.sort_values("explained").to_dict("records")
-    ]
-    return [
-        Finding(
-            PREDICTS,
-            f"Of {len(rows)} of {n} left-out perturbations, the effect on one node and the network "
-            "together tell no more than the mean of the others does, or than to say that there is "
-            f"no effect: {listed(shown)}.",
-            "They act on several nodes, which no network can foresee, edges are missing, or the "
-            "transcript does not tell how strong they are (a knock-out may leave it). Rely on "
-            "argen.predict for such perturbations as little as on a mean.",
-            "note",
-        )
-    ]
+    named = listed(one.format(row) for row in rows.sort_values("explained").itertuples())
+    return [Finding(PREDICTS, evidence.format(len(rows), n, named), advice, severity)]
