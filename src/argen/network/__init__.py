@@ -3,7 +3,6 @@
 from argen.network.carriers import LARGEST_LIKENESS, program_carriers
 from argen.network.files import load, save
 from argen.network.findings import (
-    ACYCLIC,
     STRONG,
     WORKS,
     Finding,
@@ -21,7 +20,6 @@ from argen.network.results import result_tables, write_results
 from argen.network.views import columns_stay, to_anndata, to_igraph, to_mudata, to_networkx
 
 __all__ = [
-    "ACYCLIC",
     "KNOCKDOWN_ALPHA",
     "LARGEST_LIKENESS",
     "STRONG",

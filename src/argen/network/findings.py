@@ -13,8 +13,7 @@ from argen.corrections import FEWEST_GENES, GuideStrengths, Penetrance, Programs
 from argen.data import NOT_MEASURED
 from argen.errors import FitStatus, counted, listed
 from argen.network.carriers import LARGEST_LIKENESS, program_carriers
-from argen.network.loops import beyond_doubt, loops_of
-from argen.pvalues import p_of, shown_p
+from argen.pvalues import p_of
 from argen.steps import DescendantScreen
 
 Severity = Literal["serious", "warning", "note"]
@@ -40,7 +39,6 @@ class Finding:
 
 # Assumptions that checks speak of as well.
 WORKS = "relevance (each perturbation changes its own gene)"
-ACYCLIC = "no feedback (no two genes act on each other)"
 STRONG = "strong instruments (each interval assumes that they are)"
 _POWER = "power (there are cells enough to find edges)"
 _FITTED = "fits (each converges, and every group has counts)"
@@ -76,59 +74,6 @@ def edge_findings(candidates: pd.DataFrame) -> list[Finding]:
     advice += "large it is, which is uncertain here: argen check --every-edge has intervals that "
     advice += "hold for weak perturbations too."
     return [Finding(STRONG, evidence, advice, "note")]
-
-
-def feedback_findings(
-    pairs: pd.DataFrame, screen: DescendantScreen, config: InferenceConfig
-) -> list[Finding]:
-    """Name the genes that act on each other in the screen: the only finding about them.
-
-    Parameters
-    ----------
-    pairs
-        ``first`` and ``second``, significant both ways.
-    """
-    groups = [g for g in loops_of(screen.is_descendant[:, : len(screen.nodes)]) if len(g) > 2]
-    if not len(pairs) and not groups:
-        return []
-    number, doubtless = {g: k for k, g in enumerate(screen.nodes)}, beyond_doubt(screen, config)
-    places = [(number[a], number[b]) for a, b in pairs.itertuples(index=False)]
-    doubtless &= doubtless.T
-    sure = sorted((p for p in places if doubtless[p]), key=lambda p: screen.log10_p[p])
-    others = [" and ".join(screen.nodes[k] for k in p) for p in places if not doubtless[p]]
-    said = f"{counted(len(places), 'pair')} of genes affect each other both ways"
-    if sure:
-        said += f", {len(sure)} of them beyond doubt (by Holm's method): "
-        said += f"{listed(_both_ways(screen, pair) for pair in sure)}"
-        said += f". Less sure: {listed(others)}" * bool(others)
-    else:
-        said += f": {listed(others)}"
-    evidence = [f"{said}."] if places else []
-    advice = ["That is feedback, or a false positive; the network keeps one direction at most."]
-    if sure:
-        advice = [
-            "A network without cycles keeps one direction at most, and its effect is a mixture of "
-            "both: read such a pair as one unit, and do not interpret the missing direction. Look "
-            "whether the guides of either gene agree, as a guide that hits both does the same."
-        ]
-    if groups:
-        of_all = [f"{len(g)} genes ({listed(screen.nodes[k] for k in g)})" for g in groups]
-        evidence.append(
-            f"In {counted(len(groups), 'group')} of three or more, genes reach each other both "
-            f"ways in the screen: {listed(of_all, 3)}."
-        )
-        advice.append(
-            "Within a group the strongest pairs decide the order, and one false descendant may "
-            "close the loop: lower screen_alpha to see which groups remain."
-        )
-    return [Finding(ACYCLIC, " ".join(evidence), " ".join(advice), "warning" if sure else "note")]
-
-
-def _both_ways(screen: DescendantScreen, pair: tuple[int, int]) -> str:
-    there, back = (
-        f"{screen.effect[at]:.2g}, p = {shown_p(screen.log10_p[at])}" for at in (pair, pair[::-1])
-    )
-    return f"{screen.nodes[pair[0]]} and {screen.nodes[pair[1]]} (effects {there}, and {back})"
 
 
 def escape_findings(penetrance: Penetrance | None, nodes: tuple[str, ...]) -> list[Finding]:

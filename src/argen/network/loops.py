@@ -1,14 +1,25 @@
-"""Genes that act on each other beyond doubt, whose order a network without cycles cannot know."""
+"""Genes that act on each other, whose order a network without cycles cannot know."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
 from argen.arrays import BoolArray
 from argen.config import InferenceConfig
-from argen.pvalues import adjust
+from argen.errors import counted, listed
+from argen.network.findings import Finding
+from argen.pvalues import adjust, shown_p
 from argen.steps import DescendantScreen
+
+ACYCLIC = "no feedback (no two genes act on each other)"
+_ONE_UNIT = (
+    "A network without cycles keeps one direction at most, and its effect is a mixture of both: "
+    "read such a pair as one unit, and do not interpret the missing direction. Look whether the "
+    "guides of either gene agree, as a guide that hits both does the same."
+)
+_OR_FALSE = "That is feedback, or a false positive; the network keeps one direction at most."
 
 
 def beyond_doubt(screen: DescendantScreen, config: InferenceConfig) -> BoolArray:
@@ -25,3 +36,56 @@ def loops_of(acts_on: BoolArray) -> list[list[int]]:
     _, component = connected_components(acts_on, connection="strong")
     found = [np.flatnonzero(component == k).tolist() for k in np.unique(component)]
     return sorted((group for group in found if len(group) > 1), key=lambda g: (-len(g), g))
+
+
+def feedback_findings(
+    pairs: pd.DataFrame, screen: DescendantScreen, config: InferenceConfig
+) -> list[Finding]:
+    """Name the genes that act on each other in the screen: the only finding about them.
+
+    Parameters
+    ----------
+    pairs
+        ``first`` and ``second``, significant both ways.
+    """
+    groups = [g for g in loops_of(screen.is_descendant[:, : len(screen.nodes)]) if len(g) > 2]
+    if not len(pairs) and not groups:
+        return []
+    evidence, advice, doubtless = [], [], beyond_doubt(screen, config)
+    number = {name: k for k, name in enumerate(screen.nodes)}
+    places = [(number[a], number[b]) for a, b in pairs.itertuples(index=False)]
+    sure = [pair for pair in places if doubtless[pair] and doubtless[pair[::-1]]]
+    if places:
+        evidence.append(_pairs_said(screen, places, sure))
+        advice.append(_ONE_UNIT if sure else _OR_FALSE)
+    if groups:
+        of_all = [f"{len(g)} genes ({listed(screen.nodes[k] for k in g)})" for g in groups]
+        evidence.append(
+            f"In {counted(len(groups), 'group')} of three or more, genes reach each other both "
+            f"ways in the screen: {listed(of_all, 3)}."
+        )
+        advice.append(
+            "Within a group the strongest pairs decide the order, and one false descendant may "
+            "close the loop: lower screen_alpha to see which groups remain."
+        )
+    return [Finding(ACYCLIC, " ".join(evidence), " ".join(advice), "warning" if sure else "note")]
+
+
+def _pairs_said(
+    screen: DescendantScreen, places: list[tuple[int, int]], sure: list[tuple[int, int]]
+) -> str:
+    """Name the pairs, those that are sure with their effects."""
+    surely, said = set(sure), f"{counted(len(places), 'pair')} of genes affect each other both ways"
+    others = [" and ".join(screen.nodes[k] for k in pair) for pair in places if pair not in surely]
+    if not sure:
+        return f"{said}: {listed(others)}."
+    named = [_both_ways(screen, pair) for pair in sorted(sure, key=lambda p: screen.log10_p[p])]
+    said += f", {len(sure)} of them beyond doubt (by Holm's method): {listed(named)}."
+    return said + f" Less sure: {listed(others)}." * bool(others)
+
+
+def _both_ways(screen: DescendantScreen, pair: tuple[int, int]) -> str:
+    there, back = (
+        f"{screen.effect[at]:.2g}, p = {shown_p(screen.log10_p[at])}" for at in (pair, pair[::-1])
+    )
+    return f"{screen.nodes[pair[0]]} and {screen.nodes[pair[1]]} (effects {there}, and {back})"

@@ -17,13 +17,13 @@ from argen.network.findings import (
     Finding,
     edge_findings,
     escape_findings,
-    feedback_findings,
     fit_findings,
     left_out_findings,
     penetrance_line,
     program_findings,
     programs_line,
 )
+from argen.network.loops import feedback_findings
 from argen.steps import CausalOrder, DescendantScreen
 
 

@@ -19,7 +19,7 @@ from argen.checks.edges.direction import (
     groups_table,
 )
 from argen.checks.edges.validation import implied_findings, implied_table
-from argen.network import ACYCLIC
+from argen.network.loops import ACYCLIC
 from tests.networks import HOSTILE, made_up_network
 
 
