@@ -228,11 +228,12 @@ class MixtureEquations:
         # How much each cell's functions move the misfit, and log rho.
         carried = np.zeros((1 + n_low, 1 + n_low))
         carried[0, 0], carried[0, 1:], carried[1:, 1:] = 1.0, -slope[0] @ inverse, inverse
+        parts = [carried @ part for part in (of_perturbed, of_controls, working, expected)]
         influence, control_influence = np.empty(len(works)), np.empty(self.n_controls)
         columns, control_columns, of_level, lower = self._covariates
         variance, control_variance = spread_of(
-            share, carried, of_perturbed, of_controls, working, expected, columns, own.level,
-            control_columns, other.level, weights, of_level, lower, influence, control_influence,
+            share, *parts, columns, own.level, control_columns, other.level, weights, of_level,
+            lower, influence, control_influence,
         )  # fmt: skip
         return AtShare(
             misfit=misfit,

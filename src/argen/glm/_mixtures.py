@@ -11,7 +11,16 @@ import math
 
 from argen.glm._compile import compiled, loops
 from argen.glm._kernels import solve_kept
-from argen.glm._scratch import booleans, copy_to, matrix, unset, unset_integers, vector
+from argen.glm._scratch import (
+    booleans,
+    copy_to,
+    matrix,
+    product,
+    product_of_rows,
+    unset,
+    unset_integers,
+    vector,
+)
 from argen.glm._series import FAST, exponentials, logarithms
 from argen.glm._thinning import thin
 
@@ -219,8 +228,7 @@ def thin_and_compare(
     """
     n_genes, n_controls = counts.shape
     thinned, foreseen = matrix(n_genes, n_controls), matrix(1 + n_genes, n_controls)
-    slope, means = matrix(1 + n_genes, n_genes), vector(n_genes)
-    evidence, bits = unset(n_controls), unset_integers(n_controls)
+    means, evidence, bits = vector(n_genes), unset(n_controls), unset_integers(n_controls)
     for j in range(n_genes):
         for i in range(n_controls):
             thinned[j, i] = left[j] * counts[j, i]
@@ -234,47 +242,40 @@ def thin_and_compare(
         for i in range(n_controls):
             thinned[j, i] -= left[j] * counts[j, i]
     for a in range(1 + n_genes):
-        g, before, mixed, known = working[a], foreseen[a], expected[a], of_controls[a]
         for i in range(n_controls):
-            mixed[i] = (1.0 - share) * known[i] + share * g[i]
-            before[i] = weights[i] * (g[i] - before[i])
+            foreseen[a, i] = weights[i] * (working[a, i] - foreseen[a, i])
+    slope = product_of_rows(foreseen, thinned)
+    by_chance = matrix(1 + n_genes, n_genes)
+    for a in range(1 + n_genes):
         for j in range(n_genes):
-            chance, summed = thinned[j], 0.0
-            for i in range(n_controls):
-                summed += before[i] * chance[i]
-            slope[a, j] = summed / (1.0 - left[j])
-            by_chance = share * slope[a, j] / max(means[j], TINY)
-            for i in range(n_controls):
-                mixed[i] -= by_chance * chance[i]
+            slope[a, j] /= 1.0 - left[j]
+            by_chance[a, j] = share * slope[a, j] / max(means[j], TINY)
+    known_chance = product(by_chance, thinned)
+    for a in range(1 + n_genes):
+        for i in range(n_controls):
+            expected[a, i] = (1.0 - share) * of_controls[a, i] + share * working[a, i]
+            expected[a, i] -= known_chance[a, i]
     return slope
-
-
-@loops()
-def _carry(row, values, out):
-    """One row of a product of matrices."""
-    out[:] = 0.0
-    for c in range(row.shape[0]):
-        own = values[c]
-        for i in range(out.shape[0]):
-            out[i] += row[c] * own[i]
 
 
 @compiled(fastmath=FAST)
 def spread_of(
-    share, carried, of_perturbed, of_controls,
+    share, of_perturbed, of_controls,
     working, expected, columns, level,
     control_columns, control_level, weights,
     of_level, lower, influence, control_influence,
 ):  # fmt: skip
     """Say how sure a solution is, from the parts that cells have in it.
 
-    ``carried`` says how much each function moves the misfit and each log rate. What covariates
-    explain of it, by a weighted regression over controls, is taken out. The variance over the
-    perturbed cells is the larger one of theirs and of that of the mixture of controls: the former
-    misses what is rare.
+    What covariates explain, by a weighted regression over controls, is taken out of the parts of
+    the perturbed cells and of those that are expected, in place. The variance over the perturbed
+    cells is the larger one of theirs and of that of the mixture of controls: the former misses what
+    is rare.
 
     Parameters
     ----------
+    of_perturbed, of_controls, working, expected
+        (n_rows, n_perturbed) and (n_rows, n_controls): parts in the misfit, and in each log rate.
     columns, level, control_columns, control_level
         Covariates: ``columns`` less their weighted mean of the cell's level over the controls.
     of_level, lower
@@ -285,24 +286,15 @@ def spread_of(
     Returns
     -------
     array
-        (2, 1 + n_genes): variances over the perturbed cells, and over the controls.
+        (2, n_rows): variances over the perturbed cells, and over the controls.
     """
     n_rows, n_perturbed = of_perturbed.shape
     n_controls, n_columns, n_levels = of_controls.shape[1], columns.shape[0], of_level.shape[0]
     variances, means, kept = matrix(2, n_rows), vector(n_levels), booleans(n_columns)
-    mixed, known, guided, own = (
-        unset(n_controls),
-        unset(n_controls),
-        unset(n_controls),
-        unset(n_perturbed),
-    )
     slopes, products = vector(n_columns), vector(n_columns)
     kept[:] = True
     for a in range(n_rows):
-        _carry(carried[a], of_perturbed, own)
-        _carry(carried[a], of_controls, known)
-        _carry(carried[a], working, guided)
-        _carry(carried[a], expected, mixed)
+        own, known, guided, mixed = of_perturbed[a], of_controls[a], working[a], expected[a]
         means[:] = 0.0
         mean = 0.0
         for i in range(n_controls):

@@ -90,11 +90,12 @@ def product(left, right):
 
 
 @inner()
+def product_of_rows(left, right):
+    """``left @ right.T``."""
+    return np.dot(left, right.T)
+
+
+@inner()
 def product_of_columns(left, right):
-    """``left.T @ right`` of matrices with few columns."""
-    out = matrix(left.shape[1], right.shape[1])
-    for i in range(left.shape[0]):
-        for a in range(left.shape[1]):
-            for b in range(right.shape[1]):
-                out[a, b] += left[i, a] * right[i, b]
-    return out
+    """``left.T @ right``."""
+    return np.dot(left.T, right)
