@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # equations are drawn without a network
     "sphinx.ext.napoleon",
 ]
 exclude_patterns = ["_build"]
