@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import argen
-from argen.glm._compile import inner, sources_digest
+from argen.glm._compile import _Flags, inner, sources_digest
 
 
 def double(x):
@@ -121,6 +121,19 @@ def test_a_kernel_of_older_sources_is_not_taken_for_that_of_the_index(package):
         assert path.exists()
         path.write_bytes(kernel)
     assert "10 13" in run_python(CALL, package)
+
+
+def test_options_are_never_their_own_copy():
+    """A kernel whose options numba changed while it was compiled could not be called.
+
+    That befell one whose callers were kept and which was not, after two processes had compiled.
+    """
+    options, alike = _Flags(), _Flags()
+    copied = options.copy()
+    assert copied is not options
+    assert alike.copy() is copied
+    copied.no_compile = True
+    assert not options.no_compile
 
 
 @pytest.mark.process

@@ -82,7 +82,11 @@ class _Flags(Flags):
     _known: ClassVar[dict[str, Flags]] = {}
 
     def copy(self) -> Flags:
-        return self._known.setdefault(self.summary(), self)
+        """Return the one copy of all that are equal, never itself: numba changes copies."""
+        summary = self.summary()
+        if summary not in self._known:
+            self._known[summary] = super().copy()
+        return self._known[summary]
 
 
 class _Library(JITCodeLibrary):
