@@ -86,10 +86,18 @@ def _loop_sentences(network: CausalNetwork, rows: list[dict[str, Any]]) -> Itera
     loop_of = {gene: loop for loop in loops for gene in loop}
     first, second = rows[0]["source"], rows[0]["target"]
     if second in loop_of.get(first, []):
-        yield (
-            f"{shown(first)} and {shown(second)} act on each other beyond doubt, if only by way of "
-            "others: read them as one unit, whichever edge the order keeps."
-        )
+        one, other = rows[0]["s"], rows[0]["t"]
+        if sure[one, other] and sure[other, one]:
+            yield (
+                f"{shown(first)} and {shown(second)} act on each other beyond doubt: read them as "
+                "one unit, whichever edge the order keeps."
+            )
+        else:
+            yield (
+                f"{shown(first)} and {shown(second)} are in one loop ({listed(loop_of[first], 10)})"
+                ": chains of effects beyond doubt lead from each to the other, though these two do "
+                "not surely act on each other. Read the loop as one unit."
+            )
         return
     edges = set(zip(network.edges["source"], network.edges["target"], strict=True))
     for row in rows:
