@@ -72,6 +72,17 @@ def test_genes_of_a_loop_are_one_unit():
     )
 
 
+def test_genes_that_a_loop_links_by_others_are_not_said_to_act_on_each_other():
+    network = three(selected=True)
+    p_value = network.screen.p_value.copy()
+    p_value[0, 1] = p_value[1, 2] = p_value[2, 0] = 1e-8
+    p_value[1, 0] = 0.9
+    network = replace(network, screen=replace(network.screen, p_value=p_value))
+    (said,) = argen.pair(network, "A", "B").loops
+    assert said.startswith("A and B are in one loop (A, B, C)")
+    assert "do not surely act on each other" in said
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
