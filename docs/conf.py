@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import os
 import re
@@ -18,7 +19,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
-    "sphinx-mathjax-offline",  # equations are drawn without a network
     "sphinx.ext.napoleon",
 ]
 exclude_patterns = ["_build"]
@@ -50,7 +50,11 @@ napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = f"argen {release}"
-html_static_path = ["_static"]
+# Equations are drawn without a network. The package holds the files, and is no extension here, as
+# it would keep pages from being read side by side.
+(_mathjax,) = importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations
+html_static_path = ["_static", f"{_mathjax}/static"]
+mathjax_path = "mathjax/tex-chtml.js"
 html_css_files = ["argen.css"]
 
 
