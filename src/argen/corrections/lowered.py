@@ -61,9 +61,9 @@ class CellsOfPerturbations:
             for cells, own in zip(self.members, lowered, strict=True)
         ]
         self._take_counts(data)
-        own = np.take(self.columns, self.controls, axis=1), self.level[self.controls]
-        self.fit = LogLinear(self.control_counts, *own, self.n_levels)
-        mean = self.fit.means(slice(None), *own)
+        self.of_controls = np.take(self.columns, self.controls, axis=1), self.level[self.controls]
+        self.fit = LogLinear(self.control_counts, *self.of_controls, self.n_levels)
+        mean = self.fit.means(slice(None), *self.of_controls)
         squares = np.sum((self.control_counts - mean) ** 2 - self.control_counts, axis=1)
         self.dispersion = np.maximum(squares / np.sum(mean**2, axis=1), LEAST_DISPERSION)
         self.expected = self.fit.without_the_cell(self.control_counts, mean)
@@ -96,8 +96,7 @@ class CellsOfPerturbations:
             controls=CountedCells(
                 self.control_counts[own],
                 self.expected[own],
-                np.take(self.columns, self.controls, axis=1),
-                self.level[self.controls],
+                *self.of_controls,
             ),
             dispersion=self.dispersion[own],
             n_levels=self.n_levels,
