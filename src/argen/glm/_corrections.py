@@ -135,7 +135,7 @@ def derivatives(given, k, j, effect):
     return by_share, own - by_share**2 * given.realised_variance[k]
 
 
-@compiled()
+@compiled(_nrt=False)
 def fill_offsets(given, nodes, genes, out):
     """Fill o, ``do / d(s'v)`` and ``do / d pi``: (3, n_nodes, n_genes)."""
     for a in range(nodes.shape[0]):
@@ -145,7 +145,7 @@ def fill_offsets(given, nodes, genes, out):
             out[1, a, b], out[2, a, b] = 1.0 / slope, -by_share / slope
 
 
-@compiled()
+@compiled(_nrt=False)
 def fill_totals(given, nodes, genes, log_rate, out):
     """Fill T, ``dT / dR`` and both ``derivatives``, from R: (4, n_nodes, n_genes)."""
     for a in range(nodes.shape[0]):

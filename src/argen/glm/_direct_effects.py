@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from argen.glm._compile import compiled, inner
+from argen.glm._compile import compiled, inner, loops
 from argen.glm._corrections import LEAST_VARIANCE, derivatives, mixed, of_programs
 from argen.glm._group_fits import FITTED
 from argen.glm._scratch import copy_to, cube, matrix, product, unset_matrix, vector
@@ -73,6 +73,49 @@ def errors_and_deviates(effect, own, of_proxies, tested, of_tested, std_error, d
             deviate[j] = tested[j] / math.sqrt(variance[j])
 
 
+@loops(fastmath=FAST)
+def _errors_of_penetrance(given, block, r, effect, by_share, more, of_all, spread, added):
+    """Fill derivatives by pi and further variances, (n, n): perturbations by candidates.
+
+    And by perturbation, (n,) each: the sum of ``theta_m T'_km``, the variance that perturbation k
+    adds to each ``w_jk^2``, and what programs add to its log mean of the target.
+    """
+    n, target, place = effect.shape[0], block.gene[r], block.place[r]
+    begin, square = block.start[block.of_set[r]], block.square[block.of_set[r]]
+    for k in range(n):
+        node = block.groups[begin + k]
+        for m in range(n):
+            by_share[k, m], more[k, m] = derivatives(given, node, block.groups[begin + m],
+                                                     block.totals[square + m * n + k])  # fmt: skip
+            of_all[k] += by_share[k, m] * effect[m]
+        of_target, spread[k] = derivatives(given, node, target, block.totals[place + k])
+        spread[k] += (of_target - of_all[k]) ** 2 * given.penetrance_variance[node]
+        added[k] = of_programs(given, node, target)
+
+
+@loops(fastmath=FAST)
+def _test_with_escape(given, block, r, inverse, squares, effect, by_share, of_all, added, tested,
+                      of_tested):  # fmt: skip
+    """Fill effects as if each were none, and their variances by the second stage."""
+    n, place = effect.shape[0], block.place[r]
+    begin, square = block.start[block.of_set[r]], block.square[block.of_set[r]]
+    for j in range(n):
+        found, variance = 0.0, 0.0
+        for k in range(n):
+            node = block.groups[begin + k]
+            without = block.totals[place + k] - block.totals[square + j * n + k] * effect[j]
+            log_rate, slope, share = mixed(given, node, without, added[k])
+            found += inverse[j, k] * slope * (block.rates[place + k] - log_rate)
+            of_rate = slope * slope * block.single[place + k]
+            known = of_rate - share * share * given.realised_variance[node]
+            unsure = share - of_all[k] + by_share[k, j] * effect[j]
+            variance += squares[j, k] * (
+                max(known, LEAST_VARIANCE * of_rate)
+                + unsure * unsure * given.penetrance_variance[node]
+            )
+        tested[j], of_tested[j] = found, variance
+
+
 @inner(fastmath=FAST)
 def _add_escape(given, block, r, inverse, squares, effect, own, of_proxies, tested, of_tested):
     """Add what errors of penetrance are to the variances, and find effects as if each were none.
@@ -87,37 +130,17 @@ def _add_escape(given, block, r, inverse, squares, effect, own, of_proxies, test
 
         theta_j0 = sum_k w_jk dT/dR (R_kt - R0_k)
     """
-    n, target, place = effect.shape[0], block.gene[r], block.place[r]
-    nodes = block.groups[block.start[block.of_set[r]] : block.start[block.of_set[r] + 1]]
-    square = block.square[block.of_set[r]]
-    by_share, more = unset_matrix(n, n), unset_matrix(n, n)  # perturbations by candidates
+    n = effect.shape[0]
+    by_share, more = unset_matrix(n, n), unset_matrix(n, n)
     of_all, spread, added = vector(n), vector(n), vector(n)
-    for k in range(n):
-        node = nodes[k]
-        for m in range(n):
-            by_share[k, m], more[k, m] = derivatives(given, node, nodes[m],
-                                                     block.totals[square + m * n + k])  # fmt: skip
-            of_all[k] += by_share[k, m] * effect[m]
-        of_target, spread[k] = derivatives(given, node, target, block.totals[place + k])
-        spread[k] += (of_target - of_all[k]) ** 2 * given.penetrance_variance[node]
-        added[k] = of_programs(given, node, target)
+    _errors_of_penetrance(given, block, r, effect, by_share, more, of_all, spread, added)
+    _test_with_escape(given, block, r, inverse, squares, effect, by_share, of_all, added, tested,
+                      of_tested)  # fmt: skip
     more = product(squares, more)
     for j in range(n):
-        total, found, variance = 0.0, 0.0, 0.0
+        total = 0.0
         for k in range(n):
-            node = nodes[k]
             total += squares[j, k] * spread[k]
-            without = block.totals[place + k] - block.totals[square + j * n + k] * effect[j]
-            log_rate, slope, share = mixed(given, node, without, added[k])
-            found += inverse[j, k] * slope * (block.rates[place + k] - log_rate)
-            of_rate = slope * slope * block.single[place + k]
-            known = of_rate - share * share * given.realised_variance[node]
-            unsure = share - of_all[k] + by_share[k, j] * effect[j]
-            variance += squares[j, k] * (
-                max(known, LEAST_VARIANCE * of_rate)
-                + unsure * unsure * given.penetrance_variance[node]
-            )
-        tested[j], of_tested[j] = found, variance
         for v in range(own.shape[0]):
             own[v, j] = max(own[v, j] + total, LEAST_VARIANCE * own[v, j])
             for m in range(n):
@@ -125,7 +148,7 @@ def _add_escape(given, block, r, inverse, squares, effect, own, of_proxies, test
                 of_proxies[v, j, m] = max(of_proxies[v, j, m] + more[j, m], least)
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def _add_programs(given, target, nodes, inverse, squares, effect, own, of_proxies, of_tested):
     """Add what errors of programs are to the variances.
 
@@ -151,7 +174,7 @@ def _add_programs(given, target, nodes, inverse, squares, effect, own, of_proxie
                     of_proxies[v, j, m] += of_loading
 
 
-@inner()
+@loops()
 def _worked(block, r):
     """Whether the regression of a target worked, and those of its candidates; any half counts."""
     s = block.of_set[r]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from argen.arrays import BoolArray, FloatArray, IntArray, UnsignedArray
-from argen.glm._compile import compiled, inner
+from argen.glm._compile import compiled, inner, loops
 from argen.glm._corrections import mixed, of_programs, total
 from argen.glm._group_fits import (
     FITTED,
@@ -114,19 +114,26 @@ def fit_genes(layout, known, turn, first, block, given):
         for r in block.by_gene[first[i] : first[i + 1]]:
             own, n = _own_groups(layout, block, r)
             log_rates, own_counts = vector(1 + own.shape[0]), vector(own.shape[0])
-            is_half, place = booleans(own.shape[0]), block.place[r]
+            is_half = booleans(own.shape[0])
             block.outcome[r] = fit_groups(layout, gene, cells, own, n, block.gamma[r], log_rates,
                                           own_counts, is_half)  # fmt: skip
-            for k in range(n):
-                offset, _, _ = mixed(given, own[k], 0.0, of_programs(given, own[k], block.gene[r]))
-                rate = log_rates[1 + k] - log_rates[0] + offset
-                effect, slope = total(given, own[k], block.gene[r], rate)
-                block.coefficients[place + k] = effect
-                if block.slopes.shape[0] > 0:
-                    block.totals[place + k], block.slopes[place + k] = effect, slope
-                    block.rates[place + k] = rate
-                if is_half[k]:
-                    block.halved[r] = True
+            _fill_totals(given, block, r, own[:n], log_rates, is_half)
+
+
+@loops()
+def _fill_totals(given, block, r, own, log_rates, is_half):
+    """Fill what a regression gives for the groups of its set."""
+    gene, place = block.gene[r], block.place[r]
+    for k in range(own.shape[0]):
+        offset, _, _ = mixed(given, own[k], 0.0, of_programs(given, own[k], gene))
+        rate = log_rates[1 + k] - log_rates[0] + offset
+        effect, slope = total(given, own[k], gene, rate)
+        block.coefficients[place + k] = effect
+        if block.slopes.shape[0] > 0:
+            block.totals[place + k], block.slopes[place + k] = effect, slope
+            block.rates[place + k] = rate
+        if is_half[k]:
+            block.halved[r] = True
 
 
 @compiled()

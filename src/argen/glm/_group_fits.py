@@ -6,10 +6,12 @@ See ``_group_sums`` for the model, the notation, and the sums that both are made
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from argen.glm._compile import compiled, inlined, inner
+from argen.arrays import FloatArray, IntArray
+from argen.glm._compile import compiled, inner, loops
 from argen.glm._controls import largest_component
 from argen.glm._group_sums import (
     MEANS,
@@ -26,7 +28,6 @@ from argen.glm._group_sums import (
     covariate_sums,
     indicator_factors,
     no_sums,
-    others_than,
     products,
     series_reach,
     sums_of_strata,
@@ -129,7 +130,7 @@ def _inverse_counts(own_counts, base_count):
     return inverse
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def _share_counts(layout, gene, cells, own, n_halved, own_counts, is_half, observed):
     """Fill T_g of the groups and ``sum_i y_i x_i``; returns T_0, or -1 where there is no fit.
 
@@ -168,7 +169,7 @@ def _share_counts(layout, gene, cells, own, n_halved, own_counts, is_half, obser
     return base_count
 
 
-@inner()
+@loops()
 def _has_most_cells(layout, groups):
     """Whether some groups have more than half of the cells: a series would not pay."""
     n_cells = 0
@@ -177,85 +178,108 @@ def _has_most_cells(layout, groups):
     return 2 * n_cells > layout.start[-1]
 
 
-@inlined()
-def _weigh_group(layout, gene, cells, g, exponent, scratch):
-    """Find the weights of a group, unless they are known."""
+class Room(NamedTuple):
+    """Where sums are taken, one fit after another look at the cells."""
+
+    rest: FloatArray  # (n_kinds, n_sums): over the baseline
+    sums: FloatArray  # (n_kinds, n_sums): over a group
+    derived: FloatArray  # (n_rows, n_sums): the same at its rate
+    summed: FloatArray  # (1 + n_columns,)
+    values: FloatArray  # (4, n_cells of the largest group)
+    scratch: IntArray  # (n_cells of the largest group,)
+    factor: FloatArray  # (n_strata,)
+    change: FloatArray  # (n_numeric,)
+
+
+@inner()
+def _room(layout, n_rows):
+    """Make room for sums of mu, or with three rows of r^2 and mu^2 too."""
+    n_kinds, n = 1 if n_rows == 1 else 4, layout.largest_group
+    return Room(
+        no_sums(n_kinds, layout),
+        no_sums(n_kinds, layout),
+        no_sums(n_rows, layout),
+        vector(1 + layout.n_columns),
+        unset_matrix(4, n),
+        unset_integers(n),
+        vector(layout.columns.shape[0]),
+        vector(layout.numeric.shape[0]),
+    )
+
+
+@loops(fastmath=FAST)
+def _add_group(layout, gene, cells, g, room, sums):
+    """Add the sums over the cells of a group, whose weights are found unless they are known."""
+    begin, end = layout.start[g], layout.start[g + 1]
     if not cells.weighed[g]:
-        weigh_cells(layout, gene.gamma, cells.rates[g], layout.start[g], layout.start[g + 1],
-                    exponent, scratch, cells.weights)  # fmt: skip
+        weigh_cells(layout, gene.gamma, cells.rates[g], begin, end, room.values[0], room.scratch,
+                    cells.weights)  # fmt: skip
         cells.weighed[g] = True
+    add_cells(begin, end, cells.counts, cells.weights, layout.stratum, layout.numeric,
+              layout.largest_norm, room.factor, room.change, room.values, room.scratch,
+              sums)  # fmt: skip
 
 
-@inner(fastmath=FAST)
-def _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, with_series, rates,
-              totals, by_group, moments):  # fmt: skip
+@loops(fastmath=FAST)
+def _take_group(layout, sums, rate, is_half, room, k, totals, by_group, moments):
+    """Fill what a group, the one in place k, adds at its rate."""
+    n_strata, derived = layout.columns.shape[0], room.derived
+    at_rate(sums, rate, is_half, derived)
+    add_sums(totals, 1.0, derived)
+    for v in range(derived.shape[0]):
+        by_group[v, k] = sum_of(derived[v, :n_strata])
+        covariate_sums(derived[v], layout.slots, layout.n_indicators, room.summed)
+        for a in range(moments.shape[2]):
+            moments[v, k, a] = room.summed[a]
+
+
+@loops()
+def _is_among(own, g):
+    """Whether a group has an intercept of its own."""
+    found = False
+    for k in range(own.shape[0]):
+        found = found or own[k] == g
+    return found
+
+
+@loops(fastmath=FAST)
+def _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, with_series, room,
+              rates, totals, by_group, moments):  # fmt: skip
     """Sum mu at gamma, and where ``totals`` has three rows of r^2 and mu^2 too.
 
     ``totals`` gets those over all cells; ``by_group`` (n_rows, 1 + n_own) sum_g v and ``moments``
     (n_rows, 1 + n_own, n_columns) sum_g v x, the baseline first; ``rates`` (1 + n_own,)
     T_g / M_g, 0 for a group that is left out. Returns whether every group has a mass.
     """
-    start, stratum, numeric = layout.start, layout.stratum, layout.numeric
-    y, weights = cells.counts, cells.weights
-    slots, n_indicators, norm = layout.slots, layout.n_indicators, layout.largest_norm
-    n_strata, n_rows, n_columns = slots.shape[1], totals.shape[0], gamma.shape[0]
-    n_kinds = 1 if n_rows == 1 else 4
-    rest, sums = no_sums(n_kinds, layout), no_sums(n_kinds, layout)
-    derived = no_sums(n_rows, layout)
-    values, scratch = unset_matrix(4, layout.largest_group), unset_integers(layout.largest_group)
-    factor, change, summed = vector(n_strata), vector(numeric.shape[0]), vector(1 + n_columns)
-    indicator_factors(layout.columns, gamma, gene.used, factor)
-    for t in range(change.shape[0]):
-        change[t] = gamma[n_indicators + t] - gene.gamma[n_indicators + t]
+    rest, sums, n_strata = room.rest, room.sums, layout.columns.shape[0]
+    indicator_factors(layout.columns, gamma, gene.used, room.factor)
+    for t in range(room.change.shape[0]):
+        at = layout.n_indicators + t
+        room.change[t] = gamma[at] - gene.gamma[at]
     totals[:, :] = 0.0
+    rest[:, :] = 0.0
     if with_series:
-        add_all_cells(layout, gene, change, factor, rest)
+        add_all_cells(layout, gene, room.change, room.factor, rest)
     else:
-        for g in others_than(own, layout.start.shape[0] - 1):
-            _weigh_group(layout, gene, cells, g, values[0], scratch)
-            add_cells(start[g], start[g + 1], y, weights, stratum, numeric, norm, factor, change,
-                      values, scratch, rest)  # fmt: skip
+        for g in range(layout.start.shape[0] - 1):
+            if not _is_among(own, g):
+                _add_group(layout, gene, cells, g, room, rest)
     for k in range(own.shape[0]):
-        g = own[k]
-        _weigh_group(layout, gene, cells, g, values[0], scratch)
         sums[:, :] = 0.0
-        add_cells(start[g], start[g + 1], y, weights, stratum, numeric, norm, factor, change,
-                  values, scratch, sums)  # fmt: skip
+        _add_group(layout, gene, cells, own[k], room, sums)
         if with_series:
             add_sums(rest, -1.0, sums)
         mass = sum_of(sums[WEIGHTS, :n_strata])
         if own_counts[k] > 0.0 and mass <= 0.0:
             return False
         rates[1 + k] = own_counts[k] / mass if own_counts[k] > 0.0 else 0.0
-        at_rate(sums, rates[1 + k], is_half[k], derived)
-        add_sums(totals, 1.0, derived)
-        for v in range(n_rows):
-            by_group[v, 1 + k] = sum_of(derived[v, :n_strata])
-            covariate_sums(derived[v], slots, n_indicators, summed)
-            for a in range(n_columns):
-                moments[v, 1 + k, a] = summed[a]
+        _take_group(layout, sums, rates[1 + k], is_half[k], room, 1 + k, totals, by_group, moments)
     mass = sum_of(rest[WEIGHTS, :n_strata])
     if mass <= 0.0:
         return False
     rates[0] = base_count / mass
-    at_rate(rest, rates[0], False, derived)
-    add_sums(totals, 1.0, derived)
-    for v in range(n_rows):
-        by_group[v, 0] = sum_of(derived[v, :n_strata])
-        covariate_sums(derived[v], slots, n_indicators, summed)
-        for a in range(n_columns):
-            moments[v, 0, a] = summed[a]
+    _take_group(layout, rest, rates[0], False, room, 0, totals, by_group, moments)
     return True
-
-
-@inner()
-def _reaches(layout, gene, gamma, length_factor, remainder):
-    """Whether the series are exact enough at gamma."""
-    change = vector(layout.numeric.shape[0])
-    for t in range(change.shape[0]):
-        at = layout.n_indicators + t
-        change[t] = gamma[at] - gene.gamma[at]
-    return series_reach(layout, change, length_factor, remainder)
 
 
 @inner(fastmath=FAST)
@@ -273,16 +297,16 @@ def _newton(layout, gene, cells, own, n_halved, with_series, remainder, gamma, l
     if base_count <= 0.0:
         return CONFOUNDED
     inverse_counts = _inverse_counts(own_counts, base_count)
-    totals, by_group = no_sums(1, layout), matrix(1, 1 + n_own)
+    room, totals, by_group = _room(layout, 1), no_sums(1, layout), matrix(1, 1 + n_own)
     moments = cube(1, 1 + n_own, n_columns)
     information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
     kept, score, step = booleans(n_columns), vector(n_columns), vector(n_columns)
     way = np.inf
     for _ in range(MAX_STEPS):
-        if with_series and not _reaches(layout, gene, gamma, 1.0, remainder):
+        if with_series and not series_reach(layout, gene, gamma, 1.0, remainder):
             return OUT_OF_REACH
         if not _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma,
-                         with_series, rates, totals, by_group, moments):  # fmt: skip
+                         with_series, room, rates, totals, by_group, moments):  # fmt: skip
             return CONFOUNDED
         if way > LONG_WAY:
             way = 0.0
@@ -371,7 +395,8 @@ def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_square
     ``W = sum_i r_i^2 (x_i - m)(x_i - m)'``; ``lever`` (n_own, n_columns) gets L_g. Returns
     whether the counts that this needs are there.
     """
-    with_series = not _has_most_cells(layout, own) and _reaches(layout, gene, gamma, 2.0, REMAINDER)
+    with_series = not _has_most_cells(layout, own)
+    with_series = with_series and series_reach(layout, gene, gamma, 2.0, REMAINDER)
     if not with_series and not cells.complete:
         return False
     n_columns, n_own = gamma.shape[0], own.shape[0]
@@ -381,8 +406,8 @@ def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_square
     inverse_counts = _inverse_counts(own_counts, base_count)
     rates, totals, by_group = vector(1 + n_own), no_sums(3, layout), matrix(3, 1 + n_own)
     moments = cube(3, 1 + n_own, n_columns)
-    _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, with_series, rates,
-              totals, by_group, moments)  # fmt: skip
+    _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, with_series,
+              _room(layout, 3), rates, totals, by_group, moments)  # fmt: skip
     information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
     kept, means = booleans(n_columns), moments[MEANS]
     _information(layout, totals[MEANS], means, inverse_counts, information)

@@ -33,7 +33,7 @@ import numpy as np
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.glm._compile import inlined, inner, loops
 from argen.glm._controls import StratumArray
-from argen.glm._scratch import matrix, unset, unset_integers, unset_matrix, vector
+from argen.glm._scratch import matrix, unset_matrix, vector
 from argen.glm._series import (
     FAST,
     SHORT_EXPONENT,
@@ -113,7 +113,7 @@ class Cells(NamedTuple):
     complete: bool  # False where counts are those of some groups alone, and the rest is unknown
 
 
-@inner(fastmath=FAST)
+@loops(fastmath=FAST)
 def count_sums(layout, y, by_stratum, by_numeric):
     """Sum y by stratum, and times each numeric covariate."""
     n_numeric = layout.numeric.shape[0]
@@ -149,9 +149,18 @@ def _dot(left, right, n):
     return total
 
 
-@inner(fastmath=FAST)
+@inner()
 def sums_of_strata(layout, y, weights, gene):
     """Sum w z^a, y w z^a, w^2 z^a and y^2 z^a over all cells of each stratum."""
+    n_numeric, n_monomials = layout.numeric.shape[0], layout.parent.shape[0]
+    _sum_strata(layout, y, weights, gene, unset_matrix(5, CELLS_AT_ONCE),
+                unset_matrix(n_numeric, CELLS_AT_ONCE),
+                unset_matrix(n_monomials, CELLS_AT_ONCE))  # fmt: skip
+
+
+@loops(fastmath=FAST)
+def _sum_strata(layout, y, weights, gene, products_of_cells, z, monomials):
+    """Do so; the last three are room for some cells at once."""
     n_numeric = layout.numeric.shape[0]
     n_monomials, n_low = layout.parent.shape[0], layout.minus.shape[1]
     by_weight, cross = gene.weights, gene.cross
@@ -160,9 +169,8 @@ def sums_of_strata(layout, y, weights, gene):
     cross[:, :] = 0.0
     squared_weights[:, :] = 0.0
     squared_counts[:, :] = 0.0
-    w, count, w_count = unset(CELLS_AT_ONCE), unset(CELLS_AT_ONCE), unset(CELLS_AT_ONCE)
-    w_square, count_square = unset(CELLS_AT_ONCE), unset(CELLS_AT_ONCE)
-    monomials, z = unset_matrix(n_monomials, CELLS_AT_ONCE), unset_matrix(n_numeric, CELLS_AT_ONCE)
+    w, count, w_count = products_of_cells[0], products_of_cells[1], products_of_cells[2]
+    w_square, count_square = products_of_cells[3], products_of_cells[4]
     monomials[0] = 1.0
     for run in range(layout.run_stratum.shape[0]):
         s, first = layout.run_stratum[run], layout.run_start[run]
@@ -256,13 +264,19 @@ def add_cells(begin, end, y, weights, stratum, numeric, largest_norm, factor, ch
             values[SQUARED_COUNTS, i] = count[i] * count[i]
     for kind in range(sums.shape[0]):
         v, row = values[kind], sums[kind]
-        for i in range(n):
-            row[strata[i]] += v[i]
+        if n_numeric == 0:
+            for i in range(n):
+                row[strata[i]] += v[i]
         at = (1 + n_numeric) * n_strata
         for t in range(n_numeric):
             z, totals = numeric[t, begin:end], row[(1 + t) * n_strata :]
-            for i in range(n):
-                totals[strata[i]] += v[i] * z[i]
+            if t == 0:  # both at once
+                for i in range(n):
+                    row[strata[i]] += v[i]
+                    totals[strata[i]] += v[i] * z[i]
+            else:
+                for i in range(n):
+                    totals[strata[i]] += v[i] * z[i]
             for u in range(t, n_numeric):
                 other, total = numeric[u, begin:end], 0.0
                 for i in range(n):
@@ -306,11 +320,15 @@ def _add_series(layout, table, change, power, scale, row):
 
 
 @loops()
-def series_reach(layout, change, length_factor, remainder):
-    """Whether ``exp(length_factor change'z)`` cut at the degree is exact enough for every cell."""
+def series_reach(layout, gene, gamma, length_factor, remainder):
+    """Whether the series of ``exp(length_factor change'z)``, cut at the degree, are exact enough.
+
+    ``change`` is how far the slopes at gamma are from those of the reference.
+    """
     length = 0.0
-    for t in range(change.shape[0]):
-        length += change[t] * change[t]
+    for t in range(layout.numeric.shape[0]):
+        at = layout.n_indicators + t
+        length += (gamma[at] - gene.gamma[at]) ** 2
     length = length_factor * math.sqrt(length) * layout.largest_norm
     bound = math.exp(min(length, 50.0))
     for k in range(1, layout.degree):  # second moments have two terms fewer
@@ -334,20 +352,6 @@ def at_rate(sums, rate, is_half, derived):
             residual = sums[SQUARED_COUNTS, a] - 2.0 * rate * sums[CROSS, a] + square
             derived[SQUARES, a] = derived[MEANS, a] if is_half else residual
             derived[SQUARED_MEANS, a] = 0.0 if is_half else square
-
-
-@inner()
-def others_than(own, n_groups):
-    """List the groups of the baseline."""
-    others, n_others = unset_integers(n_groups), 0
-    is_own = vector(n_groups)
-    for k in range(own.shape[0]):
-        is_own[own[k]] = 1.0
-    for g in range(n_groups):
-        if is_own[g] == 0.0:
-            others[n_others] = g
-            n_others += 1
-    return others[:n_others]
 
 
 @loops(fastmath=FAST)

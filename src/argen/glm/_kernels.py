@@ -17,6 +17,7 @@ import numpy as np
 
 from argen.arrays import FloatArray
 from argen.glm._compile import compiled, inner, loops
+from argen.glm._series import FAST
 
 EXCLUDED, OBSERVED, PSEUDO = 0, 1, 2
 
@@ -34,7 +35,7 @@ ROUNDING = 1e-12
 LOWEST_LOG_MEAN = -600.0
 
 
-@loops()
+@loops(fastmath=FAST)
 def cholesky_dropping(matrix, lower, kept):
     """Factor ``matrix = lower lower'``, dropping columns that the earlier ones explain."""
     n = matrix.shape[0]

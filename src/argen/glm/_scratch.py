@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from argen.glm._compile import inner, loops
+from argen.glm._series import FAST
 
 
 @inner()
@@ -64,7 +65,7 @@ def copy_to(out, values):
         out[i] = values[i]
 
 
-@inner()
+@loops(fastmath=FAST)
 def sum_of(values):
     """``np.sum(values)`` of a vector."""
     summed = 0.0
@@ -73,7 +74,7 @@ def sum_of(values):
     return summed
 
 
-@inner()
+@loops()
 def count_of(flags):
     """How many are true."""
     n = 0

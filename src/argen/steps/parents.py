@@ -29,7 +29,7 @@ from argen.steps.order import CausalOrder
 # A block of the parent search is full when it has so many jobs, or when the squares of the numbers
 # of candidates, of each set of them once, add up to so much: engines share work between the jobs
 # of a block, and keep 24 bytes for each, or 56 where cells escape.
-MOST_JOBS, MOST_PAIRS_OF_CANDIDATES, MOST_PAIRS_WHERE_CELLS_ESCAPE = 2048, 10_000_000, 4_000_000
+MOST_JOBS, MOST_PAIRS_OF_CANDIDATES, MOST_PAIRS_WHERE_CELLS_ESCAPE = 2048, 8_000_000, 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
