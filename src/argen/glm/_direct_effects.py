@@ -16,7 +16,7 @@ import math
 from argen.glm._compile import compiled, inner, loops
 from argen.glm._corrections import LEAST_VARIANCE, derivatives, mixed, of_programs
 from argen.glm._group_fits import FITTED
-from argen.glm._scratch import copy_to, cube, matrix, product, unset_matrix, vector
+from argen.glm._scratch import copy_to, product, unset_cube, unset_matrix, vector
 from argen.glm._series import FAST
 from argen.pvalues import critical_value
 
@@ -200,7 +200,8 @@ def combine(given, block, first, last, worked, halved, effect, std_error, deviat
         begin, n, square = block.start[s], block.start[s + 1] - block.start[s], block.square[s]
         at, nodes = place - block.place[n_first], block.groups[begin : begin + n]
         inverse = block.coefficients[square : square + n * n].reshape((n, n))
-        squares, own, of_proxies = matrix(n, n), matrix(n_shares, n), cube(n_shares, n, n)
+        squares, own = unset_matrix(n, n), unset_matrix(n_shares, n)
+        of_proxies = unset_cube(n_shares, n, n)
         tested, of_tested, theta = vector(n), vector(n), effect[at : at + n]
         for j in range(n):
             halved[at + j], theta[j] = of_target or block.halved[begin + j], 0.0

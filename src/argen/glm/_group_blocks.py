@@ -21,7 +21,7 @@ from argen.glm._group_fits import (
     single_variances,
 )
 from argen.glm._group_sums import Cells, Gene
-from argen.glm._scratch import booleans, cube, matrix, unset, unset_integers, vector
+from argen.glm._scratch import booleans, unset, unset_cube, unset_integers, unset_matrix, vector
 
 
 class Turn(NamedTuple):
@@ -153,9 +153,9 @@ def vary_genes(layout, known, turn, first, block, model_shares):
                 continue
             own, n = _own_groups(layout, block, r)
             n_own = own.shape[0]
-            own_squares, base = matrix(n_shares, n_own), vector(n_shares)
-            lever, tilt = matrix(n_own, n_columns), cube(n_shares, n_own, n_columns)
-            meat = cube(n_shares, n_columns, n_columns)
+            own_squares, base = unset_matrix(n_shares, n_own), vector(n_shares)
+            lever, tilt = unset_matrix(n_own, n_columns), unset_cube(n_shares, n_own, n_columns)
+            meat = unset_cube(n_shares, n_columns, n_columns)
             if not sandwich(layout, gene, cells, own, n, block.gamma[r], model_shares, own_squares,
                             base, lever, tilt, meat):  # fmt: skip
                 block.outcome[r] = OUT_OF_REACH
@@ -164,7 +164,7 @@ def vary_genes(layout, known, turn, first, block, model_shares):
             if block.slopes.shape[0] > 0:
                 single_variances(own_squares[last], base[last], lever, tilt[last], meat[last],
                                  block.single[place : place + n])  # fmt: skip
-                weights_of_rates = matrix(n, n)
+                weights_of_rates = unset_matrix(n, n)
                 for j in range(n):
                     for k in range(n):
                         weights_of_rates[j, k] = inverse[j, k] * block.slopes[place + k]

@@ -27,8 +27,8 @@ from argen.glm._group_sums import (
     count_sums,
     covariate_sums,
     indicator_factors,
-    no_sums,
     products,
+    room_for_sums,
     series_reach,
     sums_of_strata,
     used_strata,
@@ -39,11 +39,11 @@ from argen.glm._scratch import (
     booleans,
     copy_to,
     count_of,
-    cube,
     matrix,
     product,
     product_of_columns,
     sum_of,
+    unset_cube,
     unset_integers,
     unset_matrix,
     vector,
@@ -196,9 +196,9 @@ def _room(layout, n_rows):
     """Make room for sums of mu, or with three rows of r^2 and mu^2 too."""
     n_kinds, n = 1 if n_rows == 1 else 4, layout.largest_group
     return Room(
-        no_sums(n_kinds, layout),
-        no_sums(n_kinds, layout),
-        no_sums(n_rows, layout),
+        room_for_sums(n_kinds, layout),
+        room_for_sums(n_kinds, layout),
+        room_for_sums(n_rows, layout),
         vector(1 + layout.n_columns),
         unset_matrix(4, n),
         unset_integers(n),
@@ -297,9 +297,9 @@ def _newton(layout, gene, cells, own, n_halved, with_series, remainder, gamma, l
     if base_count <= 0.0:
         return CONFOUNDED
     inverse_counts = _inverse_counts(own_counts, base_count)
-    room, totals, by_group = _room(layout, 1), no_sums(1, layout), matrix(1, 1 + n_own)
-    moments = cube(1, 1 + n_own, n_columns)
-    information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
+    room, totals, by_group = _room(layout, 1), room_for_sums(1, layout), unset_matrix(1, 1 + n_own)
+    moments = unset_cube(1, 1 + n_own, n_columns)
+    information, lower = unset_matrix(n_columns, n_columns), unset_matrix(n_columns, n_columns)
     kept, score, step = booleans(n_columns), vector(n_columns), vector(n_columns)
     way = np.inf
     for _ in range(MAX_STEPS):
@@ -404,11 +404,13 @@ def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_square
     own_counts, is_half, unused = vector(n_own), booleans(n_own), vector(n_columns)
     base_count = _share_counts(layout, gene, cells, own, n_halved, own_counts, is_half, unused)
     inverse_counts = _inverse_counts(own_counts, base_count)
-    rates, totals, by_group = vector(1 + n_own), no_sums(3, layout), matrix(3, 1 + n_own)
-    moments = cube(3, 1 + n_own, n_columns)
-    _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, with_series,
-              _room(layout, 3), rates, totals, by_group, moments)  # fmt: skip
-    information, lower = matrix(n_columns, n_columns), matrix(n_columns, n_columns)
+    rates, totals = vector(1 + n_own), room_for_sums(3, layout)
+    by_group = unset_matrix(3, 1 + n_own)
+    moments = unset_cube(3, 1 + n_own, n_columns)
+    if not _evaluate(layout, gene, cells, own, own_counts, is_half, base_count, gamma, with_series,
+                     _room(layout, 3), rates, totals, by_group, moments):  # fmt: skip
+        return False
+    information, lower = unset_matrix(n_columns, n_columns), unset_matrix(n_columns, n_columns)
     kept, means = booleans(n_columns), moments[MEANS]
     _information(layout, totals[MEANS], means, inverse_counts, information)
     cholesky_dropping(information, lower, kept)
@@ -427,7 +429,7 @@ def sandwich(layout, gene, cells, own, n_halved, gamma, model_shares, own_square
     square_sum = sum_of(totals[SQUARED_MEANS, :n_strata])
     excess = sum_of(totals[SQUARES, :n_strata]) - mean_sum
     phi = max(excess / square_sum, 0.0) if square_sum > 0.0 else 0.0
-    row, squares = no_sums(1, layout)[0], vector(1 + n_own)
+    row, squares = room_for_sums(1, layout)[0], vector(1 + n_own)
     own_moments, half = unset_matrix(1 + n_own, n_columns), unset_matrix(1 + n_own, n_columns)
     for m in range(model_shares.shape[0]):
         robust, share = 1.0 - model_shares[m], model_shares[m]

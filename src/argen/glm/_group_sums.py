@@ -214,10 +214,10 @@ def weigh_cells(layout, gamma, rate, begin, end, exponent, scratch, weights):
 
 
 @inner()
-def no_sums(n_kinds, layout):
-    """Return zeros for sums of so many kinds: (n_kinds, n_sums)."""
+def room_for_sums(n_kinds, layout):
+    """Make room for sums of so many kinds: (n_kinds, n_sums)."""
     n_strata, n_numeric = layout.columns.shape[0], layout.numeric.shape[0]
-    return matrix(n_kinds, (1 + n_numeric) * n_strata + n_numeric * (n_numeric + 1) // 2)
+    return unset_matrix(n_kinds, (1 + n_numeric) * n_strata + n_numeric * (n_numeric + 1) // 2)
 
 
 @loops(fastmath=FAST)

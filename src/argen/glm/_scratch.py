@@ -27,7 +27,7 @@ def matrix(n, m):
 @inner()
 def cube(n, m, k):
     """``np.zeros((n, m, k))``."""
-    out = np.empty((n, m, k))
+    out = unset_cube(n, m, k)
     out[:, :, :] = 0.0
     return out
 
@@ -42,6 +42,12 @@ def unset(n):
 def unset_matrix(n, m):
     """``np.empty((n, m))``."""
     return np.empty((n, m))
+
+
+@inner()
+def unset_cube(n, m, k):
+    """``np.empty((n, m, k))``."""
+    return np.empty((n, m, k))
 
 
 @inner()
