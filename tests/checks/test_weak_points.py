@@ -420,3 +420,17 @@ def test_the_rule_is_the_one_that_is_documented():
     rows = page[page.index("(weak-points)=") :].split("\n## ")[1].split("\n")
     cells = [[cell.strip() for cell in row.split("|")] for row in rows if row.startswith("| ")]
     assert [row[2] for row in cells if row[1].isdigit()] == [doubt.name for doubt in DOUBTS]
+
+
+def test_an_edge_that_is_lost_where_guides_are_taken_as_they_are():
+    network = argen.infer_network(chain(with_guides=False))
+    rows = [("", 0.2, 0.08), ("g0-0", 0.2, 0.1)]
+    table = pd.DataFrame(rows, columns=["left_out", "effect", "p_value"])
+    table = table.assign(source="g0", target="g1")
+    found = Diagnostics.of([], {"leave_one_guide_out": table}, [])
+    row = weak_points(network, found).set_index(["source", "target"]).loc[("g0", "g1")]
+    assert row["weak_point"] == "lost in all cells"
+    assert "in all of their cells (0.2, p = 0.08): more cells with guides of g0" in row["sentence"]
+    table.loc[0, "p_value"] = 0.04
+    row = weak_points(network, found).set_index(["source", "target"]).loc[("g0", "g1")]
+    assert row["weak_point"] == "one guide"

@@ -68,19 +68,37 @@ def test_genes_of_a_loop_are_one_unit():
     assert said.startswith("C and A act on each other beyond doubt")
     summary = argen.pair(network, "C", "B").summary()
     assert summary.splitlines()[-1] == (
-        "A has the edge, in a loop with C: write 'A/C -> B', as which of them acts on B is open."
+        "A has the edge, in a loop with C: read the loop as one unit."
     )
 
 
-def test_genes_that_a_loop_links_by_others_are_not_said_to_act_on_each_other():
+def test_an_edge_out_of_a_loop_may_come_from_another_gene_of_it():
     network = three(selected=True)
-    p_value = network.screen.p_value.copy()
-    p_value[0, 1] = p_value[1, 2] = p_value[2, 0] = 1e-8
-    p_value[1, 0] = 0.9
-    network = replace(network, screen=replace(network.screen, p_value=p_value))
-    (said,) = argen.pair(network, "A", "B").loops
-    assert said.startswith("A and B are in one loop (A, B, C)")
-    assert "do not surely act on each other" in said
+    p_value, effect = network.screen.p_value.copy(), network.screen.effect.copy()
+    descendant = network.screen.is_descendant.copy()
+    p_value[0, 2] = p_value[2, 0] = 1e-8
+    descendant[2, 1] = True
+    effect[0, 1], effect[0, 2], effect[2, 1] = 0.6, 0.5, 0.4
+    knockdown = replace(network.screen.knockdown, effect=np.array([1.0, 1.0, 1.0]))
+    screen = replace(
+        network.screen, p_value=p_value, effect=effect, is_descendant=descendant,
+        knockdown=knockdown,
+    )  # fmt: skip
+    network = replace(network, screen=screen)
+    said = "comes out of a loop of genes that act on each other beyond doubt: write 'A/C -> B', as"
+    said += " which of them acts on B is open."
+    assert argen.pair(network, "A", "B").loops == (f"The edge {said}",)
+    assert argen.pair(network, "C", "B").loops == (f"A has the edge, which {said}",)
+    effect[2, 1] = 0.2  # less than half of what A does
+    assert argen.pair(network, "A", "B").loops == ()
+
+
+def test_a_p_value_that_the_interval_does_not_give_is_explained():
+    given = {"selected": True, "effect": 0.1, "std_error": 0.1}
+    summary = argen.pair(three(**given, p_value=0.009, log10_p=-2.05), "A", "B").summary()
+    assert "p is by the error that the effect would have if it were none" in summary
+    alike = argen.pair(three(**given, p_value=0.3, log10_p=-0.52), "A", "B").summary()
+    assert "p or interval" not in alike
 
 
 @pytest.mark.parametrize(

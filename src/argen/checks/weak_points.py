@@ -38,6 +38,7 @@ _CONTRADICTIONS = (
     Doubt("knock-down not seen", instruments.unseen_knockdowns, ("knockdown",)),
     Doubt("weak perturbation", instruments.weak_perturbations),
     Doubt("one guide", guides.needed_guide_points, ("leave_one_guide_out",)),
+    Doubt("lost in all cells", guides.lost_in_all_cells, ("leave_one_guide_out",)),
     Doubt("guides disagree", guides.disagreeing_guides, ("guide_agreement",)),
     Doubt("inflated p-values", null.inflated_edges, ("calibration",)),
     Doubt("both directions", edges.both_directions, ("feedback", "direction")),
@@ -136,7 +137,12 @@ def undisputed(points: pd.DataFrame) -> pd.Series:
     """Return for each row of ``weak_points`` whether no test contradicts it, nor loops blur it."""
     doubts = points["weak_point"] + ", " + points["also"]
     looped = doubts.str.contains(f"{IN_A_LOOP}|{OUT_OF_A_LOOP}")
-    return (points["rank"] > len(_CONTRADICTIONS)) & ~looped
+    return ~contradicted(points) & ~looped
+
+
+def contradicted(points: pd.DataFrame) -> pd.Series:
+    """Return for each row of ``weak_points`` whether a test contradicts what the edge rests on."""
+    return points["rank"] <= len(_CONTRADICTIONS)
 
 
 def _tables_of(network: CausalNetwork, diagnostics: Diagnostics | None) -> Tables:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from argen.checks import weak_points
 from argen.cli import console
 from argen.cli.reading import split_list
 from argen.errors import InputError
@@ -59,3 +60,11 @@ def _show_gene(network: CausalNetwork, gene: str) -> None:
         shown = table[[end, *columns]].to_string(index=False, float_format="%.3g")
         console.out.print(f"{title} of {gene}:" + (f"\n{shown}\n" if len(table) else " none\n"))
     console.out.print(f"Candidate parents: {', '.join(network.ancestors(gene)) or 'none'}")
+    points = weak_points(network)
+    at_gene = (points["source"] == gene) | (points["target"] == gene)
+    if at_gene.any():
+        console.out.print(
+            "\nWhat speaks against them in the network itself (argen check sees more):"
+        )
+        for sentence in points.loc[at_gene, "sentence"]:
+            console.out.print(f"- {sentence}")

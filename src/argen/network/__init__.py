@@ -11,7 +11,13 @@ from argen.network.findings import (
     penetrance_line,
 )
 from argen.network.joint_errors import JointErrors, joint_errors
-from argen.network.loops import beyond_doubt, loops_of
+from argen.network.loops import (
+    MOST_PARTNERS,
+    beyond_doubt,
+    loop_partners_of,
+    loops_of,
+    unit_of,
+)
 from argen.network.pair import KNOCKDOWN_ALPHA, Pair, pair
 from argen.network.paths import EffectPaths, paths
 from argen.network.prediction import Change, predict, propagated
@@ -22,6 +28,7 @@ from argen.network.views import columns_stay, to_anndata, to_igraph, to_mudata, 
 __all__ = [
     "KNOCKDOWN_ALPHA",
     "LARGEST_LIKENESS",
+    "MOST_PARTNERS",
     "STRONG",
     "WORKS",
     "CausalNetwork",
@@ -36,6 +43,7 @@ __all__ = [
     "joint_errors",
     "left_out_findings",
     "load",
+    "loop_partners_of",
     "loops_of",
     "pair",
     "paths",
@@ -49,5 +57,6 @@ __all__ = [
     "to_igraph",
     "to_mudata",
     "to_networkx",
+    "unit_of",
     "write_results",
 ]

@@ -33,8 +33,13 @@ class Finding:
     """"serious": p-values or edges are wrong; "warning": some are in doubt; "note": good to know,
     or a check that could not be done."""
 
+    @property
+    def title(self) -> str:
+        """The assumption, and that it is in doubt where it is: nobody reads it as a fact."""
+        return self.assumption if self.severity == "note" else f"in doubt: {self.assumption}"
+
     def __str__(self) -> str:
-        return f"[{self.severity}] {self.assumption}: {self.evidence} {self.advice}"
+        return f"[{self.severity}] {self.title}: {self.evidence} {self.advice}"
 
 
 # Assumptions that checks speak of as well.
@@ -248,7 +253,7 @@ def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
     if len(dead):
         shown = [f"{row.name} ({row.reason})" for row in dead.itertuples(index=False)]
         advice = "Nothing can be said of them, and what they pass on counts as direct effects of "
-        advice += "others: choose genes that are expressed, or sequence deeper."
+        advice += "other genes: choose genes that are expressed, or sequence deeper."
         was = "gene was" if len(dead) == 1 else "genes were"
         evidence = f"{len(dead)} perturbed {was} dropped: {listed(shown)}."
         findings.append(Finding(WORKS, evidence, advice, "warning"))
@@ -263,8 +268,8 @@ def left_out_findings(left_out: pd.DataFrame) -> list[Finding]:
     if len(unmeasured):
         of = "perturbation is" if len(unmeasured) == 1 else "perturbations are"
         evidence = f"{len(unmeasured)} {of} not of measured genes: {listed(unmeasured['name'])}."
-        advice = "What they pass on counts as direct effects of others. Their cells can test the "
-        advice += "network: argen check --held-out predicts them."
+        advice = "What acts through their genes is drawn as a direct edge. Their cells can test "
+        advice += "the network: argen check --held-out predicts them."
         findings.append(Finding(WORKS, evidence, advice, "note"))
     for kind, what in (("sink", "sink"), ("cells", "filter")):
         rows = left_out[left_out["kind"] == kind]

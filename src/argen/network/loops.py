@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
-from argen.arrays import BoolArray
+from argen.arrays import BoolArray, IntArray
 from argen.config import InferenceConfig
-from argen.errors import counted, listed
+from argen.errors import counted, listed, shown
 from argen.network.findings import Finding
 from argen.pvalues import adjust, shown_p
 from argen.steps import DescendantScreen
@@ -19,6 +19,10 @@ _ONE_UNIT = (
     "read such a pair as one unit, and do not interpret the missing direction. Look whether the "
     "guides of either gene agree, as a guide that hits both does the same."
 )
+# A gene of a loop that does less of what the source does to the target is hardly the source.
+LEAST_OF_PARTNER = 0.5
+MOST_PARTNERS = 3  # that are named
+MOST_OF_A_GROUP = 10  # genes that are named
 _OR_FALSE = "That is feedback, or a false positive; the network keeps one direction at most."
 
 
@@ -36,6 +40,29 @@ def loops_of(acts_on: BoolArray) -> list[list[int]]:
     _, component = connected_components(acts_on, connection="strong")
     found = [np.flatnonzero(component == k).tolist() for k in np.unique(component)]
     return sorted((group for group in found if len(group) > 1), key=lambda g: (-len(g), g))
+
+
+def loop_partners_of(
+    screen: DescendantScreen, loop: IntArray, source: int, target: int
+) -> IntArray:
+    """Return the others of a loop that may be the source as well, those that do the most first.
+
+    They change the target, half as much as the source does or more, in the direction that what the
+    source does to them asks for.
+    """
+    others = loop[loop != source]
+    total, of_source = screen.effect[others, target], screen.effect[source, target]
+    signs = np.sign([screen.effect[source, others], screen.knockdown.effect[others], total])
+    alike = (signs.prod(axis=0) == np.sign(of_source)) & screen.is_descendant[others, target]
+    alike &= np.abs(total) >= LEAST_OF_PARTNER * np.abs(of_source)
+    found = others[alike]
+    return np.asarray(found[np.argsort(-np.abs(total[alike]), kind="stable")])
+
+
+def unit_of(screen: DescendantScreen, source: int, partners: IntArray) -> str:
+    """Name a source and its partners as the one unit that they are."""
+    names = [screen.nodes[k] for k in (source, *partners[:MOST_PARTNERS].tolist())]
+    return "/".join(map(shown, names)) + "/..." * (len(partners) > MOST_PARTNERS)
 
 
 def feedback_findings(
@@ -59,7 +86,8 @@ def feedback_findings(
         evidence.append(_pairs_said(screen, places, sure))
         advice.append(_ONE_UNIT if sure else _OR_FALSE)
     if groups:
-        of_all = [f"{len(g)} genes ({listed(screen.nodes[k] for k in g)})" for g in groups]
+        names = [listed([screen.nodes[k] for k in g], MOST_OF_A_GROUP) for g in groups]
+        of_all = [f"{len(g)} genes ({said})" for g, said in zip(groups, names, strict=True)]
         evidence.append(
             f"In {counted(len(groups), 'group')} of three or more, genes reach each other both "
             f"ways in the screen: {listed(of_all, 3)}."

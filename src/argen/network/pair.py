@@ -10,16 +10,22 @@ import numpy as np
 import pandas as pd
 
 from argen.errors import FitStatus, InputError, listed, printable, shown
-from argen.network.loops import beyond_doubt, loops_of
+from argen.network.loops import beyond_doubt, loop_partners_of, loops_of, unit_of
 from argen.network.result import CausalNetwork
 from argen.network.views import to_networkx
-from argen.pvalues import NEAR_TIE, adjust, deviates, p_of, shown_p
+from argen.pvalues import NEAR_TIE, adjust, deviates, p_of, shown_p, two_sided
 from argen.steps import ancestor_bar, least_bar
 
 # A perturbation failed when its effect on its own gene, adjusted over the nodes by Benjamini and
 # Hochberg, has such a p-value or a larger one.
 KNOCKDOWN_ALPHA = 0.05
 _LABEL = 18
+# Decades by which p may differ from that of the interval unexplained, and where it matters.
+TELLING, FAR = 0.3, -4.0
+_OF_P_AND_INTERVAL = (
+    "p is by the error that the effect would have if it were none, and asks whether there is one; "
+    "the interval is by the error of the estimate, and asks how large it is"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,14 +108,24 @@ def _loop_sentences(network: CausalNetwork, rows: list[dict[str, Any]]) -> Itera
     edges = set(zip(network.edges["source"], network.edges["target"], strict=True))
     for row in rows:
         source, target = row["source"], row["target"]
-        others = [gene for gene in loop_of.get(source, []) if (gene, target) in edges]
-        if others and not row["edge"]:
-            names = "/".join(map(shown, [*others, source]))
-            yield (
-                f"{listed(others)} {'has' if len(others) == 1 else 'have'} the edge, in a loop "
-                f"with {shown(source)}: write '{names} -> {shown(target)}', as which of them acts "
-                f"on {shown(target)} is open."
-            )
+        loop = loop_of.get(source, [])
+        for has_edge in [gene for gene in loop if (gene, target) in edges]:
+            if row["edge"] and has_edge != source:
+                continue
+            k, members = network.number_of(has_edge), [network.number_of(gene) for gene in loop]
+            partners = loop_partners_of(network.screen, np.array(members), k, row["t"])
+            if len(partners):
+                which = "The edge" if row["edge"] else f"{shown(has_edge)} has the edge, which"
+                unit = f"{unit_of(network.screen, k, partners)} -> {shown(target)}"
+                yield (
+                    f"{which} comes out of a loop of genes that act on each other beyond doubt: "
+                    f"write '{unit}', as which of them acts on {shown(target)} is open."
+                )
+            elif not row["edge"]:
+                yield (
+                    f"{shown(has_edge)} has the edge, in a loop with {shown(source)}: read the "
+                    "loop as one unit."
+                )
 
 
 def _conclusion(row: dict[Any, Any]) -> str:
@@ -197,6 +213,8 @@ def _not_tested(network: CausalNetwork, row: dict[str, Any]) -> str:
     said = f"{target} comes before {source} in the causal order, "
     if back < there and network.screen.is_descendant[row["t"], row["s"]]:
         p_values = f"p = {shown_p(back)}, against {shown_p(there)}"
+        if there > np.log10(network.config.level_of_screen):
+            p_values = f"p = {shown_p(back)}, and the reverse is not seen"
         said += f"as what perturbing {target} does to {source} is surer ({p_values}"
         is_near = deviates(back) - deviates(there) < NEAR_TIE
         return said + (", a near-tie that may as well be the other way)" if is_near else ")")
@@ -286,6 +304,9 @@ def _direct_facts(network: CausalNetwork, row: dict[str, Any]) -> Iterator[tuple
         error, p_value = f"standard error {row['std_error']:.2g}", shown_p(row["log10_p"])
         yield "direct effect", f"{_effect(row)}, {error}, p = {p_value}"
         yield "its bar", f"p at most {_bar(network, row)}"
+        of_interval = float(two_sided(row["effect"] / row["std_error"])[1])
+        if abs(of_interval - row["log10_p"]) > TELLING and min(of_interval, row["log10_p"]) > FAR:
+            yield "p or interval", _OF_P_AND_INTERVAL
     if np.isfinite(row["ancestor_bar"]):
         yield (
             "ancestor",

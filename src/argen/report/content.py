@@ -6,13 +6,21 @@ from typing import Any
 
 import pandas as pd
 
-from argen.checks import Diagnostics, Finding, check_knockdowns, undisputed, weak_points
+from argen.checks import (
+    Diagnostics,
+    Finding,
+    check_knockdowns,
+    contradicted,
+    undisputed,
+    weak_points,
+)
 from argen.corrections import Programs
-from argen.errors import counted
+from argen.errors import counted, listed
 from argen.network import LARGEST_LIKENESS, CausalNetwork, program_carriers
 from argen.pvalues import shown_p
 
 _PAIR = ["source", "target"]
+MOST_DOUBTED = 12  # edges that are named
 _DIRECT = (
     "Direct means: not through a change in the transcript amount of another gene of the network, "
     "and not because of a hidden common cause. What passes through the activity of a protein, such "
@@ -71,7 +79,7 @@ def summary_of(network: CausalNetwork, points: pd.DataFrame | None = None) -> li
         f"{counted(len(network.nodes), 'perturbed gene')}{sinks}. "
         "An edge says that the source acts on the target directly, if the assumptions hold.",
         _DIRECT,
-        f"{run['n_cells']:,} cells, of which {run['n_controls']:,} carry no perturbation. Of "
+        f"{run['n_cells']:,} cells, of which {run['n_controls']:,} are controls. Of "
         f"{n_pairs:,} ordered pairs of genes, {n_descendants:,} showed an effect of perturbing "
         f"one on the other; {counted(len(network.candidates), 'pair')} could be direct and "
         f"{'was' if len(network.candidates) == 1 else 'were'} tested.",
@@ -93,16 +101,31 @@ def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:
     best = (sound if len(sound) else edges).sort_values("log10_p").iloc[0]
     source, target = best["source"], best["target"]
     which = (
-        "Of the edges that nothing contradicts so far, and that neither are in a loop nor leave "
-        "one, the strongest evidence is"
+        "Of the edges that no check contradicts, and that no loop blurs, the strongest evidence is"
         if len(sound)
-        else "Every edge is contradicted, is in a loop or leaves one; the strongest evidence is"
+        else "Every edge is contradicted by a check or blurred by a loop; the strongest evidence is"
     )
     return [
         f"{which} for {source} and {target}: if the expression of {source} doubled and nothing else"
         f" changed, that of {target} would be multiplied by {2 ** float(best['effect']):.2f} "
         f"(effect {best['effect']:.2f}, p = {shown_p(float(best['log10_p']))}).",
         f"What speaks most against it: {best['sentence']}",
+        *_doubted(edges[contradicted(edges)], len(edges)),
+    ]
+
+
+def _doubted(edges: pd.DataFrame, n_edges: int) -> list[str]:
+    """Name the edges that a check contradicts, and by what; nothing where there are none."""
+    if not len(edges):
+        return []
+    named = [
+        f"{row['source']} -> {row['target']} ({row['weak_point']})"
+        for row in edges.sort_values(["rank", "log10_p"]).to_dict("records")
+    ]
+    are = "is" if len(named) == 1 else "are"
+    return [
+        f"{len(named):,} of {counted(n_edges, 'edge')} {are} contradicted by a check, so do not "
+        f"take {'it' if len(named) == 1 else 'them'} as shown: {listed(named, MOST_DOUBTED)}."
     ]
 
 

@@ -276,7 +276,7 @@
   const columns = [
     ["source", "source"], ["target", "target"], ["rank", "weakest point"], ["effect", "effect"], ["ci_low", "low"], ["ci_high", "high"],
     ["log10_p", "p"], ["q", "q"], ["forward", "perturbed"], ["backward", "reverse"],
-    ...(edges.stability ? [["stability", "stability"]] : []), ["status", "status"],
+    ...(edges.stability ? [["stability", "stability"]] : []), ["status", "fit"],
   ];
   const isText = new Set(["source", "target", "status"]);
   const isLeft = new Set([...isText, "rank"]);

@@ -52,7 +52,7 @@ def test_speaks_first_with_a_test_of_wrong_size():
     network = argen.infer_network(data, config)
     found = argen.check(network, data, n_null_tests=8000)
     first = found.summary().splitlines()[0]
-    assert first.startswith("[serious] p-values hold")
+    assert first.startswith("[serious] in doubt: p-values hold")
     assert "P-VALUES ARE INFLATED" in first
     assert "screen_test='saddlepoint'" in first
     assert (found.tables["calibration"]["share_below_0.001"] > 0.002).any()

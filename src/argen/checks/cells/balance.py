@@ -169,15 +169,15 @@ def balance_findings(table: pd.DataFrame) -> list[Finding]:
             "warning",
             "the library size, given the covariates,",
             "Either the perturbation changes how much RNA a cell has, or its cells were prepared "
-            "otherwise: add batch or quality columns to the covariates, and read effects that "
-            "nearly all genes share with care.",
+            "otherwise: add what was fixed before, such as batch or lane, to the covariates, and "
+            "read effects that nearly all genes share with care.",
         ),
         "consequence": (
             "warning",
             "covariates that are measured in a cell after its perturbation",
             "If the perturbation moves them, adjusting for them takes away what acts by way of "
-            "them, and lets hidden causes in. Leave them out, and compare (argen check "
-            "--sensitivity); keep what is fixed before, such as lane or batch.",
+            "them, and can make associations that are none (they are colliders). Leave them out, "
+            "and compare (argen check --sensitivity); keep what was fixed before, as batch.",
         ),
         "covariate": (
             "note",

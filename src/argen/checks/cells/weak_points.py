@@ -23,11 +23,11 @@ def moved_columns(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
         source, target, column = row["source"], row["target"], str(row["column"])
         if row["role"] == "consequence":
             what = f"is adjusted for {column}, which the perturbation of {source} may move"
-            settles = f"the same edge without the covariate {column}"
+            settles = f"the same edge without the covariate {column} (argen check --sensitivity)"
             scenario = f"without covariate {column}"
         else:
-            what = f"compares cells that carry {source} with controls that differ in {column}"
-            settles = f"the same edge with {column} as a covariate"
+            what = f"compares cells with guides of {source} with controls that differ in {column}"
+            settles = f"the same edge with {column} as a covariate (argen check --sensitivity)"
             is_size = row["role"] == "library size"
             scenario = f"with {LIBRARY_SIZE} as covariate" if is_size else ""
         shows = f"{what} (adjusted {p_of(row['p_adjusted'])})"

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from argen.arrays import IntArray
 from argen.checks.findings import Tables, WeakPoint, edge_rows, time_course
 from argen.errors import FitStatus
-from argen.network import CausalNetwork
+from argen.network import MOST_PARTNERS, CausalNetwork, loop_partners_of, unit_of
 from argen.pvalues import p_of
 
 # A p-value within that factor of its bar is near it.
 NEAR = 10.0
-# A gene of a loop that does less of what the source does to the target is hardly the source.
-LEAST_OF_PARTNER = 0.5
-MOST_PARTNERS = 3  # that are named
 
 
 def both_directions(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
@@ -73,16 +69,16 @@ def loop_partners(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
         k, j = number[source], number[target]
         if loop_of.get(target) == row["loop"]:
             continue
-        others = _partners(network, members[row["loop"]], k, j)
+        others = loop_partners_of(network.screen, members[row["loop"]], k, j)
         if not len(others):
             continue
         places = [k, *others[:MOST_PARTNERS].tolist()]
         names = [network.genes[m] for m in places]
         totals = [f"{network.screen.effect[m, j]:.2g} ({network.genes[m]})" for m in places]
-        more = "/..." if len(others) > MOST_PARTNERS else ""
         shows = (
             f"comes out of a loop: {_and(names)} act on each other beyond doubt; write "
-            f"'{'/'.join(names)}{more} -> {target}', as which of them acts on {target} is open "
+            f"'{unit_of(network.screen, k, others)} -> {target}', as which of them acts on "
+            f"{target} is open "
             f"(perturbing them changes it by {_and(totals)}, natural log)"
         )
         partners = _and(names[1:])
@@ -91,21 +87,6 @@ def loop_partners(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
         value = float(network.screen.effect[others[0], j])
         points.append(WeakPoint(source, target, value, shows, settles))
     return points
-
-
-def _partners(network: CausalNetwork, loop: IntArray, source: int, target: int) -> IntArray:
-    """Return the others of a loop that may be the source as well, those that do the most first.
-
-    They change the target, half as much as the source does or more, in the direction that what the
-    source does to them asks for.
-    """
-    screen, others = network.screen, loop[loop != source]
-    total, of_source = screen.effect[others, target], screen.effect[source, target]
-    signs = np.sign([screen.effect[source, others], screen.knockdown.effect[others], total])
-    alike = (signs.prod(axis=0) == np.sign(of_source)) & screen.is_descendant[others, target]
-    alike &= np.abs(total) >= LEAST_OF_PARTNER * np.abs(of_source)
-    found = others[alike]
-    return np.asarray(found[np.argsort(-np.abs(total[alike]), kind="stable")])
 
 
 def _and(names: list[str]) -> str:
@@ -137,7 +118,7 @@ def unusual_fits(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
         WeakPoint(
             row["source"], row["target"], float(FitStatus[row["status"]]),
             f"rests on a fit that needed help ({row['status'].lower().replace('_', ' ')})",
-            f"more cells that carry {row['source']}, or deeper ones,",
+            f"more cells with guides of {row['source']}, or deeper ones,",
         )
         for row in network.edges.to_dict("records")
         if row["status"] != FitStatus.OK.name

@@ -14,6 +14,7 @@ from argen.checks.guides.idle import OWN_EFFECT_ALPHA, idle_findings, own_effect
 from argen.checks.guides.joint_effects import JointFits
 from argen.checks.guides.weak_points import (
     disagreeing_guides,
+    lost_in_all_cells,
     needed_guide_points,
     unexplained_targets,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "group_effects",
     "guide_effects",
     "idle_findings",
+    "lost_in_all_cells",
     "needed_guide_points",
     "own_effects",
     "regress_effects",

@@ -44,6 +44,22 @@ def needed_guide_points(network: CausalNetwork, tables: Tables) -> list[WeakPoin
     return points
 
 
+def lost_in_all_cells(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
+    """Edges that are not significant where each guide is taken as it is, in all of its cells."""
+    whole = tables["leave_one_guide_out"].query("left_out == ''")
+    points = []
+    for row in edge_rows(network, whole[whole["p_value"] >= TARGET_ALPHA]):
+        source, p_value = row["source"], float(row["p_value"])
+        corrected = ", those that escape too" if network.escape_corrected else ""
+        shows = (
+            f"is not significant where the guides of {source} are instruments of their own, in all "
+            f"of their cells{corrected} ({row['effect']:.2g}, {p_of(p_value)})"
+        )
+        settles = f"more cells with guides of {source}, or guides that work in more of their cells,"
+        points.append(WeakPoint(source, row["target"], p_value, shows, settles))
+    return points
+
+
 def disagreeing_guides(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
     """Edges about which the guides of the source disagree."""
     points = []
