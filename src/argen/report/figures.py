@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Sources of the graph, which the page fills, by name; the columns of each.
 GRAPH_SOURCES = {
-    "edges": ("x0", "y0", "x1", "y1", "cx", "cy", "colour", "alpha", "width"),
+    "edges": ("x0", "y0", "x1", "y1", "cx", "cy", "colour", "alpha", "width", "dash"),
     "heads": ("x", "y", "angle", "marker", "colour", "alpha", "size"),
     "genes": ("x", "y", "name", "colour", "alpha", "size", "parents", "children"),
     "names": ("x", "y", "name", "colour", "alpha"),
@@ -94,6 +94,7 @@ def graph_figure() -> Figure:
     plot.quadratic(
         x0="x0", y0="y0", x1="x1", y1="y1", cx="cx", cy="cy", source=sources["edges"],
         line_color="colour", line_alpha="alpha", line_width="width",
+        line_dash={"field": "dash"},
     )  # fmt: skip
     plot.scatter(
         "x", "y", source=sources["heads"], marker="marker", angle="angle", size="size",

@@ -91,7 +91,7 @@
     const size = (drawn.length > 150 ? 5 : drawn.length > 50 ? 7 : 10) * Math.sqrt(zoom);
     const near = new Set(state.gene === null ? [] : [state.gene]);
     const around = (i) => state.gene === null || ends[i].includes(state.gene);
-    const lines = { x0: [], y0: [], x1: [], y1: [], cx: [], cy: [], colour: [], alpha: [], width: [] };
+    const lines = { x0: [], y0: [], x1: [], y1: [], cx: [], cy: [], colour: [], alpha: [], width: [], dash: [] };
     const heads = { x: [], y: [], angle: [], marker: [], colour: [], alpha: [], size: [] };
     const dense = nEdges > 400;
     const narrow = new Set(drawn.map((g) => Math.round(genes.x[g]))).size === 1;
@@ -116,6 +116,7 @@
       const strength = Number.isFinite(effect[i]) ? Math.min(Math.abs(effect[i]) / largest, 1) : 1;
       lines.x0.push(x0); lines.y0.push(y0); lines.x1.push(x1); lines.y1.push(y1);
       lines.cx.push(cx); lines.cy.push(cy); lines.colour.push(tint); lines.alpha.push(alpha);
+      lines.dash.push(edges.contradicted[i] ? "dashed" : "solid");
       lines.width.push((lit ? 1.2 : dense ? 0.5 : 0.8) + (dense ? 1.2 : 2.5) * strength);
       if (dense && !lit && zoom < 1.8) continue; // heads would cover everything
       const away = Math.min((size / 2 + 5) * unit, length / 2) / length;
