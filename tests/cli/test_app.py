@@ -175,6 +175,9 @@ def test_check(screen, tmp_path, capsys):
     assert "knock-down: " in printed
     assert (tmp_path / "check" / "summary.txt").read_text("utf-8").strip() in printed
     assert (tmp_path / "check" / "knockdown.tsv").is_file()
+    page = (tmp_path / "check" / "report.html").read_text("utf-8")
+    assert "<title>Checks of a network</title>" in page
+    assert '<th scope="row">command</th><td>not given' not in page
 
 
 @pytest.mark.whole

@@ -12,6 +12,8 @@ def test_no_p_value_is_said_to_be_0():
     assert p_of(0.0) == "p < 1e-300"
     assert p_of(5e-324) == "p = 4.9e-324"
     assert p_of(0.0301) == "p = 0.03"
+    assert p_of(0.0498) == "p = 0.0498"  # and not 0.05, in a list of those below it
+    assert shown_p(np.log10(0.0504)) == "0.0504"
     assert p_of(float("nan")) == "p missing"
 
 

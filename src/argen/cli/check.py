@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from argen import checks
 from argen.cli import console
 from argen.cli.findings import show_findings
 from argen.cli.options import CHECKS, INPUT, METHOD, OUTPUT
-from argen.cli.reading import announce_compiling, read_screen, recognised, split_list
+from argen.cli.reading import announce_compiling, as_typed, read_screen, split_list
 from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.errors import InputError, first_few, nearest
@@ -91,14 +92,16 @@ def check(
         return
     options.refuse_alone()
     with console.results_in(out):
-        screen = screen or recognised(file)
+        screen, typed = as_typed(file, screen)
         announce_compiling()
         data = read_screen(file, screen, config.threads)
         if options.held_out == "guides" and data.guides is None:
             raise InputError("--held-out guides needs the guides of the cells: add --guide.")
         columns = _Columns.read(file, screen, options)
         with console.progress() as shown:
-            network, further = _infer_and_vary(data, config, options, columns, shown)
+            network, further = _infer_and_vary(
+                data, config, options, columns, shown, shlex.join(typed)
+            )
             if options.held_out:
                 further.append(_leave_out(file, data, screen, config, options))
         show_findings(_check(data, network, options, columns, further), network, out)
@@ -125,9 +128,10 @@ def _infer_and_vary(
     options: CheckOptions,
     columns: _Columns,
     progress: Progress | None,
+    command: str,
 ) -> tuple[CausalNetwork, list[checks.Diagnostics]]:
     """Infer the network, and again under other choices where that is asked for."""
-    network = infer_network(data, config, progress=progress)
+    network = infer_network(data, config, progress=progress, command=command)
     if not options.sensitivity:
         return network, []
     return network, [

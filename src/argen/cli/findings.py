@@ -31,7 +31,9 @@ def show_findings(
         with writing(out, "check") as beside:
             found.write(beside)
             page = beside / "report.html"
-            write_report(network, page, diagnostics=found, stability=stability)
+            write_report(
+                network, page, diagnostics=found, stability=stability, title="Checks of a network"
+            )
         console.out.print(f"\nThe tables, and report.html with network and findings, are in {out}")
 
 

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from argen.checks import weak_points
 from argen.cli import console
 from argen.cli.options import INPUT, METHOD, OUTPUT, RunOptions
-from argen.cli.reading import announce_compiling, as_typed, read_screen, recognised
+from argen.cli.reading import announce_compiling, as_typed, read_screen
 from argen.config import InferenceConfig
 from argen.errors import InputError, WriteError
 from argen.files import write_table, writing
@@ -79,10 +79,7 @@ def _fitted(
 ) -> CausalNetwork:
     """Read, infer, and write all results at once; the finished blocks are kept until then."""
     with _executor(run, config) as executor:
-        command = shlex.join(sys.argv)
-        if screen is None:
-            screen = recognised(file, quiet=quiet)
-            command = shlex.join([*sys.argv, *as_typed(screen)])
+        screen, typed = as_typed(file, screen, quiet=quiet)
         data = read_screen(file, screen, config.threads)
         if not quiet:
             console.out.print(f"{data.summary()}\n")
@@ -95,7 +92,7 @@ def _fitted(
                 executor=executor,
                 checkpoint=checkpoint,
                 progress=progress,
-                command=command,
+                command=shlex.join(typed),
             )
             with writing(out, "results") as beside:
                 write_results(network, beside)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +14,7 @@ from cyclopts import Parameter
 from argen.analysis import read_gmt
 from argen.cli import console
 from argen.cli.options import CHOICE, INPUT, METHOD, OUTPUT
-from argen.cli.reading import announce_compiling, as_typed, read_screen, recognised, split_list
+from argen.cli.reading import announce_compiling, as_typed, read_screen, split_list
 from argen.config import InferenceConfig
 from argen.errors import InputError, first_few, nearest
 from argen.qc import NODES_FILE, NodeChoice, QualityControl, quality_control
@@ -75,10 +74,7 @@ def qc(
     quiet
         Print nothing but warnings and errors.
     """
-    typed = sys.argv[1:]
-    if screen is None:
-        screen = recognised(file, quiet=quiet)
-        typed += as_typed(screen)
+    screen, (_, *typed) = as_typed(file, screen, quiet=quiet)
     among = _among(file, screen, groups)
     with console.results_in(out):
         announce_compiling(quiet=quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,9 +59,17 @@ def recognised(file: Path, *, quiet: bool = False) -> ReadOptions:
     return found.options
 
 
-def as_typed(options: ReadOptions) -> list[str]:
-    """Options of the input as the words of a command."""
-    return [word for pair in flags(options) for word in pair if word]
+def as_typed(
+    file: Path, screen: ReadOptions | None, *, quiet: bool = False
+) -> tuple[ReadOptions, list[str]]:
+    """Return how a file is to be read, and the words of this command that say so.
+
+    Where no column was named the words are those that were typed, and what was recognised.
+    """
+    if screen is not None:
+        return screen, [*sys.argv]
+    found = recognised(file, quiet=quiet)
+    return found, [*sys.argv, *(word for pair in flags(found) for word in pair if word)]
 
 
 def announce_compiling(*, quiet: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,7 @@ from argen import checks
 from argen.cli import console
 from argen.cli.findings import show_findings
 from argen.cli.options import INPUT, METHOD, OUTPUT
-from argen.cli.reading import announce_compiling, read_screen, recognised
+from argen.cli.reading import announce_compiling, as_typed, read_screen
 from argen.config import InferenceConfig
 from argen.method import infer_network
 from argen.read import ReadOptions
@@ -49,8 +50,9 @@ def stability(
     """
     with console.results_in(out):
         announce_compiling()
-        data = read_screen(file, screen or recognised(file), config.threads)
-        network = infer_network(data, config)
+        screen, typed = as_typed(file, screen)
+        data = read_screen(file, screen, config.threads)
+        network = infer_network(data, config, command=shlex.join(typed))
         with console.progress() as shown:
             found = checks.stability(
                 network, data, n_resamples=resamples, scheme=scheme, fraction=fraction, rng=seed,

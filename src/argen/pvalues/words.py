@@ -9,7 +9,7 @@ def p_of(value: float) -> str:
     """Return a p-value in words, where its logarithm is not at hand."""
     if np.isnan(value):
         return "p missing"
-    return f"p = {value:.2g}" if value > 0.0 else "p < 1e-300"
+    return f"p = {_short(value)}" if value > 0.0 else "p < 1e-300"
 
 
 def shown_p(log10_p: float) -> str:
@@ -17,7 +17,13 @@ def shown_p(log10_p: float) -> str:
     if np.isnan(log10_p):
         return "missing"
     if log10_p > -3 or np.isinf(log10_p):
-        return f"{10**log10_p:.2g}"
+        return _short(10**log10_p)
     power = int(np.floor(log10_p))
     digits, shift = f"{10 ** (log10_p - power):.1e}".split("e")  # 9.96 is 1.0e+01
     return f"{digits}e{power + int(shift)}"
+
+
+def _short(value: float) -> str:
+    """Two digits, but three where two would hide on which side of .05 it is."""
+    said = f"{value:.2g}"
+    return f"{value:.3g}" if said == "0.05" else said
