@@ -1,11 +1,15 @@
 """Chunks that threads decompress have the values that HDF5 reads, whatever the filters."""
 
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
+from h5py._objects import phil
 
 from argen.read.stored import chunks
-from argen.read.stored.chunks import ChunkedDataset, unlocked
+from argen.read.stored.chunks import ChunkedDataset, decompressed, unlocked
 
 LENGTH = 5000
 FILTERS = {
@@ -130,3 +134,24 @@ def test_a_damaged_chunk_is_what_hdf5_says_it_is(file, compression):
 )
 def test_no_damage_leads_out_of_the_arrays(stored):
     assert chunks._unpack(np.array(stored, np.uint8), np.empty(20, np.uint8)) == -1
+
+
+def test_no_two_threads_are_in_hdf5_when_chunks_are_fetched():
+    """Some versions of h5py take their lock in all calls but this, and two at once end Python."""
+    found = []
+
+    def is_free() -> bool:
+        taken = phil.acquire(blocking=False)
+        if taken:
+            phil.release()
+        return taken
+
+    def fetched(start):
+        with ThreadPoolExecutor(1) as other:
+            found.append(other.submit(is_free).result())
+        return 0, bytes(8)
+
+    dataset = SimpleNamespace(chunks=(8,), id=SimpleNamespace(read_direct_chunk=fetched))
+    assert decompressed(dataset, (0,), (), 1).tolist() == [0] * 8
+    assert found == [False]
+    assert is_free()

@@ -71,8 +71,12 @@ def decompressed(
     dataset: Any, start: tuple[int, ...], undo: tuple[Undo, ...], itemsize: int
 ) -> Bytes:
     """Return the bytes of the chunk that starts there."""
+    from h5py._objects import phil
+
     n_bytes = math.prod(dataset.chunks) * itemsize
-    left_out, stored = dataset.id.read_direct_chunk(start)
+    # HDF5 is not for several threads, and before 3.16 h5py takes its lock in all calls but this.
+    with phil:
+        left_out, stored = dataset.id.read_direct_chunk(start)
     values = np.frombuffer(stored, np.uint8)
     for number in reversed(range(len(undo))):
         if not left_out >> number & 1:
