@@ -68,7 +68,8 @@ class Tile:
         for tile in tiles:
             places = np.arange(first_cell, first_cell + tile.n_cells, dtype=np.uint16)
             counts_of_tile = tile.count[:].astype(counts, copy=False)
-            _list(tile.start, tile.cell[:], counts_of_tile, places, written, cell, count)
+            begin, end = tile.start[:-1], tile.start[1:]
+            _list(begin, end, tile.cell[:], counts_of_tile, places, written, cell, count)
             first_cell += tile.n_cells
         return cls(first_cell, start, cell, count)
 
@@ -89,6 +90,12 @@ class Tile:
             cell=_joined([cell for cell, _ in parts], self.cell.dtype),
             count=_joined([count for _, count in parts], self.count.dtype),
         )
+
+    def spans(self, genes: IntArray) -> tuple[IntArray, IntArray, UnsignedArray, UnsignedArray]:
+        """Where the entries of some genes begin and end among cells and counts in memory."""
+        if not isinstance(self.cell, np.ndarray):  # reads no other genes
+            return self.genes(genes).spans(np.arange(len(genes)))
+        return self.start[genes], self.start[genes + 1], self.cell, self.count[:]
 
     def part(self, first: int, last: int) -> Tile:
         """Take the genes from ``first`` to before ``last``, without reading or copying any."""
@@ -246,17 +253,23 @@ class GeneCounts:
             places = place[first_cell : first_cell + tile.n_cells]
             _scatter(cell, count, places, first_cell == 0, out)
 
-    def entries(self, place: IntArray) -> tuple[IntArray, UnsignedArray, UnsignedArray]:
-        """Return the counts that are not 0, gene after gene, those of cell i with ``place[i]``.
+    def entries(
+        self, genes: IntArray, place: IntArray
+    ) -> tuple[IntArray, UnsignedArray, UnsignedArray]:
+        """Return the counts of some genes that are not 0, those of cell i with ``place[i]``.
 
-        That is where those of each gene begin, (n_genes + 1,), their places, and the counts.
+        That is where those of each gene begin, (n_chosen + 1,), their places, and the counts.
         """
-        start = sum((tile.start for tile in self.tiles), np.zeros(self.n_genes + 1, np.int64))
+        spans = [tile.spans(genes) for tile in self.tiles]
+        start = np.zeros(len(genes) + 1, dtype=np.int64)
+        for begin, end, _, _ in spans:
+            start[1:] += end - begin
+        np.cumsum(start, out=start)
         places, counts = np.empty((2, start[-1]), np.uint32)
         written = start[:-1].copy()
-        for first_cell, tile in self._placed_tiles():
-            of_tile = place[first_cell : first_cell + tile.n_cells]
-            _list(tile.start, tile.cell[:], tile.count[:], of_tile, written, places, counts)
+        for (first_cell, tile), of_tile in zip(self._placed_tiles(), spans, strict=True):
+            cells = place[first_cell : first_cell + tile.n_cells]
+            _list(*of_tile, cells, written, places, counts)
         return start, places, counts
 
     def totals(self, cells: BoolArray | None = None) -> FloatArray:
@@ -275,8 +288,7 @@ class GeneCounts:
 
     def to_csc(self) -> sparse.csc_array:
         """All counts in memory: (n_cells, n_genes), int64, sorted."""
-        block = self.block(np.arange(self.n_genes))
-        start, cells, counts = block.entries(np.arange(self.n_cells))
+        start, cells, counts = self.entries(np.arange(self.n_genes), np.arange(self.n_cells))
         parts = counts.astype(np.int64), cells.astype(np.int64), start
         return sparse.csc_array(parts, shape=self.shape)
 
@@ -333,7 +345,8 @@ def _by_gene(
 
 @compiled()
 def _list(
-    start: IntArray,
+    begin: IntArray,
+    end: IntArray,
     cell: UnsignedArray,
     count: UnsignedArray,
     place: IntArray,
@@ -344,7 +357,7 @@ def _list(
     """Write the entries of a tile, by place, behind those that each gene has already."""
     for gene in range(written.shape[0]):
         at = written[gene]
-        for i in range(start[gene], start[gene + 1]):
+        for i in range(begin[gene], end[gene]):
             out_place[at] = place[cell[i]]
             out_count[at] = count[i]
             at += 1

@@ -91,7 +91,7 @@ class Genes:
 
     def turn(self, genes: IntArray) -> Turn:
         """Lay out the counts of some genes."""
-        start, place, count = self.data.counts.block(genes).entries(self.place)
+        start, place, count = self.data.counts.entries(genes, self.place)
         rates = self.rates(genes)
         return Turn(genes, start[:-1], start[1:], place, count, rates, self.weights, complete=True)
 

@@ -112,8 +112,10 @@ def _runs_of_parts(stratum: IntArray) -> tuple[IntArray, IntArray]:
     first = np.append(0, 1 + np.flatnonzero(changes))
     # A run is cut where it is too long, always at the same places.
     length = np.diff(np.append(first, len(stratum)))
-    cuts = [np.arange(a, a + n, CELLS_AT_ONCE) for a, n in zip(first, length, strict=True)]
-    return by_stratum, np.append(np.concatenate(cuts), len(stratum))
+    pieces = -(-length // CELLS_AT_ONCE)
+    piece = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    cuts = np.repeat(first, pieces) + CELLS_AT_ONCE * piece
+    return by_stratum, np.append(cuts, len(stratum))
 
 
 @dataclass(frozen=True, slots=True)
