@@ -72,6 +72,11 @@ def test_limit():
     assert "screen_descendants" in output_of("limit.py", "--toy")
 
 
+def test_weak_and_escaping():
+    shown = output_of("weak_and_escaping.py", "--replicates", "2").splitlines()
+    assert [line.split()[0] for line in shown[2:]] == ["no", "default", "without", "the", "none", "the"]
+
+
 def test_genome_wide():
     assert "40 perturbations on 10 targets" in output_of("genome_wide.py", "--toy")
 

@@ -107,25 +107,31 @@ def _loop_sentences(network: CausalNetwork, rows: list[dict[str, Any]]) -> Itera
         return
     edges = set(zip(network.edges["source"], network.edges["target"], strict=True))
     for row in rows:
-        source, target = row["source"], row["target"]
-        loop = loop_of.get(source, [])
-        for has_edge in [gene for gene in loop if (gene, target) in edges]:
-            if row["edge"] and has_edge != source:
-                continue
-            k, members = network.number_of(has_edge), [network.number_of(gene) for gene in loop]
-            partners = loop_partners_of(network.screen, np.array(members), k, row["t"])
-            if len(partners):
-                which = "The edge" if row["edge"] else f"{shown(has_edge)} has the edge, which"
-                unit = f"{unit_of(network.screen, k, partners)} -> {shown(target)}"
-                yield (
-                    f"{which} comes out of a loop of genes that act on each other beyond doubt: "
-                    f"write '{unit}', as which of them acts on {shown(target)} is open."
-                )
-            elif not row["edge"]:
-                yield (
-                    f"{shown(has_edge)} has the edge, in a loop with {shown(source)}: read the "
-                    "loop as one unit."
-                )
+        loop = loop_of.get(row["source"], [])
+        of_which = [row["source"]] if row["edge"] else loop
+        for gene in [gene for gene in of_which if gene in loop and (gene, row["target"]) in edges]:
+            yield from _loop_of_edge(network, row, gene, loop)
+
+
+def _loop_of_edge(
+    network: CausalNetwork, row: dict[str, Any], gene: str, loop: list[str]
+) -> Iterator[str]:
+    """Yield what is open about an edge of a gene to the target of a row, the gene in a loop."""
+    k, target = network.number_of(gene), shown(row["target"])
+    members = np.array([network.number_of(other) for other in loop])
+    partners = loop_partners_of(network.screen, members, k, row["t"])
+    if len(partners):
+        which = "The edge" if row["edge"] else f"{shown(gene)} has the edge, which"
+        yield (
+            f"{which} comes out of a loop of genes that act on each other beyond doubt: write "
+            f"'{unit_of(network.screen, k, partners)} -> {target}', as which of them acts on "
+            f"{target} is open."
+        )
+    elif not row["edge"]:
+        yield (
+            f"{shown(gene)} has the edge, in a loop with {shown(row['source'])}: read the loop as "
+            "one unit."
+        )
 
 
 def _conclusion(row: dict[Any, Any]) -> str:

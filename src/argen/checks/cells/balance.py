@@ -177,7 +177,7 @@ def balance_findings(table: pd.DataFrame) -> list[Finding]:
             "covariates that are measured in a cell after its perturbation",
             "If the perturbation moves them, adjusting for them takes away what acts by way of "
             "them, and can make associations that are none (they are colliders). Leave them out, "
-            "and compare (argen check --sensitivity); keep what was fixed before, as batch.",
+            "and compare (argen check --sensitivity); keep what was fixed before, such as batch.",
         ),
         "covariate": (
             "note",
