@@ -74,7 +74,8 @@ def test_limit():
 
 def test_weak_and_escaping():
     shown = output_of("weak_and_escaping.py", "--replicates", "2").splitlines()
-    assert [line.split()[0] for line in shown[2:]] == ["no", "default", "without", "the", "none", "the"]
+    first = [line.split()[0] for line in shown[2:]]
+    assert first == ["no", "default", "without", "the", "none", "the"]
 
 
 def test_genome_wide():
