@@ -321,3 +321,22 @@ def test_few_counts_are_no_surer_than_the_binomial_test():
     assert screen.p_value[0, 1] == pytest.approx(more, rel=1e-9)
     plain = argen.screen_descendants(data, argen.InferenceConfig(screen_test="wald"))
     assert plain.p_value[0, 1] != screen.p_value[0, 1]
+
+
+def test_cells_of_the_same_library_size_have_no_column_of_rounding():
+    """What centring leaves of a constant is no covariate: p-values did depend on the processor."""
+    rng = np.random.default_rng(1)
+    node = np.repeat(np.arange(-1, 10), [600, *[150] * 10])
+    counts = rng.poisson(5.0 * np.exp(0.2 * rng.normal(size=(len(node), 80))))
+
+    def p_values(size: object) -> np.ndarray:
+        data = screen_of(counts, node, library_size=size * np.ones(len(node)), n_nodes=10)
+        screen = argen.screen_descendants(data, CONFIG)
+        return screen.p_value[screen.pairs]
+
+    same = [p_values(size) for size in (1.0, 6.7, 1000.0)]
+    np.testing.assert_allclose(same[1], same[0], atol=1e-6)
+    np.testing.assert_allclose(same[2], same[0], atol=1e-6)
+    nearly_the_same = p_values(np.exp(1e-3 * rng.normal(size=len(node))))
+    assert np.abs(nearly_the_same - same[0]).mean() < 0.02  # three regressors of no use
+    assert binomtest(int((same[0] < 0.05).sum()), len(same[0]), 0.05).pvalue > 0.01

@@ -11,6 +11,7 @@ from argen.config import InferenceConfig
 from argen.data import PerturbSeqData
 from argen.engine.protocol import Effects
 from argen.glm import (
+    CONSTANT_SHARE,
     FEWEST_COUNTS,
     LARGEST_DISPERSION,
     LEAST_DISPERSION,
@@ -152,6 +153,9 @@ def residual_layout(
     sums = np.hstack([(member @ indicators).toarray(), member @ numeric])
     means = sums / np.maximum(sizes, 1)[:, None]
     centred = numeric - np.repeat(means[:, shape[1] :], sizes, axis=0)
+    # A column that is constant within groups is rounding now.
+    largest = CONSTANT_SHARE * (n_cells + np.sum(numeric**2, axis=0))
+    centred[:, np.sum(centred**2, axis=0) <= largest] = 0.0
 
     def products(cells: slice, groups: slice) -> FloatArray:
         own, some, counts = indicators[cells], centred[cells], sums[groups, : shape[1]]

@@ -28,6 +28,7 @@ from argen.glm._mixtures import (
 )
 from argen.glm._pairs import fit_pairs
 from argen.glm._saddlepoint import (
+    CONSTANT_SHARE,
     LARGEST_DISPERSION,
     LEAST_DISPERSION,
     ResidualLayout,
@@ -42,6 +43,7 @@ from argen.glm.regression import fit_regressions, prepare_responses
 from argen.glm.two_stage import TwoStageDesign, fit_two_stage
 
 __all__ = [
+    "CONSTANT_SHARE",
     "FEWEST_COUNTS",
     "FITTED",
     "FITTED_AFRESH",

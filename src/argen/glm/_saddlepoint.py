@@ -64,6 +64,9 @@ N_TOGETHER = 32
 # What is left of the products of a column without the groups that have an effect, as a share of
 # those of all groups, below which it is rounding.
 SMALLEST_SHARE = 1e-10
+# A column whose variance within groups is below this share of 1 + its mean square is constant, as
+# that of the exposure is where all cells have the same: what is left of it is rounding.
+CONSTANT_SHARE = 1e-12
 
 
 class ResidualLayout(NamedTuple):
@@ -191,6 +194,22 @@ def _take_group(layout, g, gram):
             for i in range(begin, end):
                 total += layout.numeric[t, i] * layout.numeric[v, i]
             gram[n_indicators + t, n_indicators + v] -= total
+
+
+@loops()
+def _drop_column(gram, a):
+    """Take a column out of a regression."""
+    for c in range(gram.shape[0]):
+        gram[max(a, c), min(a, c)] = 0.0
+
+
+@loops()
+def _drop_constant(gram, n_cells, means):
+    """Take log(mu + a) and its square out where they are constant within groups."""
+    for k in (1, 2):
+        a = gram.shape[0] - 3 + k
+        if gram[a, a] <= CONSTANT_SHARE * n_cells * (1.0 + means[k] * means[k]):
+            _drop_column(gram, a)
 
 
 @inner(fastmath=FAST)
@@ -351,6 +370,7 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
     squares = _add_products(values[0], values[1], values[2], layout.numeric, 0, n_indicators,
                             gram, cross)  # fmt: skip
     _add_indicators(by_stratum, layout.columns, n_shared, gram, cross)
+    _drop_constant(gram, n_controls, means[0])
     freedom = n_controls - 1.0
     residual_variance = _regress(gram, cross, squares, freedom, lower, kept, b)
     control_variance = residual_variance * max(freedom - count_of(kept), 1.0) / n_controls
@@ -381,8 +401,8 @@ def compare_groups(layout, y, mu, shift, scale, error, residuals):
     _add_indicators(by_stratum, layout.columns, n_shared, gram, cross)
     for a in range(n_shared):
         if gram[a, a] <= SMALLEST_SHARE * layout.of_all[a, a]:
-            for c in range(size):
-                gram[max(a, c), min(a, c)] = 0.0
+            _drop_column(gram, a)
+    _drop_constant(gram, start[n_groups], means[0])
     residual_variance = _regress(gram, cross, squares, freedom, lower, kept, b)
     longer = _lengthening(n_controls, kept)
     control_variance = _control_residuals(layout, values, b, longer, residuals)
