@@ -257,3 +257,17 @@ def test_size_at_strict_levels(more_per_cell, n_parents):
     assert abs(np.mean(p["saddlepoint"] < 0.05) - 0.05) < 0.006
     assert np.mean(p["saddlepoint"] < 0.001) < 0.002
     assert np.mean(p["wald"] < 0.001) > 0.003
+
+
+def test_cells_of_the_same_library_size_have_no_column_of_rounding():
+    rng = np.random.default_rng(1)
+    carries = (rng.random((1500, 10)) < 0.12).astype(np.int8)
+    counts = rng.poisson(5.0 * np.exp(0.2 * rng.normal(size=(1500, 60))))
+
+    def p_values(size: float) -> np.ndarray:
+        data = screen_of(counts, carries, library_size=np.full(1500, size), n_nodes=10)
+        screen = argen.screen_descendants(data, argen.InferenceConfig())
+        return screen.p_value[screen.pairs]
+
+    for size in (6.7, 1000.0):
+        np.testing.assert_allclose(p_values(size), p_values(1.0), atol=1e-6)

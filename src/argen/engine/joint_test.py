@@ -8,6 +8,7 @@ from scipy.special import bdtr, bdtrc, ndtri
 from argen.arrays import BoolArray, FloatArray
 from argen.data import PerturbSeqData
 from argen.glm import (
+    CONSTANT_SHARE,
     FEWEST_COUNTS,
     LARGEST_DISPERSION,
     LEAST_DISPERSION,
@@ -143,7 +144,9 @@ class JointTest:
         """
         left = values - self.design.predictor(beta)
         products = left.T @ left
-        length = np.sqrt(np.maximum(np.diagonal(products)[1:], 1e-300))
+        squares = np.diagonal(products)[1:]
+        constant = squares <= CONSTANT_SHARE * (len(left) + np.sum(values[:, 1:] ** 2, axis=0))
+        length = np.where(constant, np.inf, np.sqrt(squares))  # what is left of these is rounding
         scaled = products[1:, 1:] / np.outer(length, length)
         inverse = np.linalg.pinv(scaled, rcond=1e-9, hermitian=True) / np.outer(length, length)
         slopes = inverse @ products[1:, 0]
