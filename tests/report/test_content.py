@@ -240,6 +240,11 @@ def test_the_headline_is_an_edge_that_nothing_contradicts(paper_network):
         f"1 of {len(edges)} edges is contradicted by a check, so do not take it as shown: "
         f"{edges.iloc[0]['source']} -> {edges.iloc[0]['target']} (both directions)."
     )
+    loops = points.assign(rank=21, weak_point="loop partner")
+    loops.loc[at[0], ["rank", "weak_point"]] = [7, "both directions"]
+    assert pairs[1] in headline(loops)
+    assert "No edge stands by itself. Of those that no check contradicts," in headline(loops)
+    assert "before argen check has looked at cells and guides" in headline(None)
     points["rank"] = 3
     assert pairs[0] in headline(points)
     assert "Every edge is contradicted by a check or blurred by a loop" in headline(points)

@@ -89,25 +89,36 @@ def summary_of(network: CausalNetwork, points: pd.DataFrame | None = None) -> li
         said += [
             f"In {n_raise:,} of the edges the source raises the target; in "
             f"{len(edges) - n_raise:,} it lowers it.",
-            *_strongest(edges, weak_points(network) if points is None else points),
+            *_strongest(
+                edges, weak_points(network) if points is None else points, points is not None
+            ),
         ]
     return said
 
 
-def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:
+def _strongest(edges: pd.DataFrame, points: pd.DataFrame, checked: bool) -> list[str]:
     """Return what the strongest edge says that nothing contradicts, and what speaks against it."""
     edges = edges.merge(points[[*_PAIR, "rank", "weak_point", "sentence", "also"]], "left", _PAIR)
-    sound = edges[undisputed(edges)]
-    best = (sound if len(sound) else edges).sort_values("log10_p").iloc[0]
+    ways = [
+        (
+            edges[undisputed(edges)],
+            "Of the edges that no check contradicts, and that no loop blurs,",
+        ),
+        (
+            edges[~contradicted(edges)],
+            "No edge stands by itself. Of those that no check contradicts,",
+        ),
+        (edges, "Every edge is contradicted by a check or blurred by a loop;"),
+    ]
+    some, which = next(way for way in ways if len(way[0]))
+    best = some.sort_values("log10_p").iloc[0]
     source, target = best["source"], best["target"]
-    which = (
-        "Of the edges that no check contradicts, and that no loop blurs, the strongest evidence is"
-        if len(sound)
-        else "Every edge is contradicted by a check or blurred by a loop; the strongest evidence is"
-    )
+    if not checked:
+        which = "By the network alone, before argen check has looked at cells and guides,"
     return [
-        f"{which} for {source} and {target}: if the expression of {source} doubled and nothing else"
-        f" changed, that of {target} would be multiplied by {2 ** float(best['effect']):.2f} "
+        f"{which} the strongest evidence is for {source} and {target}: if the expression of "
+        f"{source} doubled and nothing else changed, that of {target} would be multiplied by "
+        f"{2 ** float(best['effect']):.2f} "
         f"(effect {best['effect']:.2f}, p = {shown_p(float(best['log10_p']))}).",
         f"What speaks most against it: {best['sentence']}",
         *_doubted(edges[contradicted(edges)], len(edges)),
