@@ -221,6 +221,7 @@ def test_the_headline_is_an_edge_that_nothing_contradicts(paper_network):
     edges = paper_network.edges.sort_values("log10_p")
     points = argen.checks.weak_points(paper_network)
     points = points.assign(rank=len(DOUBTS) + 1, weak_point="none found", also="", sentence="S.")
+    points["looked_at"] = "network, cells"
     at = [points.index[(points[PAIR] == edges[PAIR].iloc[n]).all(axis=1)][0] for n in range(4)]
 
     def headline(table) -> str:

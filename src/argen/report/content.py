@@ -89,14 +89,12 @@ def summary_of(network: CausalNetwork, points: pd.DataFrame | None = None) -> li
         said += [
             f"In {n_raise:,} of the edges the source raises the target; in "
             f"{len(edges) - n_raise:,} it lowers it.",
-            *_strongest(
-                edges, weak_points(network) if points is None else points, points is not None
-            ),
+            *_strongest(edges, weak_points(network) if points is None else points),
         ]
     return said
 
 
-def _strongest(edges: pd.DataFrame, points: pd.DataFrame, checked: bool) -> list[str]:
+def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:
     """Return what the strongest edge says that nothing contradicts, and what speaks against it."""
     edges = edges.merge(points[[*_PAIR, "rank", "weak_point", "sentence", "also"]], "left", _PAIR)
     ways = [
@@ -113,7 +111,7 @@ def _strongest(edges: pd.DataFrame, points: pd.DataFrame, checked: bool) -> list
     some, which = next(way for way in ways if len(way[0]))
     best = some.sort_values("log10_p").iloc[0]
     source, target = best["source"], best["target"]
-    if not checked:
+    if points["looked_at"].str.contains("without cells").all():
         which = "By the network alone, before argen check has looked at cells and guides,"
     return [
         f"{which} the strongest evidence is for {source} and {target}: if the expression of "
