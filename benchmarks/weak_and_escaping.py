@@ -21,11 +21,10 @@ import pandas as pd
 
 import argen
 from argen.simulate.screen import planned
-from argen.study import chosen_settings
+from argen.study import chosen_settings, chosen_variants
 
 MODEL = chosen_settings(["p30-weak-and-escaping"])[0].model
-DEFAULT = argen.InferenceConfig(threads=1)
-OFF = argen.InferenceConfig(threads=1, penetrance="full", programs=0)
+DEFAULT, OFF = (way.config for way in chosen_variants(["argen", "no-corrections"]).values())
 
 
 def rows_of(seed: int) -> list[dict]:

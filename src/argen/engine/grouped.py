@@ -97,12 +97,11 @@ class Genes:
 
     def rates(self, genes: IntArray) -> FloatArray:
         """Return rates of groups over controls, without a network: (n_genes, n_groups)."""
-        if not self.corrected:
-            return np.ones((len(genes), self.n_nodes + 1))
-        offsets = np.empty((3, self.n_nodes, len(genes)))
-        fill_offsets(self.given, np.arange(self.n_nodes), genes, offsets)
         rates = np.ones((len(genes), self.n_nodes + 1))
-        rates[:, :-1] = np.exp(offsets[0]).T
+        if self.corrected:
+            offsets = np.empty((3, self.n_nodes, len(genes)))
+            fill_offsets(self.given, np.arange(self.n_nodes), genes, offsets)
+            rates[:, :-1] = np.exp(offsets[0]).T
         return rates
 
     def prepare(self, genes: IntArray) -> Iterator[GroupedGene]:

@@ -109,8 +109,9 @@ def _loop_sentences(network: CausalNetwork, rows: list[dict[str, Any]]) -> Itera
     for row in rows:
         loop = loop_of.get(row["source"], [])
         of_which = [row["source"]] if row["edge"] else loop
-        for gene in [gene for gene in of_which if gene in loop and (gene, row["target"]) in edges]:
-            yield from _loop_of_edge(network, row, gene, loop)
+        for gene in of_which:
+            if gene in loop and (gene, row["target"]) in edges:
+                yield from _loop_of_edge(network, row, gene, loop)
 
 
 def _loop_of_edge(
