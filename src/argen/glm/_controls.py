@@ -86,7 +86,7 @@ def segment_sums(weights, powers, start, out):
                 out[k, a, s] = total
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate):
     """Profile the level intercepts out, given the moments of each stratum.
 
@@ -129,7 +129,7 @@ def profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate
             rate[c * n_levels + g] = scale[c] * by_level[1, g]
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def newton_system(level_counts, indicators, observed, sums, own, own_moments, second, by_level,
                   rate, score, information):  # fmt: skip
     """Fill score and information of u = (e, d), the level intercepts being profiled out.
@@ -328,7 +328,7 @@ def log_rates(layout, fit):
     return rates
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def predict(layout, begin, end, rates, slopes, log_mean, mean, scratch):
     """``C_i exp(alpha_g + phi'F_s + beta'z_i)``: the controls' fit, of some perturbed cells."""
     size, strata = layout.perturbed_log_size[begin:end], layout.perturbed_stratum[begin:end]

@@ -60,7 +60,7 @@ def _mean_norms(layout, table):
     return norms
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def observe(begin, end, y, base, z, stratum, indicators, seen, level_counts, observed):
     """Add counts of the perturbed cells to T_g and to the sums of y z, y F and y D.
 
@@ -146,6 +146,7 @@ def add_perturbed_squares(begin, end, means, z, stratum, rate, fitted, own_momen
     strata, n, total = stratum[begin:end], end - begin, 0.0
     for i in range(n):
         fitted[i] = rate[strata[i]] * means[i]
+    for i in range(n):
         total += fitted[i]
     own_moments[0] = total
     for t in range(z.shape[0]):
@@ -185,7 +186,7 @@ def curvature(step, score, own_moments, own_second, second, counted):
     return 0.5 * curved
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def influences(by_level, indicators, weight, n_numeric, influence):
     """``k_s = c_F'F_s - c'f_g / M_g``, so that cell i weighs ``r_i (k_s + c_z'z_i + c_d D_i)``."""
     n_indicators, n_combinations = indicators.shape
@@ -203,7 +204,7 @@ def influences(by_level, indicators, weight, n_numeric, influence):
             influence[c * n_levels + g] = shift + common[g]
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def perturbed_variance(begin, end, y, fitted, z, stratum, influence, weight, at):
     """``sum_i (y_i - mu_i)^2 (k_s + c_z'z_i + c_d)^2`` over the perturbed cells."""
     own, strata, n = y[begin:end], stratum[begin:end], end - begin
@@ -219,7 +220,7 @@ def perturbed_variance(begin, end, y, fitted, z, stratum, influence, weight, at)
     return variance
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def control_variance(squares, cross, mean_squares, coefficients, doubled, minus, n_coefficients,
                       n_terms, weight, n_numeric, influence, rate):  # fmt: skip
     """``sum_i (y_i - mu_i)^2 (k_s + c'z_i)^2`` over the controls, by the series.

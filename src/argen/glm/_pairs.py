@@ -128,6 +128,8 @@ def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, w
                                   control_means[0], many)  # fmt: skip
                 segment_sums(control_means, control_powers, control_start, fresh)
                 table, n_coefficients, n_terms = fresh[0], 1, minus.shape[1]
+            elif length == 0.0:
+                table, n_coefficients, n_terms = means_table, 1, minus.shape[1]
             else:
                 table, n_terms = means_table, n_up_to[max(degree, min(2, mean_degree))]
                 n_coefficients = n_terms

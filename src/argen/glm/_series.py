@@ -142,7 +142,7 @@ def degree_of_squares(length, largest, norms, ratio, highest):
     return -1
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def add_moments(table, coefficients, minus, n_coefficients, n_terms, sums):
     """``sums[b, s] = sum w exp(e'z) z^b`` over the cells of a stratum, b as far as sums go."""
     sums[:, :] = 0.0
@@ -155,7 +155,7 @@ def add_moments(table, coefficients, minus, n_coefficients, n_terms, sums):
                     sums[b, s] += coefficient * table[a, s]
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def second_moments(table, coefficients, minus, n_coefficients, n_terms, rate, contracted, second):
     """``second[t, v] = sum_s rate_s sum w exp(e'z) z_t z_v`` over the controls, t <= v.
 
