@@ -22,7 +22,7 @@ FOR_OTHER_ROOMS = {
     "knockdown_findings", "knockdown_table", "MEDIAN_CHI2", "Method", "method_of", "NEGATIVE",
     "NEUTRAL", "new_figure", "not_looked_at", "OTHER", "others_of", "OWN_EFFECT_ALPHA",
     "own_effects", "POSITIVE", "shown_name", "slope_and_agreement", "stability_table",
-    "transcript_findings", "undisputed", "contradicted", "write_grid_figure",
+    "transcript_findings", "undisputed", "put_in_doubt", "write_grid_figure",
     "write_grid_page", "write_paper_figures",
 }  # fmt: skip
 

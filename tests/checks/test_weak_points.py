@@ -293,7 +293,7 @@ def test_either_gene_of_a_loop_may_act_on_a_third():
         "comes out of a loop: g0 and g1 act on each other beyond doubt; write 'g0/g1 -> g2', as "
         "which of them acts on g2 is open (perturbing them changes it by -"
     ) in row["sentence"]
-    assert "in cells in which another copy keeps g1 up, or a time course" in row["sentence"]
+    assert "in cells in which g1 is active whatever " in row["sentence"]
     assert row["value"] < 0
     # What hardly acts on the third, or the other way, is not its source.
     for other in (0.0, -0.6):

@@ -261,8 +261,8 @@ def test_the_weakest_point_of_an_edge_is_opened_chosen_and_sorted(page, network)
     assert row["sentence"] in page.locator("#panel li p").all_text_contents()
 
 
-def test_edges_that_a_check_contradicts_are_dashed(page, network):
-    doubted = argen.checks.contradicted(argen.checks.weak_points(network)).sum()
+def test_edges_that_a_check_puts_in_doubt_are_dashed(page, network):
+    doubted = argen.checks.put_in_doubt(argen.checks.weak_points(network)).sum()
     assert 0 < doubted < len(network.edges)
     dash = page.evaluate(
         "Bokeh.documents.map(d => d.get_model_by_name('edges')).find(Boolean).data.dash"

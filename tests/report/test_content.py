@@ -217,7 +217,7 @@ def test_summary_in_numbers(paper_network):
     assert f"{len(paper_network.edges)} edges among 6 perturbed genes" in said
 
 
-def test_the_headline_is_an_edge_that_nothing_contradicts(paper_network):
+def test_the_headline_is_an_edge_that_no_check_puts_in_doubt(paper_network):
     edges = paper_network.edges.sort_values("log10_p")
     points = argen.checks.weak_points(paper_network)
     points = points.assign(rank=len(DOUBTS) + 1, weak_point="none found", also="", sentence="S.")
@@ -236,19 +236,19 @@ def test_the_headline_is_an_edge_that_nothing_contradicts(paper_network):
     points.loc[at[1], ["rank", "weak_point"]] = [21, "loop partner"]
     points.loc[at[2], ["rank", "weak_point", "also"]] = [16, "near its bar", "in a loop, few cells"]
     assert pairs[3] in headline(points)
-    assert "Of the edges that no check contradicts, and that no loop blurs," in headline(points)
+    assert "Of the edges that no check puts in doubt, and that no loop blurs," in headline(points)
     assert summary_of(paper_network, points)[-1] == (
-        f"1 of {len(edges)} edges is contradicted by a check, so do not take it as shown: "
+        f"1 of {len(edges)} edges is put in doubt by a check, so do not take it as shown: "
         f"{edges.iloc[0]['source']} -> {edges.iloc[0]['target']} (both directions)."
     )
     loops = points.assign(rank=21, weak_point="loop partner")
     loops.loc[at[0], ["rank", "weak_point"]] = [7, "both directions"]
     assert pairs[1] in headline(loops)
-    assert "No edge stands by itself. Of those that no check contradicts," in headline(loops)
+    assert "No edge stands by itself. Of those that no check puts in doubt," in headline(loops)
     assert "before argen check has looked at cells and guides" in headline(None)
     points["rank"] = 3
     assert pairs[0] in headline(points)
-    assert "Every edge is contradicted by a check or blurred by a loop" in headline(points)
+    assert "Every edge is put in doubt by a check or blurred by a loop" in headline(points)
     assert summary_of(paper_network, points)[-1].count(" -> ") == min(len(edges), 12)
     assert "for X" in " ".join(summary_of(paper_network))  # from what the network says alone
 

@@ -13,7 +13,7 @@ from argen.checks.instruments import (
     knockdown_table,
     transcript_findings,
 )
-from argen.checks.weak_points import contradicted, not_looked_at, undisputed, weak_points
+from argen.checks.weak_points import not_looked_at, put_in_doubt, undisputed, weak_points
 from argen.network import Finding
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "check",
     "check_cells",
     "check_knockdowns",
-    "contradicted",
     "guide_effects",
     "held_out",
     "idle_findings",
@@ -34,6 +33,7 @@ __all__ = [
     "not_looked_at",
     "others_of",
     "own_effects",
+    "put_in_doubt",
     "sensitivity",
     "slope_and_agreement",
     "stability",

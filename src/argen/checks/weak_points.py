@@ -1,9 +1,9 @@
 """The weakest point of each edge: what would convince somebody who doubts it.
 
 Every doubt reads the tables of one check. They stand in one order, by which they are ranked: first
-what a test contradicts, then what holds narrowly, then what makes the size alone uncertain. Within
-each, a doubt that would leave nothing of the edge comes before one about its direction, and that
-before one about whether it is direct.
+what a check puts in doubt, then what holds narrowly, then what makes only the size uncertain.
+Within each, a doubt that would leave nothing of the edge comes before one about its direction, and
+that before one about whether it is direct.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Doubt(NamedTuple):
     """Tables without which nothing can be said."""
 
 
-# A test contradicts what the edge rests on.
-_CONTRADICTIONS = (
+# A check puts in doubt what the edge rests on.
+_IN_DOUBT = (
     Doubt("knock-down not seen", instruments.unseen_knockdowns, ("knockdown",)),
     Doubt("weak perturbation", instruments.weak_perturbations),
     Doubt("one guide", guides.needed_guide_points, ("leave_one_guide_out",)),
@@ -77,7 +77,7 @@ _EVIDENCE = (
     ("survival", "other choices", "other choices (argen check --sensitivity)"),
     ("held_out", "held-out perturbations", "held-out perturbations (argen check --held-out)"),
 )
-DOUBTS = (*_CONTRADICTIONS, *_NARROW, *_OF_SIZE)
+DOUBTS = (*_IN_DOUBT, *_NARROW, *_OF_SIZE)
 
 
 def weak_points(network: CausalNetwork, diagnostics: Diagnostics | None = None) -> pd.DataFrame:
@@ -134,15 +134,15 @@ def not_looked_at(tables: Tables) -> str:
 
 
 def undisputed(points: pd.DataFrame) -> pd.Series:
-    """Return for each row of ``weak_points`` whether no test contradicts it, nor loops blur it."""
+    """Return whether no check puts an edge in doubt and no loop blurs it, by ``weak_points``."""
     doubts = points["weak_point"] + ", " + points["also"]
     looped = doubts.str.contains(f"{IN_A_LOOP}|{OUT_OF_A_LOOP}")
-    return ~contradicted(points) & ~looped
+    return ~put_in_doubt(points) & ~looped
 
 
-def contradicted(points: pd.DataFrame) -> pd.Series:
-    """Return for each row of ``weak_points`` whether a test contradicts what the edge rests on."""
-    return points["rank"] <= len(_CONTRADICTIONS)
+def put_in_doubt(points: pd.DataFrame) -> pd.Series:
+    """Return whether a check puts in doubt what an edge rests on, by ``weak_points``."""
+    return points["rank"] <= len(_IN_DOUBT)
 
 
 def _tables_of(network: CausalNetwork, diagnostics: Diagnostics | None) -> Tables:

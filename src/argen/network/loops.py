@@ -16,8 +16,9 @@ from argen.steps import DescendantScreen
 ACYCLIC = "no feedback (no two genes act on each other)"
 _ONE_UNIT = (
     "A network without cycles keeps one direction at most, and its effect is a mixture of both: "
-    "read such a pair as one unit, and do not interpret the missing direction. Look whether the "
-    "guides of either gene agree, as a guide that hits both does the same."
+    "read such a pair as one unit, and do not interpret the missing direction. A guide "
+    "that hits both genes looks the same: table guide_agreement, of argen check, has whether the "
+    "guides of either agree."
 )
 # A gene of a loop that does less of what the source does to the target is hardly the source.
 LEAST_OF_PARTNER = 0.5

@@ -10,7 +10,7 @@ from argen.checks import (
     Diagnostics,
     Finding,
     check_knockdowns,
-    contradicted,
+    put_in_doubt,
     undisputed,
     weak_points,
 )
@@ -95,18 +95,18 @@ def summary_of(network: CausalNetwork, points: pd.DataFrame | None = None) -> li
 
 
 def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:
-    """Return what the strongest edge says that nothing contradicts, and what speaks against it."""
+    """Return what the strongest edge free of doubt says, and what speaks against it."""
     edges = edges.merge(points[[*_PAIR, "rank", "weak_point", "sentence", "also"]], "left", _PAIR)
     ways = [
         (
             edges[undisputed(edges)],
-            "Of the edges that no check contradicts, and that no loop blurs,",
+            "Of the edges that no check puts in doubt, and that no loop blurs,",
         ),
         (
-            edges[~contradicted(edges)],
-            "No edge stands by itself. Of those that no check contradicts,",
+            edges[~put_in_doubt(edges)],
+            "No edge stands by itself. Of those that no check puts in doubt,",
         ),
-        (edges, "Every edge is contradicted by a check or blurred by a loop;"),
+        (edges, "Every edge is put in doubt by a check or blurred by a loop;"),
     ]
     some, which = next(way for way in ways if len(way[0]))
     best = some.sort_values("log10_p").iloc[0]
@@ -119,12 +119,12 @@ def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:
         f"{2 ** float(best['effect']):.2f} "
         f"(effect {best['effect']:.2f}, p = {shown_p(float(best['log10_p']))}).",
         f"What speaks most against it: {best['sentence']}",
-        *_doubted(edges[contradicted(edges)], len(edges)),
+        *_doubted(edges[put_in_doubt(edges)], len(edges)),
     ]
 
 
 def _doubted(edges: pd.DataFrame, n_edges: int) -> list[str]:
-    """Name the edges that a check contradicts, and by what; nothing where there are none."""
+    """Name the edges that a check puts in doubt, and by what; nothing where there are none."""
     if not len(edges):
         return []
     named = [
@@ -133,7 +133,7 @@ def _doubted(edges: pd.DataFrame, n_edges: int) -> list[str]:
     ]
     are = "is" if len(named) == 1 else "are"
     return [
-        f"{len(named):,} of {counted(n_edges, 'edge')} {are} contradicted by a check, so do not "
+        f"{len(named):,} of {counted(n_edges, 'edge')} {are} put in doubt by a check, so do not "
         f"take {'it' if len(named) == 1 else 'them'} as shown: {listed(named, MOST_DOUBTED)}."
     ]
 

@@ -116,7 +116,7 @@
       const strength = Number.isFinite(effect[i]) ? Math.min(Math.abs(effect[i]) / largest, 1) : 1;
       lines.x0.push(x0); lines.y0.push(y0); lines.x1.push(x1); lines.y1.push(y1);
       lines.cx.push(cx); lines.cy.push(cy); lines.colour.push(tint); lines.alpha.push(alpha);
-      lines.dash.push(edges.contradicted[i] ? "dashed" : "solid");
+      lines.dash.push(edges.put_in_doubt[i] ? "dashed" : "solid");
       lines.width.push((lit ? 1.2 : dense ? 0.5 : 0.8) + (dense ? 1.2 : 2.5) * strength);
       if (dense && !lit && zoom < 1.8) continue; // heads would cover everything
       const away = Math.min((size / 2 + 5) * unit, length / 2) / length;

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from argen.checks import Diagnostics, contradicted, not_looked_at, weak_points
+from argen.checks import Diagnostics, not_looked_at, put_in_doubt, weak_points
 from argen.errors import InputError
 from argen.files import writing_file
 from argen.network import CausalNetwork
@@ -97,7 +97,7 @@ def report_html(
     known = _known(diagnostics, stability)
     points = weak_points(network, known)
     shown = points[[*_PAIR, "rank", "weak_point", "sentence", "also"]].assign(
-        contradicted=contradicted(points)
+        put_in_doubt=put_in_doubt(points)
     )
     edges = edge_columns(network, stability).merge(shown, "left", on=_PAIR)
     figures, programs = diagnostic_figures(network, diagnostics), _programs(network)

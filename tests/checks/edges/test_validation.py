@@ -170,7 +170,7 @@ def test_speaks_of_a_guide_that_hits_upstream():
     assert not spoke[0]
     (finding,) = spoke[1]
     assert "1 of them beyond doubt (by Holm's method): g0 and g1" in finding.evidence
-    assert "a guide that hits both does the same" in finding.advice
+    assert "A guide that hits both genes looks the same" in finding.advice
 
 
 def test_missing_edges_are_a_note():

@@ -170,8 +170,9 @@ def implied_findings(table: pd.DataFrame, both_ways: pd.DataFrame) -> list[Findi
                 f"In {len(badly)} of {len(along)} pairs along the order the edges do not add up to "
                 f"the total effect (adjusted p < {DISAGREEMENT_ALPHA:g}): "
                 f"{listed(_shown(badly))}.",
-                "Edges are missing there, as happens where effects are too small to be called, or "
-                "effects do not add up on the log scale: what argen.predict says of these "
+                "Edges are missing there, because their effects are too small to be called or the "
+                "order has them the other way round (argen show --pair says which); or effects do "
+                "not add up on the log scale: what argen.predict says of these "
                 "pairs is off by the difference in table implied.",
                 "note",
             )

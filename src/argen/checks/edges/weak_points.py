@@ -82,7 +82,8 @@ def loop_partners(network: CausalNetwork, tables: Tables) -> list[WeakPoint]:
             f"(perturbing them changes it by {_and(totals)}, natural log)"
         )
         partners = _and(names[1:])
-        settles = f"the same in cells in which another copy keeps {partners} up, or a time course "
+        stay = f"{partners} {'is' if len(names) == 2 else 'are'} active whatever {source} does"
+        settles = f"the same in cells in which {stay}, or a time course "
         settles += f"after a fast perturbation, in which {target} moves before {partners},"
         value = float(network.screen.effect[others[0], j])
         points.append(WeakPoint(source, target, value, shows, settles))
