@@ -172,6 +172,8 @@ class CausalNetwork:
             f"  cells      {run['n_cells']:,} ({run['n_controls']:,} control)",
             f"  screen     {int(screened.is_descendant.sum())} of {n_pairs} ordered pairs are "
             f"descendants at {self.config.screen_adjustment} < {self.config.level_of_screen:g}",
+            f"  power      falls by {self.smallest_seen():.2g} or more (natural log) are seen four "
+            "times of five, in half of the pairs",
             *([] if self.penetrance is None else [f"  penetrance {self.penetrance_line()}"]),
             *([] if self.programs is None else [f"  programs   {self.programs_line()}"]),
             f"  selection  {run.get('selection', self._rule())}",
@@ -184,6 +186,13 @@ class CausalNetwork:
             title = "Edges" if len(edges) <= 10 else "The ten edges with the strongest evidence"
             lines += ["", f"{title}:", shown[columns].to_string(index=False, float_format="%.3g")]
         return printable("\n".join(lines))
+
+    def smallest_seen(self) -> float:
+        """Return the size of a fall (natural log) that is called in 80 % of the cases.
+
+        That of the pair in the middle: in half of the pairs it is smaller, in half larger.
+        """
+        return self.screen.median_detectable(self.config.level_of_screen)
 
     def penetrance_line(self) -> str:
         """Return in a few words in how many cells guides work, or why that is not known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from argen.checks import (
@@ -84,6 +85,15 @@ def summary_of(network: CausalNetwork, points: pd.DataFrame | None = None) -> li
         f"one on the other; {counted(len(network.candidates), 'pair')} could be direct and "
         f"{'was' if len(network.candidates) == 1 else 'were'} tested.",
     ]
+    fall = network.smallest_seen()
+    if np.isfinite(fall):
+        said.append(
+            f"What this screen can see: in half of the pairs, a fall of a gene to "
+            f"{100 * np.exp(-fall):.0f} % of what it is in controls, or less, would have been seen "
+            "four times of five. Smaller changes are mostly missed, so an edge that is not there "
+            "was not shown to be absent. Four times as many cells of each perturbation would about "
+            "halve that change, on the log scale."
+        )
     if len(edges):
         n_raise = int((edges["effect"] > 0).sum())
         said += [

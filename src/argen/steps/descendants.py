@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import lambertw
 
 from argen.arrays import BoolArray, FloatArray, IntArray, StatusArray
 from argen.config import InferenceConfig
@@ -21,7 +23,7 @@ from argen.engine import (
     using_threads,
 )
 from argen.errors import FitStatus
-from argen.pvalues import adjust
+from argen.pvalues import adjust, critical_value, deviates
 from argen.run import Checkpoint, Executor, Progress, Stage, run_stage
 
 # Targets of a block, of which the threads of a worker take one each.
@@ -71,6 +73,37 @@ class DescendantScreen:
         np.fill_diagonal(std_error, self.knockdown.std_error)
         return effect, std_error
 
+    def detectable(self, level: float, power: float = 0.8) -> FloatArray:
+        """Return how large a fall is that would be called so often: (n_nodes, n_genes).
+
+        It is d, in natural log, at which the likelihood ratio of a count that falls from E to
+        ``E exp(-d)`` is what a call asks for, 1 / E being the variance of an effect of 0::
+
+            2 (1 - (1 + d) exp(-d)) = (z_called + z_power)^2 std_error^2 exp(effect)
+
+        z_called belongs to the largest p-value that was called among the nodes, or among the sinks,
+        or to ``level`` over the number of tests, if that is larger: d is for one effect more.
+        It is infinite where no fall would do, or nothing could be estimated. A rise may be smaller.
+        """
+        return _fall_for(self._asked(level, power))
+
+    def median_detectable(self, level: float, power: float = 0.8) -> float:
+        """Return what is ``detectable`` in the pair in the middle, of nodes and sinks alike."""
+        asked = self._asked(level, power)[self.pairs]
+        return float(_fall_for(np.median(asked)))
+
+    def _asked(self, level: float, power: float) -> FloatArray:
+        """Return the right-hand side of ``detectable``: (n_nodes, n_genes)."""
+        asked = []
+        for part in (slice(len(self.effect)), slice(len(self.effect), None)):
+            p_value, called = self.p_value[:, part], self.is_descendant[:, part]
+            n_tests = max(int(np.isfinite(p_value).sum()), 1)
+            bar = max(float(p_value[called].max(initial=0.0)), level / n_tests)
+            z = float(deviates(np.log10(bar))) + critical_value(2.0 * power - 1.0)
+            variance = self.std_error[:, part] ** 2 * np.exp(self.effect[:, part])
+            asked.append(z**2 * variance)
+        return np.nan_to_num(np.hstack(asked), nan=np.inf)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per ordered pair: source, target, effect, std_error, p_value, ..."""
         pairs = self.pairs
@@ -104,6 +137,12 @@ class DescendantScreen:
                 "status": [FitStatus(s).name for s in own.status],
             }
         )
+
+
+def _fall_for(asked: ArrayLike) -> FloatArray:
+    """Solve ``2 (1 - (1 + d) exp(-d)) = asked`` for d, which is infinite from 2 on."""
+    left = np.maximum(1.0 - 0.5 * np.asarray(asked, dtype=np.float64), 0.0)
+    return np.where(left > 0.0, -1.0 - lambertw(-left / np.e, -1).real, np.inf)
 
 
 def screen_descendants(
