@@ -217,6 +217,18 @@ def test_summary_in_numbers(paper_network):
     assert f"{len(paper_network.edges)} edges among 6 perturbed genes" in said
 
 
+def test_it_says_what_the_screen_can_see(paper_network):
+    fall = np.median(paper_network.screen.detectable(0.05)[paper_network.screen.pairs])
+    said = next(said for said in summary_of(paper_network) if said.startswith("What this screen"))
+    assert f"a fall of a gene to {100 * np.exp(-fall):.0f} % of what it is" in said
+    assert f"in half of the pairs falls by {fall:.2g} (natural log)" in paper_network.summary()
+    screen = paper_network.screen
+    blind = dataclasses.replace(screen, std_error=np.full_like(screen.std_error, 9.0))
+    network = dataclasses.replace(paper_network, screen=blind)
+    assert "no fall of a gene, however deep" in " ".join(summary_of(network))
+    assert "no fall can be seen: the counts are too few" in network.summary()
+
+
 def test_the_headline_is_an_edge_that_no_check_puts_in_doubt(paper_network):
     edges = paper_network.edges.sort_values("log10_p")
     points = argen.checks.weak_points(paper_network)

@@ -172,8 +172,7 @@ class CausalNetwork:
             f"  cells      {run['n_cells']:,} ({run['n_controls']:,} control)",
             f"  screen     {int(screened.is_descendant.sum())} of {n_pairs} ordered pairs are "
             f"descendants at {self.config.screen_adjustment} < {self.config.level_of_screen:g}",
-            f"  power      falls by {self.smallest_seen():.2g} or more (natural log) are seen four "
-            "times of five, in half of the pairs",
+            f"  power      {self._power()}",
             *([] if self.penetrance is None else [f"  penetrance {self.penetrance_line()}"]),
             *([] if self.programs is None else [f"  programs   {self.programs_line()}"]),
             f"  selection  {run.get('selection', self._rule())}",
@@ -187,13 +186,6 @@ class CausalNetwork:
             lines += ["", f"{title}:", shown[columns].to_string(index=False, float_format="%.3g")]
         return printable("\n".join(lines))
 
-    def smallest_seen(self) -> float:
-        """Return the size of a fall (natural log) that is called in 80 % of the cases.
-
-        That of the pair in the middle: in half of the pairs it is smaller, in half larger.
-        """
-        return self.screen.median_detectable(self.config.level_of_screen)
-
     def penetrance_line(self) -> str:
         """Return in a few words in how many cells guides work, or why that is not known."""
         return penetrance_line(self.penetrance, self.config)
@@ -201,6 +193,12 @@ class CausalNetwork:
     def programs_line(self) -> str:
         """Return in a few words how many response programs there are, or why none is known."""
         return programs_line(self.programs, self.config)
+
+    def _power(self) -> str:
+        fall = self.screen.median_detectable(self.config.level_of_screen)
+        if not np.isfinite(fall):
+            return "in half of the pairs no fall can be seen: the counts are too few"
+        return f"in half of the pairs falls by {fall:.2g} (natural log) are seen four times of five"
 
     def _rule(self) -> str:
         config = self.config

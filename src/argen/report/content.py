@@ -84,16 +84,8 @@ def summary_of(network: CausalNetwork, points: pd.DataFrame | None = None) -> li
         f"{n_pairs:,} ordered pairs of genes, {n_descendants:,} showed an effect of perturbing "
         f"one on the other; {counted(len(network.candidates), 'pair')} could be direct and "
         f"{'was' if len(network.candidates) == 1 else 'were'} tested.",
+        _power(network),
     ]
-    fall = network.smallest_seen()
-    if np.isfinite(fall):
-        said.append(
-            f"What this screen can see: in half of the pairs, a fall of a gene to "
-            f"{100 * np.exp(-fall):.0f} % of what it is in controls, or less, would have been seen "
-            "four times of five. Smaller changes are mostly missed, so an edge that is not there "
-            "was not shown to be absent. Four times as many cells of each perturbation would about "
-            "halve that change, on the log scale."
-        )
     if len(edges):
         n_raise = int((edges["effect"] > 0).sum())
         said += [
@@ -102,6 +94,20 @@ def summary_of(network: CausalNetwork, points: pd.DataFrame | None = None) -> li
             *_strongest(edges, weak_points(network) if points is None else points),
         ]
     return said
+
+
+def _power(network: CausalNetwork) -> str:
+    """Say what the screen can see."""
+    fall = network.screen.median_detectable(network.config.level_of_screen)
+    said = "What this screen can see: in half of the pairs, "
+    if not np.isfinite(fall):
+        return f"{said}no fall of a gene, however deep. There are too few counts, or cells."
+    return (
+        f"{said}a fall of a gene to {100 * np.exp(-fall):.0f} % of what it is in controls, or "
+        "less, would have been seen four times of five. Smaller changes are mostly missed, so an "
+        "edge that is not there was not shown to be absent. Four times as many cells of each "
+        "perturbation would about halve that change, on the log scale."
+    )
 
 
 def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:

@@ -90,7 +90,7 @@ class DescendantScreen:
     def median_detectable(self, level: float, power: float = 0.8) -> float:
         """Return what is ``detectable`` in the pair in the middle, of nodes and sinks alike."""
         asked = self._asked(level, power)[self.pairs]
-        return float(_fall_for(np.median(asked)))
+        return float(_fall_for(np.median(asked))) if len(asked) else np.inf
 
     def _asked(self, level: float, power: float) -> FloatArray:
         """Return the right-hand side of ``detectable``: (n_nodes, n_genes)."""
