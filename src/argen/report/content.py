@@ -38,8 +38,8 @@ _A_PROGRAM = (
 _ESCAPE = (
     "Not every cell that carries a guide is perturbed by it: some escape, and look like controls. "
     "They dilute what the perturbation does, to its own gene and to others alike, but not in "
-    "proportion: what falls furthest is diluted most. So edges seem too large, mostly, and too "
-    "small where the target falls further than the source itself."
+    "proportion: what falls furthest is diluted most. So edges seem too large where the target "
+    "falls less than the source itself, and too small where it falls further."
 )
 
 _NOT_CHECKED = Finding(
@@ -105,8 +105,8 @@ def _power(network: CausalNetwork) -> str:
     return (
         f"{said}a fall of a gene to {100 * np.exp(-fall):.0f} % of what it is in controls, or "
         "less, would have been seen four times of five. Smaller changes are mostly missed, so an "
-        "edge that is not there was not shown to be absent. Four times as many cells of each "
-        "perturbation would about halve that change, on the log scale."
+        "edge that is not there was not shown to be absent; direct effects ask for more. Four "
+        "times as many cells, controls among them, would about halve that change, on the log scale."
     )
 
 
@@ -124,11 +124,13 @@ def _strongest(edges: pd.DataFrame, points: pd.DataFrame) -> list[str]:
         ),
         (edges, "Every edge is put in doubt by a check or blurred by a loop;"),
     ]
+    if points["looked_at"].str.contains("without cells").all():
+        # Next to nothing was looked at, so that an edge without a doubt has only escaped notice.
+        unchecked = "By the network alone, before argen check has looked at cells and guides,"
+        ways = [(some, unchecked) for some, _ in ways[1:]]
     some, which = next(way for way in ways if len(way[0]))
     best = some.sort_values("log10_p").iloc[0]
     source, target = best["source"], best["target"]
-    if points["looked_at"].str.contains("without cells").all():
-        which = "By the network alone, before argen check has looked at cells and guides,"
     return [
         f"{which} the strongest evidence is for {source} and {target}: if the expression of "
         f"{source} doubled and nothing else changed, that of {target} would be multiplied by "

@@ -30,7 +30,7 @@ def needed_guide_points(network: CausalNetwork, tables: Tables) -> list[WeakPoin
         least = float(rows["effect"].iloc[int(rows["p_value"].argmax())])
         settles = f"another guide of {source} that does the same"
         if (rows["effect"] / of_all).min() >= LEAST_LEFT and p_value < FAINT:
-            shows = f"is no longer significant {without} ({least:.2g} in place of {of_all:.2g}, "
+            shows = f"is too unsure {without} ({least:.2g}, where all give {of_all:.2g}; "
             settles = f"more cells with the other guides of {source}, or {settles}"
         elif (
             at_work["works"].sum() == 1
