@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import argen
-from argen.glm._compile import _Flags, inner, sources_digest
+from argen.glm._compile import _Flags, compiled, inner, sources_digest
 
 
 def double(x):
@@ -160,3 +160,14 @@ def test_the_digest_is_that_of_all_modules(package):
 def test_python_can_call_what_kernels_call():
     kernel = inner()(double)
     assert [kernel(2), kernel(3)] == [4, 6]
+
+
+def test_vectors_of_kernels_have_256_bits():
+    """A function of no file, which is compiled each time."""
+    scope = {}
+    exec("def halve(x):\n    return x / 2", scope)  # noqa: S102 (our own)
+    kernel = compiled()(scope["halve"])
+    assert kernel(3.0) == 1.5
+    (made,) = kernel.overloads.values()
+    code = made.library.get_llvm_str()
+    assert '"prefer-vector-width"="256"' in code

@@ -94,6 +94,18 @@ class _Flags(Flags):
 class _Library(JITCodeLibrary):
     """Code of a kernel, which is optimised as a whole, and not function by function before."""
 
+    def add_ir_module(self, ir_module: Any) -> None:
+        """Ask for vectors of 256 bits.
+
+        Loops over the cells of a perturbation or the levels of a covariate are short: a vector of
+        512 bits would leave more of them over, to be done one by one.
+        """
+        for function in ir_module.functions:
+            if not function.is_declaration:
+                # llvmlite knows no attributes with a value, and writes as it stands what is there.
+                set.add(function.attributes, '"prefer-vector-width"="256"')
+        super().add_ir_module(ir_module)
+
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout
 
