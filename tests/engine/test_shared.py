@@ -277,12 +277,18 @@ def test_exponentials(values):
     np.testing.assert_allclose(out, np.exp(x), rtol=1e-15)
 
 
-@given(st.lists(st.floats(-0.25, 0.25), min_size=1, max_size=50))
-@settings(deadline=None)
-def test_short_exponentials(values):
-    out = np.empty(len(values))
-    _series.short_exponentials(np.array(values), out)
-    np.testing.assert_allclose(out, np.exp(values), rtol=2e-14)
+@pytest.mark.parametrize("length", [0.0, _series.TINY_EXPONENT, _series.SHORT_EXPONENT, 30.0])
+@pytest.mark.parametrize("n_numeric", range(4))
+def test_exponentials_of_sums(n_numeric, length, rng):
+    """Whatever their size: as many terms as it takes at the longest."""
+    z, e = rng.normal(size=(n_numeric, 60)), rng.normal(size=n_numeric)
+    z /= np.abs(e @ z).max(initial=1e-300)  # the longest sum is 1, and the norm not less
+    norm = np.linalg.norm(z, axis=0).max() * np.linalg.norm(e)
+    e, largest_norm = e * length / max(norm, 1.0), np.linalg.norm(z, axis=0).max()
+    out = np.empty(50)
+    work = np.empty(50), out, np.empty(50, np.int64)
+    _series.exponentials_of_sums(5, 55, e, z, largest_norm, *work)
+    np.testing.assert_allclose(out, np.exp(e @ z[:, 5:55]), rtol=2e-14)
 
 
 @pytest.mark.parametrize("n_variables", range(5))
@@ -348,8 +354,16 @@ def test_sums_over_controls_are_those_of_their_cells(n_numeric, rng):
     rate, influence = rng.gamma(2.0, 0.5, n_strata), rng.normal(size=n_strata)
     weight = rng.normal(size=n_numeric)
     powers = np.prod(z[None] ** series.exponents[:, :, None], axis=1)
-    tables = np.empty((4, len(powers), n_strata))
-    _controls.segment_sums(np.array([w, y * y, y * w, w * w]), powers, start, tables)
+    n_low = series.minus.shape[1]
+    tables, squares = np.empty((3, len(powers), n_strata)), np.empty((n_low, n_strata))
+    products = np.array([y * w, w * w, y * y])
+    _pair_sums.sum_moments(w, products, powers, start, tables, squares)
+    for weights, table in zip((w, *products), (*tables, squares), strict=True):
+        plain = np.empty(table.shape)
+        _controls.segment_sums(weights, powers, start, plain)
+        np.testing.assert_allclose(table, plain, rtol=1e-12, atol=1e-12)
+        by_stratum = [np.bincount(stratum, weights * row, n_strata) for row in powers]
+        np.testing.assert_allclose(table, by_stratum[: len(table)], rtol=1e-12, atol=1e-12)
 
     coefficients, n_terms = np.empty(len(powers)), len(powers)
     _series.exp_coefficients(e, series.parent, series.variable, series.power, n_terms, coefficients)
@@ -364,9 +378,9 @@ def test_sums_over_controls_are_those_of_their_cells(n_numeric, rng):
     np.testing.assert_allclose(second, plain, rtol=1e-9, atol=1e-9)
 
     doubled = coefficients * 2.0 ** series.exponents.sum(axis=1)
-    n_low, n_coefficients = series.minus.shape[1], series.n_up_to[-3]
+    n_coefficients = series.n_up_to[-3]
     variance = _pair_sums.control_variance(
-        tables[1, :n_low], tables[2], tables[3], coefficients, doubled, series.minus,
+        squares, tables[1], tables[2], coefficients, doubled, series.minus,
         n_coefficients, n_terms, weight, n_numeric, influence, rate,
     )  # fmt: skip
     at = influence[stratum] + weight @ z
@@ -388,13 +402,38 @@ def test_norms_from_monomials_are_bounds(n_numeric, rng):
         norm_shares=series.norm_shares(), n_up_to=series.n_up_to, largest_norm=norm.max()
     )
     table = (series.powers(z) * weights).reshape(len(series.exponents), 2, 30).sum(axis=2)
-    norms = _pair_sums._mean_norms(layout, table)
+    norms = _controls.mean_norms(layout, table)
     plain = np.array([np.average(norm**k, weights=weights) for k in range(len(norms))])
     assert (norms >= plain * (1.0 - 1e-12)).all()
     even = 2 * np.arange(len(layout.norm_shares))
     np.testing.assert_allclose(norms[even], plain[even], rtol=1e-12, atol=1e-100)
     if n_numeric:
         assert (norms[: even[-1]] < 1.3 * plain[: even[-1]]).all()
+
+
+@pytest.mark.parametrize("covariates", list(COVARIATES)[:5])
+def test_controls_are_fitted_by_series_as_by_their_cells(covariates, rng):
+    """No series reaches where a cell may be anywhere; and statsmodels has the same means.
+
+    They reach where covariates do nothing, as when counts are dealt to the cells anew. Slopes are
+    right to CONTROL_STEP, which is where both ways stop.
+    """
+    data = random_screen(4, COVARIATES[covariates])
+    screener = SharedScreener(data, WALD)
+    layout, counts = screener.layout, np.empty(screener.n_places)
+    data.counts.scatter(0, screener.place, counts)
+    y = counts[: screener.n_controls]
+    order = np.flatnonzero(data.controls)[np.argsort(screener.place[data.controls])]
+    design, offset = data.intercept_and_covariates()[order], data.offset[order]
+    for response in (y, rng.permutation(y)):
+        mean, by_cells = np.empty((2, len(y)))
+        fit = _controls.fit_controls(layout, response, mean)
+        plain = _controls.fit_controls(layout._replace(largest_norm=np.inf), response, by_cells)
+        assert fit.usable
+        np.testing.assert_allclose(fit.slopes, plain.slopes, atol=_controls.CONTROL_STEP)
+        np.testing.assert_allclose(mean, by_cells, rtol=1e-5)
+        model = sm.GLM(response, design, family=sm.families.Poisson(), offset=offset)
+        np.testing.assert_allclose(mean, model.fit(tol=1e-13).fittedvalues, rtol=1e-5)
 
 
 def test_curvature_of_a_newton_step_is_what_its_linear_term_leaves(rng):

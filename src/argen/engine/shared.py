@@ -228,11 +228,16 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
     mean_degree, degree = SERIES_DEGREES[n_numeric]
     series = monomials(n_numeric, degree)
     norm = np.sqrt(np.sum(numeric[controls] ** 2, axis=1))
+    powers = series.powers(numeric[controls].T)
+    sizes = np.exp(data.offset[controls])
     layout = Layout(
         control_start=np.searchsorted(stratum[controls], np.arange(levels.shape[1] + 1)),
         control_log_size=data.offset[controls],
-        control_powers=series.powers(numeric[controls].T),
-        perturbed_log_size=data.offset[perturbed],
+        control_powers=powers,
+        size_moments=np.array(
+            [np.bincount(stratum[controls], sizes * row, levels.shape[1]) for row in powers]
+        ),
+        perturbed_size=np.exp(data.offset[perturbed]),
         perturbed_z=np.ascontiguousarray(numeric[perturbed].T),
         perturbed_stratum=stratum[perturbed].astype(np.uint32),
         perturbed_norm=_largest_norms(numeric[perturbed], source_start),

@@ -25,7 +25,7 @@ import math
 import numpy as np
 
 from argen.glm._compile import compiled, loops
-from argen.glm._controls import fit_controls, log_rates, longest_group, predict
+from argen.glm._controls import fit_controls, longest_group, predict
 from argen.glm._kernels import solve_kept
 from argen.glm._scratch import matrix, unset_integers, unset_matrix, vector
 from argen.glm._series import FAST
@@ -64,14 +64,14 @@ def _residual_moments(layout, y, mean, by_stratum, total):
 
 
 @loops(fastmath=FAST)
-def _fill_effects(layout, fit, y, rates, used_stratum, used, inverse, squares, square, work, left,
+def _fill_effects(layout, fit, y, used_stratum, used, inverse, squares, square, work, left,
                   of_level, at, seen, of_stratum, change, score, k, scratch, effect, variance,
                   expected, outcome, mean):  # fmt: skip
     """Fill in the effects of all sources, and the means of their cells."""
     n_sources, n_numeric, indicators = effect.shape[0], layout.n_numeric, layout.indicators
     n_indicators, n_combinations = indicators.shape
     n_levels, n_slopes, start = layout.n_levels, k.shape[0], layout.source_start
-    log_mean, base, centre = work[0], work[1], fit.centre
+    exponent, base, centre = work[0], work[1], fit.centre
     sure, of_controls = True, 0.0
     for g in range(n_levels):
         of_controls += fit.level_counts[g]
@@ -80,7 +80,7 @@ def _fill_effects(layout, fit, y, rates, used_stratum, used, inverse, squares, s
     for j in range(n_sources):
         begin, end = start[j], start[j + 1]
         counts, strata, mu = y[begin:end], layout.perturbed_stratum[begin:end], mean[begin:end]
-        predict(layout, begin, end, rates, fit.slopes, log_mean, base, scratch)
+        predict(layout, j, fit, exponent, base, scratch)
         for i in range(counts.shape[0]):
             mu[i] = base[i] * used_stratum[strata[i]]
         count, total, yy, ym, mm = 0.0, 0.0, 0.0, 0.0, 0.0
@@ -199,7 +199,7 @@ def effects_from_controls(layout, y_control, y, effect, variance, expected, outc
     _residual_moments(layout, y_control, mean[:n_controls], squares, square)
     longest = longest_group(layout.source_start)
     _fill_effects(
-        layout, fit, y, log_rates(layout, fit), used_stratum, used, inverse, squares, square,
+        layout, fit, y, used_stratum, used, inverse, squares, square,
         unset_matrix(2, longest), vector(n_levels), vector(n_levels), vector(n_levels),
         vector(n_strata), vector(n_strata), vector(n_slopes), vector(n_slopes), vector(n_slopes),
         unset_integers(longest), effect, variance, expected, outcome, mean[n_controls:],

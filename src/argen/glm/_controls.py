@@ -11,11 +11,22 @@ from numpy.typing import NDArray
 from argen.arrays import BoolArray, FloatArray, IntArray
 from argen.glm._compile import inlined, inner, loops
 from argen.glm._kernels import cholesky_dropping, solve_kept
-from argen.glm._scratch import booleans, cube, matrix, unset, unset_integers, vector
-from argen.glm._series import FAST, add_moments, exponentials, second_moments
+from argen.glm._scratch import booleans, matrix, unset, unset_integers, vector
+from argen.glm._series import (
+    FAST,
+    add_moments,
+    degree_of_means,
+    exp_coefficients,
+    exponentials,
+    exponentials_of_sums,
+    length_of,
+    second_moments,
+)
 
 # The fit is where the series start, and it predicts the count of perturbed cells without one.
 CONTROL_STEP = 1e-6
+# What a series of the controls' sums may lack, so that it is nothing to a step.
+CONTROL_REMAINDER = 0.1 * CONTROL_STEP
 MAX_STEPS = 30
 LONGEST_STEP = 3.0
 SMALLEST_MEAN = 1e-290
@@ -37,7 +48,8 @@ class Layout(NamedTuple):
     control_start: IntArray  # (n_strata + 1,): controls of stratum s are start[s]:start[s + 1]
     control_log_size: FloatArray  # (n_controls,)
     control_powers: FloatArray  # (n_monomials, n_controls): the monomials of z
-    perturbed_log_size: FloatArray  # (n_perturbed,)
+    size_moments: FloatArray  # (n_monomials, n_strata): their sums, weighted by C
+    perturbed_size: FloatArray  # (n_perturbed,): C
     perturbed_z: FloatArray  # (n_numeric, n_perturbed)
     perturbed_stratum: StratumArray  # (n_perturbed,)
     perturbed_norm: FloatArray  # (n_sources,): the largest |z| of its cells
@@ -59,7 +71,7 @@ class Layout(NamedTuple):
 class ControlFit(NamedTuple):
     """What the controls say about one response."""
 
-    level_shift: FloatArray  # (n_levels,): alpha
+    rates: FloatArray  # (n_strata,): exp(alpha_g + phi'F_s)
     slopes: FloatArray  # (n_slopes,): beta of numeric covariates, phi of indicators
     level_counts: FloatArray  # (n_levels,): sum of y
     observed: FloatArray  # (n_slopes,): sum of y z, sum of y F
@@ -74,16 +86,40 @@ class ControlFit(NamedTuple):
 
 @loops(fastmath=FAST)
 def segment_sums(weights, powers, start, out):
-    """``out[k, a, s] = sum_{i in s} weights[k, i] powers[a, i]``, for the first rows of powers."""
-    for s in range(out.shape[2]):
+    """``out[a, s] = sum_{i in s} weights[i] powers[a, i]``, for the first rows of powers."""
+    for s in range(out.shape[1]):
         begin, end = start[s], start[s + 1]
-        for a in range(out.shape[1]):
-            row = powers[a, begin:end]
-            for k in range(out.shape[0]):
-                weight, total = weights[k, begin:end], 0.0
-                for i in range(row.shape[0]):
-                    total += weight[i] * row[i]
-                out[k, a, s] = total
+        weight = weights[begin:end]
+        for a in range(out.shape[0]):
+            row, total = powers[a, begin:end], 0.0
+            for i in range(row.shape[0]):
+                total += weight[i] * row[i]
+            out[a, s] = total
+
+
+@inner(fastmath=FAST)
+def mean_norms(layout, table):
+    """Bounds of ``sum_i w_i |z_i|^k / sum_i w_i`` for every k, from the sums of the monomials.
+
+    Even powers are sums of monomials. An odd one is at most the geometric mean of its neighbours,
+    and what is beyond the monomials at most the one before times the largest |z|.
+    """
+    shares, n_norms = layout.norm_shares, layout.n_up_to.shape[0] + 1
+    norms, last = vector(n_norms), 2 * shares.shape[0] - 2
+    for a in range(shares.shape[1]):
+        total = 0.0
+        for s in range(table.shape[1]):
+            total += table[a, s]
+        for k in range(shares.shape[0]):
+            norms[2 * k] += shares[k, a] * total
+    for k in range(0, last + 1, 2):
+        norms[last - k] = max(norms[last - k], SMALLEST_MEAN) / max(norms[0], SMALLEST_MEAN)
+    for k in range(1, n_norms):
+        if k > last:
+            norms[k] = norms[k - 1] * layout.largest_norm
+        elif k % 2 == 1:
+            norms[k] = math.sqrt(norms[k - 1] * norms[k + 1])
+    return norms
 
 
 @inlined(fastmath=FAST)
@@ -103,7 +139,7 @@ def profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate
         shift = 0.0
         for h in range(n_indicators):
             shift += e[n_numeric + h] * indicators[h, c]
-        scale[c] = math.exp(shift)
+        scale[c] = math.exp(shift) if n_indicators > 0 else 1.0
         first = c * n_levels
         for g in range(n_levels):
             by_level[0, g] += scale[c] * sums[0, first + g]
@@ -201,50 +237,55 @@ def largest_component(step):
 
 
 @inner(fastmath=FAST)
-def _fit_slopes(layout, level_counts, observed, products, slopes, by_level, lower, kept):
-    """Newton on the slopes of the controls; ``products[0]`` gets the means without intercepts.
+def _fit_slopes(layout, level_counts, observed, weights, slopes, by_level, lower, kept):
+    """Newton on the slopes of the controls; ``weights`` get ``C_i exp(beta'z_i)``.
 
-    Returns whether they were found.
+    The sums over cells are series in beta, with the moments of C as coefficients, the same for all
+    responses. The cells are summed where a series does not reach, and at the end.
+
+    Returns whether the slopes were found.
     """
-    n_numeric, n_levels = layout.n_numeric, layout.n_levels
+    n_numeric, highest = layout.n_numeric, layout.n_up_to.shape[0] - 1
     indicators, start, powers = layout.indicators, layout.control_start, layout.control_powers
-    n_indicators, n_combinations = indicators.shape
-    weights = products[0]
-    n_slopes, n_low, n_controls = slopes.shape[0], layout.minus.shape[1], weights.shape[0]
-    n_strata = n_combinations * n_levels
-    log_mean, scratch = unset(n_controls), unset_integers(n_controls)
+    minus, n_up_to, sizes = layout.minus, layout.n_up_to, layout.size_moments
+    n_slopes, n_low, n_strata = slopes.shape[0], minus.shape[1], sizes.shape[1]
+    log_mean, scratch = unset(weights.shape[0]), unset_integers(weights.shape[0])
     step, score, information = vector(n_slopes), vector(n_slopes), matrix(n_slopes, n_slopes)
-    tables, second = cube(1, n_low, n_strata), matrix(n_numeric, n_numeric)
-    table = tables[0]
-    first, contracted = matrix(1 + n_numeric, n_strata), vector(n_low)
-    scale, by_stratum, one = vector(n_combinations), vector(n_strata), vector(1)
-    one[0] = 1.0
-    no_slopes, nothing = vector(n_slopes), vector(0)  # the weights have the slopes already
+    of_cells, second = matrix(n_low, n_strata), matrix(n_numeric, n_numeric)
+    sums, contracted = matrix(1 + n_numeric, n_strata), vector(sizes.shape[0])
+    scale, rate = vector(indicators.shape[1]), vector(n_strata)
+    coefficients, nothing = vector(sizes.shape[0]), vector(0)
+    norms, by_cells = mean_norms(layout, sizes), False
     for _ in range(MAX_STEPS):
-        for i in range(n_controls):
-            log_mean[i] = layout.control_log_size[i]
-        for t in range(n_numeric):
-            for i in range(n_controls):
-                log_mean[i] += slopes[t] * powers[1 + t, i]
-        for c in range(n_combinations if n_indicators > 0 else 0):
-            shift = 0.0
-            for h in range(n_indicators):
-                shift += slopes[n_numeric + h] * indicators[h, c]
-            for i in range(start[c * n_levels], start[(c + 1) * n_levels]):
-                log_mean[i] += shift
-        exponentials(log_mean, weights, scratch)
-        segment_sums(products, powers, start, tables)
-        add_moments(table, one, layout.minus, 1, 1 + n_numeric, first)
-        profile_levels(level_counts, indicators, first, nothing, no_slopes, by_level, scale,
-                       by_stratum)  # fmt: skip
-        second_moments(table, one, layout.minus, 1, n_low, by_stratum, contracted, second)
-        newton_system(level_counts, indicators, observed, first, nothing, nothing, second,
-                      by_level, by_stratum, score, information)  # fmt: skip
+        length = length_of(slopes, n_numeric)
+        degree = degree_of_means(length, layout.largest_norm, norms, highest, CONTROL_REMAINDER)
+        by_cells = by_cells or degree < 0
+        if by_cells:
+            for i in range(weights.shape[0]):
+                log_mean[i] = layout.control_log_size[i]
+            for t in range(n_numeric):
+                for i in range(weights.shape[0]):
+                    log_mean[i] += slopes[t] * powers[1 + t, i]
+            exponentials(log_mean, weights, scratch)
+            segment_sums(weights, powers, start, of_cells)
+            table, n_coefficients, n_terms = of_cells, 1, n_low
+        else:
+            table, n_terms = sizes, n_up_to[max(degree, 2)]
+            n_coefficients = n_terms
+        exp_coefficients(slopes, layout.parent, layout.variable, layout.power, n_coefficients,
+                         coefficients)  # fmt: skip
+        add_moments(table, coefficients, minus, n_coefficients, n_terms, sums)
+        profile_levels(level_counts, indicators, sums, nothing, slopes, by_level, scale, rate)
+        second_moments(table, coefficients, minus, n_coefficients, n_terms, rate, contracted,
+                       second)  # fmt: skip
+        newton_system(level_counts, indicators, observed, sums, nothing, nothing, second,
+                      by_level, rate, score, information)  # fmt: skip
         cholesky_dropping(information, lower, kept)
         solve_kept(lower, kept, score, step)
         longest = largest_component(step)
-        if longest < CONTROL_STEP:
+        if longest < CONTROL_STEP and by_cells:
             return True
+        by_cells = by_cells or longest < CONTROL_STEP
         shrink = min(1.0, LONGEST_STEP / longest)
         for a in range(n_slopes):
             slopes[a] += shrink * step[a]
@@ -276,29 +317,35 @@ def fit_controls(layout, y, mean):
 
     slopes, by_level = vector(n_slopes), matrix(2 + n_slopes, n_levels)
     lower, kept = matrix(n_slopes, n_slopes), booleans(n_slopes)
-    found = _fit_slopes(layout, level_counts, observed, mean.reshape(1, n_controls), slopes,
-                        by_level, lower, kept)  # fmt: skip
+    found = _fit_slopes(layout, level_counts, observed, mean, slopes, by_level, lower, kept)
     # A level without control counts gets the common rate: any finite value serves as a start.
     expected = 0.0
-    for i in range(n_controls):
-        expected += mean[i]
+    for g in range(n_levels):
+        expected += 1.0 / by_level[0, g]
     common = max(counted, 1.0) / expected
-    level_shift = vector(n_levels)
+    rates = vector(n_strata)
     for g in range(n_levels):
         rate = by_level[1, g] if by_level[1, g] > 0.0 else common
-        level_shift[g] = math.log(rate)
         by_level[0, g] /= rate
+        for c in range(n_combinations):
+            rates[c * n_levels + g] = rate
+    for c in range(n_combinations):
+        shift = 0.0
+        for h in range(n_indicators):
+            shift += slopes[n_numeric + h] * layout.indicators[h, c]
+        for g in range(n_levels):
+            rates[c * n_levels + g] *= math.exp(shift)
     freedom = -n_slopes
     pearson, spread, excess = 0.0, 0.0, 0.0
     for s in range(n_strata):
         begin, end = start[s], start[s + 1]
         of_stratum, count = mean[begin:end], y[begin:end]
-        scale = math.exp(level_shift[s % n_levels])
+        rate = rates[s]
         used = level_counts[s % n_levels] > 0.0
         freedom += end - begin if used else 0
         total = 0.0
         for i in range(count.shape[0]):
-            of_stratum[i] *= scale
+            of_stratum[i] *= rate
             squared = (count[i] - of_stratum[i]) ** 2
             total += squared / max(of_stratum[i], SMALLEST_MEAN)
             spread += squared
@@ -307,38 +354,21 @@ def fit_controls(layout, y, mean):
     for g in range(n_levels):
         freedom -= 1 if level_counts[g] > 0.0 else 0
     return ControlFit(
-        level_shift, slopes, level_counts, observed, by_level[0], by_level[2:], lower, kept,
+        rates, slopes, level_counts, observed, by_level[0], by_level[2:], lower, kept,
         excess / max(spread, SMALLEST_MEAN), max(1.0, pearson / max(freedom, 1)),
         found and counted > 0.0,
     )  # fmt: skip
 
 
-@inner(fastmath=FAST)
-def log_rates(layout, fit):
-    """``alpha_g + phi'F_s`` of every stratum."""
-    indicators, n_levels, n_numeric = layout.indicators, layout.n_levels, layout.n_numeric
-    n_indicators, n_combinations = indicators.shape
-    rates = vector(n_combinations * n_levels)
-    for c in range(n_combinations):
-        of_indicators = 0.0
-        for h in range(n_indicators):
-            of_indicators += fit.slopes[n_numeric + h] * indicators[h, c]
-        for g in range(n_levels):
-            rates[c * n_levels + g] = fit.level_shift[g] + of_indicators
-    return rates
-
-
 @inlined(fastmath=FAST)
-def predict(layout, begin, end, rates, slopes, log_mean, mean, scratch):
-    """``C_i exp(alpha_g + phi'F_s + beta'z_i)``: the controls' fit, of some perturbed cells."""
-    size, strata = layout.perturbed_log_size[begin:end], layout.perturbed_stratum[begin:end]
+def predict(layout, j, fit, exponent, mean, scratch):
+    """``C_i exp(alpha_g + phi'F_s + beta'z_i)``: the controls' fit, of the cells of source j."""
+    begin, end, rates = layout.source_start[j], layout.source_start[j + 1], fit.rates
+    size, strata = layout.perturbed_size[begin:end], layout.perturbed_stratum[begin:end]
+    exponentials_of_sums(begin, end, fit.slopes, layout.perturbed_z, layout.perturbed_norm[j],
+                         exponent, mean, scratch)  # fmt: skip
     for i in range(size.shape[0]):
-        log_mean[i] = size[i] + rates[strata[i]]
-    for t in range(layout.n_numeric):
-        row = layout.perturbed_z[t, begin:end]
-        for i in range(size.shape[0]):
-            log_mean[i] += slopes[t] * row[i]
-    exponentials(log_mean[: size.shape[0]], mean, scratch)
+        mean[i] *= size[i] * rates[strata[i]]
 
 
 @inlined()

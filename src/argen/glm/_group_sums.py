@@ -36,11 +36,10 @@ from argen.glm._controls import StratumArray
 from argen.glm._scratch import matrix, unset_matrix, vector
 from argen.glm._series import (
     FAST,
-    SHORT_EXPONENT,
     add_moments,
     exp_coefficients,
     exponentials,
-    short_exponentials,
+    exponentials_of_sums,
 )
 
 # Kinds of sums over cells, and what follows from them at the rate of a group: mu, r^2 and mu^2.
@@ -237,22 +236,8 @@ def add_cells(begin, end, y, weights, stratum, numeric, largest_norm, factor, ch
     ``change`` by how much slopes differ from those of the weights; ``values`` (4, n) is room.
     """
     n, n_numeric, n_strata = end - begin, change.shape[0], factor.shape[0]
-    strata, w, exponent, length = stratum[begin:end], values[0], values[1], 0.0
-    for t in range(n_numeric):
-        length += change[t] * change[t]
-    length = math.sqrt(length) * largest_norm
-    if length > 0.0:
-        exponent[:n] = 0.0
-        for t in range(n_numeric):
-            z = numeric[t, begin:end]
-            for i in range(n):
-                exponent[i] += change[t] * z[i]
-        if length <= SHORT_EXPONENT:
-            short_exponentials(exponent[:n], w)
-        else:
-            exponentials(exponent[:n], w, scratch)
-    else:
-        w[:n] = 1.0
+    strata, w = stratum[begin:end], values[0]
+    exponentials_of_sums(begin, end, change, numeric, largest_norm, values[1], w, scratch)
     reference = weights[begin:end]
     for i in range(n):
         w[i] *= reference[i] * factor[strata[i]]

@@ -5,59 +5,58 @@ from __future__ import annotations
 import math
 
 from argen.glm._compile import inlined, inner, loops
-from argen.glm._controls import SMALLEST_MEAN, segment_sums
-from argen.glm._scratch import cube, unset_matrix, vector
+from argen.glm._controls import mean_norms
+from argen.glm._scratch import cube, matrix, unset_matrix
 from argen.glm._series import (
     FAST,
-    SHORT_EXPONENT,
     exponentials,
-    short_exponentials,
+    exponentials_of_sums,
+    length_of,
     weighted_coefficients,
 )
 
 
 @inner(fastmath=FAST)
 def control_moments(layout, y, weights):
-    """Sum w z^a, y w z^a, w^2 z^a and, of low degree, y^2 z^a over the controls of each stratum."""
-    n, n_strata = y.shape[0], layout.control_start.shape[0] - 1
-    powers, start = layout.control_powers, layout.control_start
-    products, counts = unset_matrix(3, n), unset_matrix(1, n)
-    for i in range(n):
-        products[0, i] = weights[i]
-        products[1, i] = y[i] * weights[i]
-        products[2, i] = weights[i] * weights[i]
-        counts[0, i] = y[i] * y[i]
-    tables = cube(3, powers.shape[0], n_strata)
-    squares = cube(1, layout.minus.shape[1], n_strata)
-    segment_sums(products, powers, start, tables)
-    segment_sums(counts, powers, start, squares)
-    norms = _mean_norms(layout, tables[0])
-    return tables, squares[0], norms, _mean_norms(layout, tables[2])
+    """Sum w z^a, y w z^a, w^2 z^a and y^2 z^a over the controls of each stratum.
 
-
-@inner(fastmath=FAST)
-def _mean_norms(layout, table):
-    """Bounds of ``sum_i w_i |z_i|^k / sum_i w_i`` for every k, from the sums of the monomials.
-
-    Even powers are sums of monomials. An odd one is at most the geometric mean of its neighbours,
-    and what is beyond the monomials at most the one before times the largest |z|.
+    Returns them and the bounds of ``mean_norms`` with the weights w and w^2.
     """
-    shares, n_norms = layout.norm_shares, layout.n_up_to.shape[0] + 1
-    norms, last = vector(n_norms), 2 * shares.shape[0] - 2
-    for a in range(shares.shape[1]):
-        total = 0.0
-        for s in range(table.shape[1]):
-            total += table[a, s]
-        for k in range(shares.shape[0]):
-            norms[2 * k] += shares[k, a] * total
-    for k in range(0, last + 1, 2):
-        norms[last - k] = max(norms[last - k], SMALLEST_MEAN) / max(norms[0], SMALLEST_MEAN)
-    for k in range(1, n_norms):
-        if k > last:
-            norms[k] = norms[k - 1] * layout.largest_norm
-        elif k % 2 == 1:
-            norms[k] = math.sqrt(norms[k - 1] * norms[k + 1])
-    return norms
+    n, powers = y.shape[0], layout.control_powers
+    products = unset_matrix(3, n)
+    for i in range(n):
+        products[0, i] = y[i] * weights[i]
+        products[1, i] = weights[i] * weights[i]
+        products[2, i] = y[i] * y[i]
+    n_monomials, n_strata = powers.shape[0], layout.control_start.shape[0] - 1
+    tables, squares = cube(3, n_monomials, n_strata), matrix(layout.minus.shape[1], n_strata)
+    sum_moments(weights, products, powers, layout.control_start, tables, squares)
+    return tables, squares, mean_norms(layout, tables[0]), mean_norms(layout, tables[2])
+
+
+@loops(fastmath=FAST)
+def sum_moments(weights, products, powers, start, tables, squares):
+    """Sum weights and products, times powers; all at once, since to read them takes the time.
+
+    ``tables`` get those of the weights and of the first two products, and ``squares`` those of
+    the third, as far as it goes.
+    """
+    for s in range(start.shape[0] - 1):
+        begin, end = start[s], start[s + 1]
+        first, second = weights[begin:end], products[0, begin:end]
+        third, fourth = products[1, begin:end], products[2, begin:end]
+        for a in range(powers.shape[0]):
+            row = powers[a, begin:end]
+            total, total_2, total_3, total_4 = 0.0, 0.0, 0.0, 0.0
+            for i in range(row.shape[0]):
+                total += first[i] * row[i]
+                total_2 += second[i] * row[i]
+                total_3 += third[i] * row[i]
+                total_4 += fourth[i] * row[i]
+            tables[0, a, s], tables[1, a, s] = total, total_2
+            tables[2, a, s] = total_3
+            if a < squares.shape[0]:
+                squares[a, s] = total_4
 
 
 @inlined(fastmath=FAST)
@@ -93,28 +92,16 @@ def observe(begin, end, y, base, z, stratum, indicators, seen, level_counts, obs
 
 
 @inlined(fastmath=FAST)
-def perturbed_means(begin, end, e, z, length, base, exponent, means, scratch):
-    """``m_i = base_i exp(e'z_i + d)``, without what indicators and levels add.
-
-    ``length`` is the largest that e'z_i can be.
-    """
-    predicted, n = base, end - begin
+def perturbed_means(begin, end, e, z, largest_norm, base, exponent, means, scratch):
+    """``m_i = base_i exp(e'z_i + d)``, without what indicators and levels add."""
     size = math.exp(e[e.shape[0] - 1])
-    if length == 0.0:
-        for i in range(n):
-            means[i] = size * predicted[i]
+    if length_of(e, z.shape[0]) == 0.0:
+        for i in range(end - begin):
+            means[i] = size * base[i]
         return
-    exponent[:n] = 0.0
-    for t in range(z.shape[0]):
-        row = z[t, begin:end]
-        for i in range(n):
-            exponent[i] += e[t] * row[i]
-    if length <= SHORT_EXPONENT:
-        short_exponentials(exponent[:n], means)
-    else:
-        exponentials(exponent[:n], means, scratch)
-    for i in range(n):
-        means[i] *= size * predicted[i]
+    exponentials_of_sums(begin, end, e, z, largest_norm, exponent, means, scratch)
+    for i in range(end - begin):
+        means[i] *= size * base[i]
 
 
 @inlined(fastmath=FAST)

@@ -29,7 +29,6 @@ from argen.glm._controls import (
     MAX_STEPS,
     fit_controls,
     largest_component,
-    log_rates,
     longest_group,
     newton_system,
     predict,
@@ -50,13 +49,15 @@ from argen.glm._pair_sums import (
     perturbed_means,
     perturbed_variance,
 )
-from argen.glm._scratch import booleans, cube, matrix, unset, unset_integers, unset_matrix, vector
+from argen.glm._scratch import booleans, matrix, unset, unset_integers, vector
 from argen.glm._series import (
     FAST,
+    SERIES_REMAINDER,
     add_moments,
     degree_of_means,
     degree_of_squares,
     exp_coefficients,
+    length_of,
     second_moments,
 )
 
@@ -68,8 +69,8 @@ CURVED_STEP = 0.1
 
 
 @loops(fastmath=FAST)
-def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, wanted, effect,
-                variance, expected, outcome):  # fmt: skip
+def _fit_wanted(layout, response, weights, moments, work, y_control, y, wanted, effect, variance,
+                expected, outcome):  # fmt: skip
     """Fit the pairs one after the other, in arrays that are there: ``work``."""
     n_numeric, indicators, n_levels = layout.n_numeric, layout.indicators, layout.n_levels
     n_slopes, size = n_numeric + indicators.shape[0], n_numeric + indicators.shape[0] + 1
@@ -95,7 +96,7 @@ def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, w
         if not wanted[j]:
             continue
         begin, end = start[j], start[j + 1]
-        predict(layout, begin, end, rates, response.slopes, means, base, scratch)
+        predict(layout, j, response, means, base, scratch)
         for g in range(n_levels):
             level_counts[g] = control_counts[g]
         for a in range(n_slopes):
@@ -116,18 +117,16 @@ def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, w
         e[n_slopes] = math.log(total / expectation)
         length, converged, afresh = 0.0, False, False
         for _ in range(MAX_STEPS):
-            length = 0.0
-            for t in range(n_numeric):
-                length += e[t] * e[t]
-            length = math.sqrt(length)
-            degree = degree_of_means(length, largest_norm, norms, mean_degree)
+            length = length_of(e, n_numeric)
+            degree = degree_of_means(length, largest_norm, norms, mean_degree,
+                                     SERIES_REMAINDER)  # fmt: skip
             afresh = afresh or degree < 0
             if afresh:
                 # At e itself the series has the one coefficient 1.
                 means_of_controls(weights, e, n_numeric, control_powers, exponent,
-                                  control_means[0], many)  # fmt: skip
+                                  control_means, many)  # fmt: skip
                 segment_sums(control_means, control_powers, control_start, fresh)
-                table, n_coefficients, n_terms = fresh[0], 1, minus.shape[1]
+                table, n_coefficients, n_terms = fresh, 1, minus.shape[1]
             elif length == 0.0:
                 table, n_coefficients, n_terms = means_table, 1, minus.shape[1]
             else:
@@ -135,7 +134,7 @@ def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, w
                 n_coefficients = n_terms
             exp_coefficients(e, parent, variable, power, n_coefficients, coefficients)
             add_moments(table, coefficients, minus, n_coefficients, n_terms, sums)
-            perturbed_means(begin, end, e, z, length * perturbed_norm[j], base, fitted, means,
+            perturbed_means(begin, end, e, z, perturbed_norm[j], base, fitted, means,
                              scratch)  # fmt: skip
             add_perturbed(begin, end, means, z, stratum, own, sums)
             profile_levels(level_counts, indicators, sums, own, e, by_level, scale, rate)
@@ -168,10 +167,10 @@ def _fit_wanted(layout, response, weights, moments, rates, work, y_control, y, w
                                    n_up_to.shape[0] - 3)  # fmt: skip
         if degree < 0 and not afresh:
             afresh = True
-            means_of_controls(weights, e, n_numeric, control_powers, exponent, control_means[0],
+            means_of_controls(weights, e, n_numeric, control_powers, exponent, control_means,
                               many)  # fmt: skip
         if afresh:
-            meat += control_variance_afresh(y_control, control_means[0], control_powers,
+            meat += control_variance_afresh(y_control, control_means, control_powers,
                                              control_start, influence, rate, weight,
                                              n_numeric)  # fmt: skip
         else:
@@ -218,10 +217,10 @@ def fit_pairs(layout, y_control, y, wanted, effect, variance, expected, outcome)
         matrix(1 + n_numeric, n_strata), vector(n_strata), vector(1 + n_numeric),
         matrix(n_numeric, n_numeric), matrix(n_numeric, n_numeric), vector(n_monomials),
         matrix(2 + size, n_levels), vector(n_strata), vector(n_combinations), vector(n_strata),
-        vector(n_strata), vector(n_monomials), vector(n_monomials), unset_matrix(1, n_controls),
-        cube(1, n_low, n_strata), unset(n_controls), unset_integers(n_controls),
+        vector(n_strata), vector(n_monomials), vector(n_monomials), unset(n_controls),
+        matrix(n_low, n_strata), unset(n_controls), unset_integers(n_controls),
     )  # fmt: skip
     moments = control_moments(layout, y_control, weights)
-    _fit_wanted(layout, response, weights, moments, log_rates(layout, response), work, y_control,
-                y, wanted, effect, variance, expected, outcome)  # fmt: skip
+    _fit_wanted(layout, response, weights, moments, work, y_control, y, wanted, effect, variance,
+                expected, outcome)  # fmt: skip
     return response.dispersion

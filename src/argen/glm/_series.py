@@ -86,16 +86,18 @@ def logarithms(x, out, scratch):
         out[i] = k * _LN2_HIGH + (f + (s * (z * p - f) + k * _LN2_LOW))
 
 
-# Where no exponent is larger, ten terms are enough: 0.25^11 / 11! is 6e-15.
-SHORT_EXPONENT = 0.25
+# Where no exponent is larger, twelve terms are enough: 0.5^13 / 13! is 2e-14.
+SHORT_EXPONENT = 0.5
 
 
 @loops(fastmath={"contract"})
 def short_exponentials(x, out):
-    """``out = exp(x)`` for ``|x| <= SHORT_EXPONENT``: Taylor to degree 10."""
+    """``out = exp(x)`` for ``|x| <= SHORT_EXPONENT``: Taylor to degree 12."""
     for i in range(x.shape[0]):
         value = x[i]
-        p = 1.0 / 3628800.0
+        p = 1.0 / 479001600.0
+        p = p * value + 1.0 / 39916800.0
+        p = p * value + 1.0 / 3628800.0
         p = p * value + 1.0 / 362880.0
         p = p * value + 1.0 / 40320.0
         p = p * value + 1.0 / 5040.0
@@ -108,6 +110,56 @@ def short_exponentials(x, out):
         out[i] = p * value + 1.0
 
 
+# And here seven: 0.0625^8 / 8! is 6e-15.
+TINY_EXPONENT = 0.0625
+
+
+@loops(fastmath={"contract"})
+def tiny_exponentials(x, out):
+    """``out = exp(x)`` for ``|x| <= TINY_EXPONENT``: Taylor to degree 7."""
+    for i in range(x.shape[0]):
+        value = x[i]
+        p = 1.0 / 5040.0
+        p = p * value + 1.0 / 720.0
+        p = p * value + 1.0 / 120.0
+        p = p * value + 1.0 / 24.0
+        p = p * value + 1.0 / 6.0
+        p = p * value + 0.5
+        p = p * value + 1.0
+        out[i] = p * value + 1.0
+
+
+@inlined()
+def length_of(e, n_numeric):
+    """|e|, of the numeric covariates."""
+    squared = 0.0
+    for t in range(n_numeric):
+        squared += e[t] * e[t]
+    return math.sqrt(squared)
+
+
+@inlined(fastmath=FAST)
+def exponentials_of_sums(begin, end, e, z, largest_norm, exponent, out, scratch):
+    """``out = exp(e'z_i)`` of some cells, in which ``|z_i|`` is at most ``largest_norm``."""
+    n, length = end - begin, length_of(e, z.shape[0]) * largest_norm
+    if length == 0.0:
+        out[:n] = 1.0
+        return
+    row = z[0, begin:end]
+    for i in range(n):
+        exponent[i] = e[0] * row[i]
+    for t in range(1, z.shape[0]):
+        row = z[t, begin:end]
+        for i in range(n):
+            exponent[i] += e[t] * row[i]
+    if length <= TINY_EXPONENT:
+        tiny_exponentials(exponent[:n], out)
+    elif length <= SHORT_EXPONENT:
+        short_exponentials(exponent[:n], out)
+    else:
+        exponentials(exponent[:n], out, scratch)
+
+
 @inlined(fastmath=FAST)
 def exp_coefficients(e, parent, variable, power, n_terms, out):
     """Coefficients of ``exp(e'z)``."""
@@ -117,7 +169,7 @@ def exp_coefficients(e, parent, variable, power, n_terms, out):
 
 
 @inlined()
-def degree_of_means(length, largest, norms, highest):
+def degree_of_means(length, largest, norms, highest, remainder):
     """Smallest degree at which the series of the means may be cut, or -1.
 
     With coefficients up to ``D - 1`` the first moments lack at most
@@ -126,7 +178,7 @@ def degree_of_means(length, largest, norms, highest):
     bound = math.exp(length * largest)
     for degree in range(1, highest + 1):
         bound *= length / degree
-        if bound * norms[degree + 1] <= SERIES_REMAINDER:
+        if bound * norms[degree + 1] <= remainder:
             return degree
     return -1
 
