@@ -232,7 +232,7 @@ def shared_layout(data: PerturbSeqData) -> tuple[Layout, IntArray, IntArray]:
     sizes = np.exp(data.offset[controls])
     layout = Layout(
         control_start=np.searchsorted(stratum[controls], np.arange(levels.shape[1] + 1)),
-        control_log_size=data.offset[controls],
+        control_size=sizes,
         control_powers=powers,
         size_moments=np.array(
             [np.bincount(stratum[controls], sizes * row, levels.shape[1]) for row in powers]

@@ -17,7 +17,6 @@ from argen.glm._series import (
     add_moments,
     degree_of_means,
     exp_coefficients,
-    exponentials,
     exponentials_of_sums,
     length_of,
     second_moments,
@@ -46,7 +45,7 @@ class Layout(NamedTuple):
     """
 
     control_start: IntArray  # (n_strata + 1,): controls of stratum s are start[s]:start[s + 1]
-    control_log_size: FloatArray  # (n_controls,)
+    control_size: FloatArray  # (n_controls,): C
     control_powers: FloatArray  # (n_monomials, n_controls): the monomials of z
     size_moments: FloatArray  # (n_monomials, n_strata): their sums, weighted by C
     perturbed_size: FloatArray  # (n_perturbed,): C
@@ -249,7 +248,8 @@ def _fit_slopes(layout, level_counts, observed, weights, slopes, by_level, lower
     indicators, start, powers = layout.indicators, layout.control_start, layout.control_powers
     minus, n_up_to, sizes = layout.minus, layout.n_up_to, layout.size_moments
     n_slopes, n_low, n_strata = slopes.shape[0], minus.shape[1], sizes.shape[1]
-    log_mean, scratch = unset(weights.shape[0]), unset_integers(weights.shape[0])
+    n_controls, z = weights.shape[0], powers[1 : 1 + n_numeric]
+    exponent, scratch = unset(n_controls), unset_integers(n_controls)
     step, score, information = vector(n_slopes), vector(n_slopes), matrix(n_slopes, n_slopes)
     of_cells, second = matrix(n_low, n_strata), matrix(n_numeric, n_numeric)
     sums, contracted = matrix(1 + n_numeric, n_strata), vector(sizes.shape[0])
@@ -261,12 +261,10 @@ def _fit_slopes(layout, level_counts, observed, weights, slopes, by_level, lower
         degree = degree_of_means(length, layout.largest_norm, norms, highest, CONTROL_REMAINDER)
         by_cells = by_cells or degree < 0
         if by_cells:
-            for i in range(weights.shape[0]):
-                log_mean[i] = layout.control_log_size[i]
-            for t in range(n_numeric):
-                for i in range(weights.shape[0]):
-                    log_mean[i] += slopes[t] * powers[1 + t, i]
-            exponentials(log_mean, weights, scratch)
+            exponentials_of_sums(0, n_controls, slopes, z, layout.largest_norm, exponent, weights,
+                                 scratch)  # fmt: skip
+            for i in range(n_controls):
+                weights[i] *= layout.control_size[i]
             segment_sums(weights, powers, start, of_cells)
             table, n_coefficients, n_terms = of_cells, 1, n_low
         else:

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 
 from argen.arrays import FloatArray
-from argen.glm._compile import compiled, inner, loops
+from argen.glm._compile import compiled, inlined, inner
 from argen.glm._series import FAST
 
 EXCLUDED, OBSERVED, PSEUDO = 0, 1, 2
@@ -35,7 +35,7 @@ ROUNDING = 1e-12
 LOWEST_LOG_MEAN = -600.0
 
 
-@loops(fastmath=FAST)
+@inlined(fastmath=FAST)
 def cholesky_dropping(matrix, lower, kept):
     """Factor ``matrix = lower lower'``, dropping columns that the earlier ones explain."""
     n = matrix.shape[0]
@@ -57,7 +57,7 @@ def cholesky_dropping(matrix, lower, kept):
             lower[i, j] = entry / lower[j, j]
 
 
-@loops()
+@inlined()
 def solve_kept(lower, kept, right, solution):
     """Solve ``lower lower' solution = right`` on the kept columns; the others get 0."""
     n = lower.shape[0]

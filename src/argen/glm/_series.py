@@ -140,11 +140,15 @@ def length_of(e, n_numeric):
 
 @inlined(fastmath=FAST)
 def exponentials_of_sums(begin, end, e, z, largest_norm, exponent, out, scratch):
-    """``out = exp(e'z_i)`` of some cells, in which ``|z_i|`` is at most ``largest_norm``."""
-    n, length = end - begin, length_of(e, z.shape[0]) * largest_norm
+    """``out = exp(e'z_i)`` of some cells, in which ``|z_i|`` is at most ``largest_norm``.
+
+    With as many terms as the largest of them needs; ``exponent`` and ``scratch`` are room.
+    """
+    n, length = end - begin, length_of(e, z.shape[0])
     if length == 0.0:
         out[:n] = 1.0
         return
+    length *= largest_norm
     row = z[0, begin:end]
     for i in range(n):
         exponent[i] = e[0] * row[i]
@@ -170,7 +174,7 @@ def exp_coefficients(e, parent, variable, power, n_terms, out):
 
 @inlined()
 def degree_of_means(length, largest, norms, highest, remainder):
-    """Smallest degree at which the series of the means may be cut, or -1.
+    """Smallest degree at which the series of the means may be cut for this remainder, or -1.
 
     With coefficients up to ``D - 1`` the first moments lack at most
     ``sum w |z| |e'z|^D / D! exp(max |e'z|)``, and ``|e'z| <= |e| |z|``.
