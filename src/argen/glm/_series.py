@@ -23,6 +23,28 @@ _LN2_LOW = 1.90821492927058770002e-10
 _HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # of root 2 / 2 as a number of 64 bits
 
 
+@inlined(fastmath={"contract"})
+def _seven_terms(x, p):
+    """Sum Taylor's series of exp(x) to degree 6, with ``p x^7`` for what follows."""
+    p = p * x + 1.0 / 720.0
+    p = p * x + 1.0 / 120.0
+    p = p * x + 1.0 / 24.0
+    p = p * x + 1.0 / 6.0
+    p = p * x + 0.5
+    p = p * x + 1.0
+    return p * x + 1.0
+
+
+@inlined(fastmath={"contract"})
+def _twelve_terms(x, p):
+    """Sum Taylor's series of exp(x) to degree 11, with ``p x^12`` for what follows."""
+    p = p * x + 1.0 / 39916800.0
+    p = p * x + 1.0 / 3628800.0
+    p = p * x + 1.0 / 362880.0
+    p = p * x + 1.0 / 40320.0
+    return _seven_terms(x, p * x + 1.0 / 5040.0)
+
+
 @loops(fastmath={"contract"})
 def exponentials(x, out, scratch):
     """``out = exp(x)`` in vector instructions: Taylor to degree 13 on |r| <= ln 2 / 2, times 2^k.
@@ -33,20 +55,7 @@ def exponentials(x, out, scratch):
         value = min(max(x[i], -700.0), 700.0)
         k = math.floor(value * _LOG2_E + 0.5)
         r = (value - k * _LN2_HIGH) - k * _LN2_LOW
-        p = 1.0 / 6227020800.0
-        p = p * r + 1.0 / 479001600.0
-        p = p * r + 1.0 / 39916800.0
-        p = p * r + 1.0 / 3628800.0
-        p = p * r + 1.0 / 362880.0
-        p = p * r + 1.0 / 40320.0
-        p = p * r + 1.0 / 5040.0
-        p = p * r + 1.0 / 720.0
-        p = p * r + 1.0 / 120.0
-        p = p * r + 1.0 / 24.0
-        p = p * r + 1.0 / 6.0
-        p = p * r + 0.5
-        p = p * r + 1.0
-        out[i] = p * r + 1.0
+        out[i] = _twelve_terms(r, (1.0 / 6227020800.0) * r + 1.0 / 479001600.0)
         scratch[i] = (np.int64(k) + 1023) << 52
     scale = scratch.view(np.float64)
     for i in range(x.shape[0]):
@@ -94,20 +103,7 @@ SHORT_EXPONENT = 0.5
 def short_exponentials(x, out):
     """``out = exp(x)`` for ``|x| <= SHORT_EXPONENT``: Taylor to degree 12."""
     for i in range(x.shape[0]):
-        value = x[i]
-        p = 1.0 / 479001600.0
-        p = p * value + 1.0 / 39916800.0
-        p = p * value + 1.0 / 3628800.0
-        p = p * value + 1.0 / 362880.0
-        p = p * value + 1.0 / 40320.0
-        p = p * value + 1.0 / 5040.0
-        p = p * value + 1.0 / 720.0
-        p = p * value + 1.0 / 120.0
-        p = p * value + 1.0 / 24.0
-        p = p * value + 1.0 / 6.0
-        p = p * value + 0.5
-        p = p * value + 1.0
-        out[i] = p * value + 1.0
+        out[i] = _twelve_terms(x[i], 1.0 / 479001600.0)
 
 
 # And here seven: 0.0625^8 / 8! is 6e-15.
@@ -118,15 +114,7 @@ TINY_EXPONENT = 0.0625
 def tiny_exponentials(x, out):
     """``out = exp(x)`` for ``|x| <= TINY_EXPONENT``: Taylor to degree 7."""
     for i in range(x.shape[0]):
-        value = x[i]
-        p = 1.0 / 5040.0
-        p = p * value + 1.0 / 720.0
-        p = p * value + 1.0 / 120.0
-        p = p * value + 1.0 / 24.0
-        p = p * value + 1.0 / 6.0
-        p = p * value + 0.5
-        p = p * value + 1.0
-        out[i] = p * value + 1.0
+        out[i] = _seven_terms(x[i], 1.0 / 5040.0)
 
 
 @inlined()
